@@ -1,0 +1,13 @@
+"""From mammograms to embeddings, and from embeddings to clusters that one may (or may not) believe.
+
+``imaging`` turns a file into a picture, ``embedding`` a picture into a vector, ``analysis`` vectors into an
+answer; ``teaching`` is the classroom and ``cli`` the command line. Nothing heavy is imported here.
+"""
+
+__version__ = "0.1.0"
+
+DISCLAIMER = (
+    "Educational and research use only. Not for clinical or diagnostic use. "
+    "No medical decision may rely on these results."
+)
+"""The sentence that every notebook, report, table and banner carries."""
