@@ -1,0 +1,156 @@
+"""What was run, on what, with what: one RunRecord travels with every table of embeddings (lesson 05).
+
+A record lets somebody else repeat a run and lets a reader judge it. It holds no path of the machine, no user or
+host name, and nothing that a DICOM header says of a person.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from course_utils import DISCLAIMER, __version__
+
+RECORDED_PACKAGES = (
+    "numpy",
+    "pydicom",
+    "opencv-python-headless",
+    "torch",
+    "torchvision",
+    "scikit-learn",
+    "pandas",
+)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run of the extractor, complete enough to repeat it.
+
+    Times are UTC in ISO 8601; `timings` are wall-clock seconds; `counts` are images. `weights` says
+    `pretrained: false` for random weights: such vectors are for lessons and timing only.
+    """
+
+    command: str
+    started: str
+    finished: str
+    git_commit: str | None
+    versions: dict[str, str]
+    machine: dict[str, Any]
+    device: str
+    precision: str
+    engine: str
+    adapter: str
+    batch_size: int
+    deterministic: bool
+    backbone: str
+    weights: dict[str, Any]
+    preprocessing: dict[str, Any]
+    seeds: dict[str, int]
+    counts: dict[str, int]
+    timings: dict[str, float]
+    disclaimer: str = field(default=DISCLAIMER)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as plain JSON types, the disclaimer first."""
+        values = asdict(self)
+        return {"disclaimer": values.pop("disclaimer"), **values}
+
+    def write(self, path: Path) -> None:
+        """Write the record as UTF-8 JSON, whole or not at all."""
+        write_whole(path, (json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
+
+    @classmethod
+    def read(cls, path: Path) -> RunRecord:
+        """Read a record that `write` wrote. Raises ValueError for a file that is something else."""
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except (TypeError, json.JSONDecodeError) as error:
+            raise ValueError(f"{path.name} is not a run record of this course") from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
+    beside = path.with_name(path.name + ".tmp")
+    beside.write_bytes(data)
+    beside.replace(path)
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def shown(path: Path | str) -> str:
+    """A path as it may be printed or stored: relative to the working folder, else its last part alone."""
+    absolute = Path(path).absolute()
+    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else absolute.name
+
+
+def command_line(argv: Sequence[str] | None = None) -> str:
+    """The command as typed, without folders of this machine: `course embed archive -o out`."""
+    program, *arguments = sys.argv if argv is None else argv
+    named = Path(program).name
+    # In a notebook the arguments are the kernel's connection file: they say nothing about the run.
+    if "ipykernel" in program:
+        return "notebook"
+    return " ".join([named, *(_without_folder(argument) for argument in arguments)])
+
+
+def _without_folder(argument: str) -> str:
+    option, equals, value = argument.rpartition("=")
+    return f"{option}{equals}{shown(value)}" if os.path.isabs(value) else argument
+
+
+def git_commit() -> str | None:
+    """The commit that this package's own source stands at, `+` appended where it was changed since; else None."""
+    source = Path(__file__).resolve().parent
+    try:
+        head = _git(source, "rev-parse", "HEAD")
+        return head + ("+" if _git(source, "status", "--porcelain", "--untracked-files=no", ".") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+    )
+    return done.stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, of this course and of the packages that can change a number."""
+    found = {"python": platform.python_version(), "course": __version__}
+    for package in RECORDED_PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Operating system, processor and core count; never a host or user name."""
+    return {
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.machine()
