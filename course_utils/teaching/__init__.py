@@ -1,0 +1,8 @@
+"""The classroom: exercises with checks and hints, figures, live pictures, the report.
+
+Everything that the lessons need beside the three packages that they explain. Nothing heavy is imported here.
+"""
+
+from course_utils.teaching.exercises import exercise
+
+__all__ = ["exercise"]

@@ -1,0 +1,192 @@
+"""Exercises: a check that says what is wrong and where to look, hints, and the mistakes worth catching.
+
+In a lesson stands ``exercise("04.1").check(my_function)``; the rest of exercise 04.1 is one ``Exercise`` in
+``lesson_04.py`` beside this file. The solution stands in the lesson's source and nowhere else.
+
+A lesson's module holds ``EXERCISES``, a tuple, and for each exercise one function that tests an answer. That
+function returns when the answer is right and raises ``NotYet("what is wrong, and where to look")`` when it is not.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import importlib
+import inspect
+import os
+import pkgutil
+import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import FunctionType
+from typing import Any, Literal
+
+__all__ = ["Exercise", "NotTried", "NotYet", "Planted", "Verdict", "all_exercises", "exercise", "tried"]
+
+_NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
+_MARKS = {"untried": "⏳", "wrong": "❌", "right": "✅"}
+_hints_given: dict[str, int] = {}
+
+
+class NotYet(Exception):
+    """Raised by an exercise's test: one sentence on what is wrong with the answer and where to look."""
+
+
+class NotTried(Exception):
+    """The answer is still the stub that the lesson came with."""
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A wrong answer, kept so that a test can prove that the check tells this mistake from others.
+
+    ``mistake`` names what the student did in a few words; ``says`` is a part of the message that must come back.
+    """
+
+    answer: Any
+    mistake: str
+    says: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found: the state, and the line that the student reads."""
+
+    state: Literal["untried", "wrong", "right"]
+    text: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    ``test(answer)`` returns if the answer is right and raises ``NotYet`` if not; ``buys`` says what a right answer is
+    good for; ``hints`` go from a nudge to almost the answer. The answer is a function, or any other value.
+    """
+
+    id: str
+    title: str
+    minutes: int
+    test: Callable[[Any], None]
+    buys: str
+    hints: tuple[str, ...]
+    planted: tuple[Planted, ...]
+
+    def check(self, answer: Any) -> None:
+        """Print what the answer is worth. Raises nothing, unless ``COURSE_STRICT=1`` and it is not right."""
+        verdict = self.judge(answer)
+        _print_wrapped(verdict.text)
+        if verdict.state != "right" and os.environ.get("COURSE_STRICT") == "1":
+            raise AssertionError(verdict.text)
+
+    def judge(self, answer: Any) -> Verdict:
+        """The verdict on an answer, without printing; an answer that raises is wrong, not an error."""
+        try:
+            self.test(_watched(answer) if _is_function(answer) else tried(answer))
+        except NotTried:
+            return self._verdict("untried", "not tried yet")
+        except NotYet as problem:
+            return self._verdict("wrong", f"not yet: {problem}")
+        except Exception as error:
+            return self._verdict("wrong", f"not yet: {_explain(error, answer)}")
+        return self._verdict("right", f"right: {self.buys}")
+
+    def hint(self) -> None:
+        """Print the next hint; after the last one, where the solved lesson is."""
+        given = _hints_given.get(self.id, 0)
+        _hints_given[self.id] = given + 1
+        if given < len(self.hints):
+            _print_wrapped(f"💡 {self.id} hint {given + 1} of {len(self.hints)}: {self.hints[given]}")
+        else:
+            _print_wrapped(f"💡 {self.id} has no more hints. The solved lesson is {_solved_lesson(self.id)}.")
+
+    def _verdict(self, state: Literal["untried", "wrong", "right"], text: str) -> Verdict:
+        return Verdict(state, f"{_MARKS[state]} {self.id} {text}")
+
+
+def exercise(exercise_id: str) -> Exercise:
+    """The exercise with this id, such as ``"04.1"``. Raises LookupError with what there is otherwise."""
+    module = f"{__name__}.lesson_{exercise_id.partition('.')[0]}"
+    if exercise_id.partition(".")[0] in _lessons():
+        for candidate in importlib.import_module(module).EXERCISES:
+            if candidate.id == exercise_id:
+                return candidate
+    there_is = ", ".join(e.id for e in all_exercises()) or "none so far"
+    raise LookupError(f"There is no exercise {exercise_id!r}. There is: {there_is}.")
+
+
+def all_exercises() -> list[Exercise]:
+    """Every exercise of every lesson, in order."""
+    return [e for n in _lessons() for e in importlib.import_module(f"{__name__}.lesson_{n}").EXERCISES]
+
+
+def tried(value: Any) -> Any:
+    """The value itself; raises ``NotTried`` for ``...`` and ``None``, which is what an untouched stub leaves.
+
+    The first result of a function is looked at without asking. A test whose answer is a class calls this on the
+    first thing that the class computes.
+    """
+    if value is ... or value is None:
+        raise NotTried
+    return value
+
+
+def _lessons() -> list[str]:
+    names = [m.name for m in pkgutil.iter_modules(__path__)]
+    return sorted(name.removeprefix("lesson_") for name in names if name.startswith("lesson_"))
+
+
+def _is_function(answer: Any) -> bool:
+    return callable(answer) and not inspect.isclass(answer)
+
+
+def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, which says so when its first call shows it to be the stub or to lack a ``return``."""
+    first = True
+
+    @functools.wraps(answer)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        nonlocal first
+        result, is_first = answer(*args, **kwargs), first
+        first = False
+        if is_first and (result is ... or (result is None and _is_empty(answer))):
+            raise NotTried
+        if result is None:
+            raise NotYet("your function gives back None. Does it end with `return …`?")
+        return result
+
+    return call
+
+
+def _is_empty(function: Callable[..., Any]) -> bool:
+    """Whether the body does nothing at all: ``...``, ``pass`` or a docstring alone."""
+    does_nothing = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
+    return (
+        isinstance(function, FunctionType)
+        and {i.opname for i in dis.get_instructions(function)} <= does_nothing
+    )
+
+
+def _explain(error: Exception, answer: Any) -> str:
+    """One sentence about an exception: its type, its message, and the student's line where it came up."""
+    code = getattr(answer, "__code__", None)
+    line, traceback = None, error.__traceback__
+    while traceback:
+        if traceback.tb_frame.f_code is code:
+            line = traceback.tb_lineno - traceback.tb_frame.f_code.co_firstlineno + 1
+        traceback = traceback.tb_next
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if line:
+        return f"line {line} of your function stopped with {what}"
+    return f"your answer could not be checked ({what}). Is it of the kind that the exercise asks for?"
+
+
+def _solved_lesson(exercise_id: str) -> str:
+    lesson = exercise_id.partition(".")[0]
+    found = sorted(_NOTEBOOKS.glob(f"solutions/{lesson}_*.ipynb"))
+    return f"notebooks/solutions/{found[0].name if found else lesson + '_….ipynb'}"
+
+
+def _print_wrapped(text: str) -> None:
+    print(textwrap.fill(text, width=100, subsequent_indent="   ", break_long_words=False))

@@ -1,0 +1,116 @@
+"""Live pictures: sliders that redraw a figure while a kernel runs, and a still picture where none does.
+
+A drawing function goes in, a widget comes out. ``ipywidgets.interact`` and ``Output`` are not used: they stall now and
+then when a notebook is executed without a screen. Lesson 05 is the first to use it.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import inspect
+import io
+from collections.abc import Callable
+from typing import Any
+
+import ipywidgets
+import numpy as np
+
+__all__ = ["LivePicture"]
+
+
+class LivePicture(ipywidgets.VBox):
+    """A picture with its controls above it; moving one redraws the picture.
+
+    ``draw(**values)`` is called with one value a control and returns a matplotlib ``Figure``, an ``Illustration``, an
+    array ``(H, W)`` in [0, 1], or the bytes of a PNG. A control is given as ``(low, high)`` or ``(low, high, step)`` for
+    a slider (of whole numbers if all are whole), as a list of choices, or as any ipywidget with a ``value``. It starts
+    at the default that ``draw`` has for it, or at its first value.
+
+    ``alt`` says in words what the picture shows, for those who cannot see it; an ``Illustration`` brings its own.
+    In a stored notebook the first picture stays, as a still. An error in the first drawing is raised; an error later
+    stands as a sentence in the picture's place until a control moves on.
+    """
+
+    def __init__(self, draw: Callable[..., Any], *, alt: str | None = None, **controls: Any) -> None:
+        defaults = {
+            name: parameter.default
+            for name, parameter in inspect.signature(draw).parameters.items()
+            if parameter.default is not parameter.empty
+        }
+        self._draw = draw
+        self._controls = {name: _control(name, given, defaults) for name, given in controls.items()}
+        drawn = draw(**self._values())
+        self.alt = alt or getattr(drawn, "alt", None) or "A picture that changes with the controls above it."
+        self._still = _png(drawn)
+        layout = ipywidgets.Layout(max_width="100%", object_fit="contain", align_self="flex-start")
+        self._image = ipywidgets.Image(value=self._still, format="png", layout=layout, tooltip=self.alt)
+        self._sentence = ipywidgets.HTML(layout=ipywidgets.Layout(display="none"))
+        super().__init__(children=(*self._controls.values(), self._image, self._sentence))
+        for control in self._controls.values():
+            control.observe(self._redraw, names="value")
+
+    def _values(self) -> dict[str, Any]:
+        return {name: control.value for name, control in self._controls.items()}
+
+    def _redraw(self, _change: object) -> None:
+        try:
+            self._still = _png(self._draw(**self._values()))
+        except Exception as error:
+            reason = html.escape(f"{type(error).__name__}: {error}")
+            self._sentence.value = f'<p role="alert">This picture could not be drawn. {reason}</p>'
+            self._image.layout.display, self._sentence.layout.display = "none", None
+        else:
+            self._image.value = self._still
+            self._image.layout.display, self._sentence.layout.display = None, "none"
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
+        bundle = super()._repr_mimebundle_(**kwargs) or {}
+        still = base64.b64encode(self._still).decode("ascii")
+        return {**bundle, "text/plain": self.alt, "image/png": still}
+
+
+def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widget:
+    """A slider, a list of choices, or the widget that was given, with its name as its label."""
+    if isinstance(given, ipywidgets.Widget):
+        return given
+    look: dict[str, Any] = {"description": name.replace("_", " "), "style": {"description_width": "initial"}}
+    if isinstance(given, list):
+        return ipywidgets.Dropdown(options=given, value=defaults.get(name, given[0]), **look)
+    if not isinstance(given, tuple) or len(given) not in (2, 3):
+        raise TypeError(
+            f"{name}: give (low, high), (low, high, step), a list of choices or a widget, not {given!r}."
+        )
+    whole = all(isinstance(number, int) for number in given)
+    low, high, step = given if len(given) == 3 else (*given, 1 if whole else (given[1] - given[0]) / 100)
+    slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    look["layout"] = ipywidgets.Layout(width="32em", max_width="100%")
+    return slider(value=defaults.get(name, low), min=low, max=high, step=step, **look)
+
+
+def _png(drawn: Any) -> bytes:
+    """The picture as the bytes of a PNG."""
+    if isinstance(drawn, bytes):
+        return drawn
+    if isinstance(drawn, np.ndarray):
+        return _png_of_array(drawn)
+    figure = getattr(drawn, "figure", drawn)
+    if hasattr(figure, "savefig"):
+        import matplotlib.pyplot as plt
+
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="png", bbox_inches="tight")
+        plt.close(figure)  # or the notebook would show it a second time, below the controls
+        return buffer.getvalue()
+    raise TypeError(
+        f"draw gave back a {type(drawn).__name__}; a figure, an array (H, W) or PNG bytes is needed."
+    )
+
+
+def _png_of_array(picture: np.ndarray) -> bytes:
+    import cv2
+
+    if picture.ndim != 2:
+        raise ValueError(f"draw gave back an array of shape {picture.shape}; (H, W) is needed.")
+    gray = np.rint(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)
+    return cv2.imencode(".png", gray)[1].tobytes()
