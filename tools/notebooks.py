@@ -1,8 +1,9 @@
 """From a lesson's source to its two notebooks: the student's, with stubs, and the solved one.
 
-``notebooks/src/NN_topic.py`` (jupytext's percent format) is the only file that anyone edits. ``build`` writes
-``notebooks/NN_topic.ipynb`` and ``notebooks/solutions/NN_topic.ipynb``, both executed in their own folder; building
-twice changes no byte. ``check`` executes nothing and says where a notebook and its source have parted.
+``notebooks/src/NN_topic.py`` (jupytext's percent format) is the only file that anyone edits. ``build``
+writes ``notebooks/NN_topic.ipynb`` and ``notebooks/solutions/NN_topic.ipynb``, both executed in their own
+folder; building twice changes no byte. ``check`` executes nothing and says where a notebook and its source
+have parted.
 
     python tools/notebooks.py build             every lesson
     python tools/notebooks.py build 05          one lesson
@@ -48,7 +49,7 @@ class NotebookError(Exception):
 
 
 def sources(wanted: list[str] | None = None) -> list[Path]:
-    """The lessons' sources in order; ``wanted`` picks by number ("05") or by name ("05_batched_extraction")."""
+    """The sources in order; ``wanted`` picks by number ("05") or by name ("05_batched_extraction")."""
     found = sorted((NOTEBOOKS / "src").glob("[0-9][0-9]_*.py"))
     if not wanted:
         return found
@@ -66,7 +67,7 @@ def targets(source: Path) -> dict[str, Path]:
 
 
 def stub(match: re.Match[str]) -> str:
-    """What a student finds in a solution's place: the function still returns, a value is still there, as ``...``."""
+    """What a student finds in place of a solution: the function or the value is there, as ``...``."""
     indent, solution = match.groups()
     body = ast.parse(textwrap.dedent(solution)).body
     last = body[-1]
@@ -100,7 +101,7 @@ def read(source: Path, version: str) -> NotebookNode:
 
 
 def execute(notebook: NotebookNode, folder: Path, extra: dict[str, str] | None = None) -> NotebookNode:
-    """Run every cell in ``folder``, on the CPU and with the offline weights; raises NotebookError if a cell fails."""
+    """Run every cell in ``folder``, on the CPU with the offline weights; NotebookError if a cell fails."""
     client = NotebookClient(
         notebook,
         timeout=SECONDS_A_CELL,
@@ -118,7 +119,7 @@ def execute(notebook: NotebookNode, folder: Path, extra: dict[str, str] | None =
 
 
 def tidy(notebook: NotebookNode) -> NotebookNode:
-    """Keep what a reader and a test need: no timings, no widget state, small pictures, no interpreter version."""
+    """Keep what a reader and a test need: no widget state, small pictures, no interpreter version."""
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
@@ -163,7 +164,7 @@ def build(source: Path) -> None:
 
 
 def problems(source: Path) -> list[str]:
-    """Sentences on where a lesson's notebooks have parted from the source or break a rule; empty if nowhere."""
+    """Sentences on where the notebooks have parted from their source or break a rule; empty if nowhere."""
     found = []
     for version, target in targets(source).items():
         where = target.relative_to(NOTEBOOKS.parent).as_posix()

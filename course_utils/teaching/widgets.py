@@ -1,7 +1,7 @@
 """Live pictures: sliders that redraw a figure while a kernel runs, and a still picture where none does.
 
-A drawing function goes in, a widget comes out. ``ipywidgets.interact`` and ``Output`` are not used: they stall now and
-then when a notebook is executed without a screen. Lesson 05 is the first to use it.
+A drawing function goes in, a widget comes out. ``ipywidgets.interact`` and ``Output`` are not used: they
+stall now and then when a notebook is executed without a screen. Lesson 05 is the first to use it.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ __all__ = ["LivePicture"]
 class LivePicture(ipywidgets.VBox):
     """A picture with its controls above it; moving one redraws the picture.
 
-    ``draw(**values)`` is called with one value a control and returns a matplotlib ``Figure``, an ``Illustration``, an
-    array ``(H, W)`` in [0, 1], or the bytes of a PNG. A control is given as ``(low, high)`` or ``(low, high, step)`` for
-    a slider (of whole numbers if all are whole), as a list of choices, or as any ipywidget with a ``value``. It starts
-    at the default that ``draw`` has for it, or at its first value.
+    ``draw(**values)`` is called with one value a control and returns a matplotlib ``Figure``, an
+    ``Illustration``, an array ``(H, W)`` in [0, 1], or the bytes of a PNG. A control is given as ``(low,
+    high)`` or ``(low, high, step)`` for a slider (of whole numbers if all are whole), as a list of choices,
+    or as any ipywidget with a ``value``. It starts at the default that ``draw`` has for it, or at its first
+    value.
 
-    ``alt`` says in words what the picture shows, for those who cannot see it; an ``Illustration`` brings its own.
-    In a stored notebook the first picture stays, as a still. An error in the first drawing is raised; an error later
-    stands as a sentence in the picture's place until a control moves on.
+    ``alt`` says in words what the picture shows, for those who cannot see it; an ``Illustration`` brings
+    its own. In a stored notebook the first picture stays, as a still. An error in the first drawing is
+    raised; an error later stands as a sentence in the picture's place until a control moves on.
     """
 
     def __init__(self, draw: Callable[..., Any], *, alt: str | None = None, **controls: Any) -> None:

@@ -3,8 +3,9 @@
 In a lesson stands ``exercise("04.1").check(my_function)``; the rest of exercise 04.1 is one ``Exercise`` in
 ``lesson_04.py`` beside this file. The solution stands in the lesson's source and nowhere else.
 
-A lesson's module holds ``EXERCISES``, a tuple, and for each exercise one function that tests an answer. That
-function returns when the answer is right and raises ``NotYet("what is wrong, and where to look")`` when it is not.
+A lesson's module holds ``EXERCISES``, a tuple, and for each exercise one function that tests an answer.
+That function returns when the answer is right and raises ``NotYet("what is wrong, and where to look")``
+when it is not.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class NotTried(Exception):
 class Planted:
     """A wrong answer, kept so that a test can prove that the check tells this mistake from others.
 
-    ``mistake`` names what the student did in a few words; ``says`` is a part of the message that must come back.
+    ``mistake`` names what the student did in a few words; ``says`` is a part of the message that must come
+    back.
     """
 
     answer: Any
@@ -61,8 +63,9 @@ class Verdict:
 class Exercise:
     """One exercise.
 
-    ``test(answer)`` returns if the answer is right and raises ``NotYet`` if not; ``buys`` says what a right answer is
-    good for; ``hints`` go from a nudge to almost the answer. The answer is a function, or any other value.
+    ``test(answer)`` returns if the answer is right and raises ``NotYet`` if not; ``buys`` says what a right
+    answer is good for; ``hints`` go from a nudge to almost the answer. The answer is a function, or any
+    other value.
     """
 
     id: str
@@ -124,8 +127,8 @@ def all_exercises() -> list[Exercise]:
 def tried(value: Any) -> Any:
     """The value itself; raises ``NotTried`` for ``...`` and ``None``, which is what an untouched stub leaves.
 
-    The first result of a function is looked at without asking. A test whose answer is a class calls this on the
-    first thing that the class computes.
+    The first result of a function is looked at without asking. A test whose answer is a class calls this on
+    the first thing that the class computes.
     """
     if value is ... or value is None:
         raise NotTried
@@ -142,7 +145,7 @@ def _is_function(answer: Any) -> bool:
 
 
 def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which says so when its first call shows it to be the stub or to lack a ``return``."""
+    """The same function, which says so if it turns out to be the stub or to lack a ``return``."""
     first = True
 
     @functools.wraps(answer)
