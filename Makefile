@@ -1,0 +1,48 @@
+# The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
+PYTHON := .venv/bin/python
+.DEFAULT_GOAL := help
+.PHONY: help setup test demo lab notebooks check-notebooks samples lint format lock clean
+
+help: ## list the recipes
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## make .venv and install into it
+	@python3 start.py setup
+
+test: ## run every check and test, as CI does
+	@python3 start.py test
+
+demo: ## embed, cluster and report on the mammograms that come with the course
+	@python3 start.py demo
+
+lab: ## open JupyterLab on the first lesson
+	@python3 start.py lab
+
+notebooks: setup ## write and execute the student and solved notebooks from notebooks/src
+	COURSE_BACKBONE=efficientnet_lite0 COURSE_DEVICE=cpu $(PYTHON) tools/notebooks.py build
+
+check-notebooks: setup ## compare the notebooks with their sources, without executing them
+	$(PYTHON) tools/notebooks.py check
+
+samples: setup ## draw the synthetic mammograms of data_samples again
+	$(PYTHON) tools/samples.py
+
+lint: setup ## ruff, mypy, and the direction of the imports
+	$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
+
+format: setup ## let ruff repair and format the code
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lock: setup ## write what .venv holds into requirements.lock
+	{ sed -n '/^#/p' requirements.lock; \
+	  $(PYTHON) -m pip list --format=freeze --exclude-editable \
+	  | sed 's/+cpu$$//' | grep -viE '^(pip==|triton==|nvidia-|cuda-)' ; } > requirements.lock.new
+	mv requirements.lock.new requirements.lock
+
+clean: ## delete caches and results; .venv stays
+	rm -rf build dist results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
