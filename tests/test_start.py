@@ -1,0 +1,294 @@
+"""start.py without an install: what it says, what it asks the network, and when it installs again."""
+
+import ast
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = ROOT / "start.py"
+
+
+@pytest.fixture
+def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """start.py as a module that believes to stand in an empty folder with a pyproject.toml."""
+    spec = importlib.util.spec_from_file_location("start", SOURCE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    for name in ("VENV", "PYTHON", "STAMP", "LOG"):
+        moved = tmp_path / getattr(module, name).relative_to(module.ROOT)
+        monkeypatch.setattr(module, name, moved)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
+    return module
+
+
+def pretend_an_install(start: ModuleType) -> None:
+    start.PYTHON.parent.mkdir(parents=True)
+    start.PYTHON.touch()
+    (start.VENV / "pyvenv.cfg").write_text("home = somewhere\nversion = 3.11.7\n")
+    start.STAMP.write_text(start.stamp(), encoding="utf-8")
+
+
+def call(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, SOURCE, *arguments], capture_output=True, text=True, timeout=60)
+
+
+# What it says
+
+
+def test_alone_it_lists_every_command_and_exits_with_0() -> None:
+    answer = call()
+    assert answer.returncode == 0
+    for command in ("demo", "lab", "test", "setup"):
+        assert f"python start.py {command} " in answer.stdout
+    assert "research use only" in answer.stdout
+
+
+def test_an_unknown_command_exits_with_2_and_shows_the_commands() -> None:
+    answer = call("dmeo")
+    assert answer.returncode == 2
+    assert "no command 'dmeo'" in answer.stderr
+    assert "python start.py demo" in answer.stderr
+
+
+def test_an_old_python_can_read_the_file_and_is_told_what_is_needed(start: ModuleType) -> None:
+    ast.parse(SOURCE.read_text(encoding="utf-8"), feature_version=(3, 8))
+    reason = start.why_not_this_python((3, 8, 18, "final", 0), "Linux", "x86_64")
+    assert "needs Python 3.11 or newer" in reason
+    assert "you have 3.8.18" in reason
+
+
+def test_it_imports_the_standard_library_only() -> None:
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    names = {n.module if isinstance(n, ast.ImportFrom) else alias.name for n in imports for alias in n.names}
+    assert {name.split(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 13, 2), (4, 0, 0)])
+@pytest.mark.parametrize(
+    ("system", "machine"),
+    [("Linux", "x86_64"), ("Windows", "AMD64"), ("Darwin", "arm64"), ("Linux", "aarch64")],
+)
+def test_every_supported_machine_may_go_on(
+    start: ModuleType, version: tuple, system: str, machine: str
+) -> None:
+    assert start.why_not_this_python(version, system, machine) is None
+
+
+def test_a_mac_with_an_intel_processor_is_told_why_not(start: ModuleType) -> None:
+    reason = start.why_not_this_python((3, 12, 0), "Darwin", "x86_64")
+    assert "2.2.2" in reason
+    assert "conda" in reason
+
+
+# The disk
+
+
+def test_a_full_disk_is_told_how_much_is_needed_and_how_much_is_free(start: ModuleType) -> None:
+    sentence = start.why_not_this_disk(6.5, free_bytes=1_200_000_000, installed_bytes=0)
+    assert "6.5 GB" in sentence
+    assert "1.2 GB" in sentence
+
+
+def test_what_is_already_installed_counts_towards_the_need(start: ModuleType) -> None:
+    assert start.why_not_this_disk(6.5, free_bytes=1_200_000_000, installed_bytes=0) is not None
+    assert start.why_not_this_disk(6.5, free_bytes=1_200_000_000, installed_bytes=5_500_000_000) is None
+
+
+# The question whether PyTorch's index answers
+
+
+@contextlib.contextmanager
+def server(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/torch/"
+        running.shutdown()
+
+
+def replying(status: int) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+def test_a_server_that_answers_is_found(start: ModuleType) -> None:
+    with server(replying(200)) as url:
+        assert start.answers(url, seconds=5)
+
+
+@pytest.mark.parametrize("status", [403, 404, 503])
+def test_a_server_that_refuses_is_not_used(start: ModuleType, status: int) -> None:
+    with server(replying(status)) as url:
+        assert not start.answers(url, seconds=5)
+
+
+def test_a_server_that_trickles_keeps_nobody_longer_than_the_time_given(start: ModuleType) -> None:
+    # One header line every 0.2 s: no single step ever reaches the socket's own timeout.
+    finished = threading.Event()
+
+    def trickle(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\n")
+            while not finished.wait(0.2):
+                connection.sendall(b"X-More: to come\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=trickle, args=(listener,), daemon=True).start()
+        begun = time.monotonic()
+        assert not start.answers(f"http://127.0.0.1:{listener.getsockname()[1]}/", seconds=1)
+        assert time.monotonic() - begun < 3
+        finished.set()
+
+
+def test_a_closed_port_and_a_malformed_address_are_a_calm_no(start: ModuleType) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    begun = time.monotonic()
+    assert not start.answers(f"http://127.0.0.1:{port}/", seconds=5)
+    assert not start.answers("no address at all", seconds=5)
+    assert time.monotonic() - begun < 4
+
+
+# What was installed
+
+
+def test_nothing_is_installed_twice(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(start, "install", lambda: pytest.fail("installed again"))
+    pretend_an_install(start)
+    assert start.is_installed()
+    assert start.main(["setup"]) == 0
+
+
+def test_an_empty_folder_is_not_installed(start: ModuleType) -> None:
+    assert not start.is_installed()
+
+
+def test_an_install_that_was_cut_short_is_taken_up_again(start: ModuleType) -> None:
+    pretend_an_install(start)
+    start.STAMP.unlink()
+    assert not start.is_installed()
+
+
+def test_a_change_in_pyproject_or_in_the_python_installs_again(start: ModuleType) -> None:
+    pretend_an_install(start)
+    (start.ROOT / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=2']\n")
+    assert not start.is_installed()
+    start.STAMP.write_text(start.stamp(), encoding="utf-8")
+    assert start.is_installed()
+    (start.VENV / "pyvenv.cfg").write_text("version = 3.13.0\n")
+    assert not start.is_installed()
+
+
+def test_a_folder_that_was_moved_is_installed_again(
+    start: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pretend_an_install(start)
+    monkeypatch.setattr(start, "ROOT", tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/pyproject.toml").write_bytes((tmp_path / "pyproject.toml").read_bytes())
+    assert not start.is_installed()
+
+
+def test_a_pip_that_fails_shows_its_last_lines_and_leaves_no_stamp(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pretend_an_install(start)
+
+    def failing_pip(*_: str) -> int:
+        start.LOG.write_text("WARNING: noise\n" * 50 + "ERROR: No matching distribution found for torch\n")
+        return 1
+
+    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: False)
+    monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(start, "pip_install", failing_pip)
+    with pytest.raises(SystemExit) as end:
+        start.install()
+    shown = capsys.readouterr().out
+    assert "No matching distribution found for torch" in shown
+    assert shown.count("noise") < 20
+    assert "same command again" in str(end.value)
+    assert not start.STAMP.exists()
+
+
+@pytest.mark.parametrize(("reachable", "asked"), [(True, True), (False, False)])
+def test_pip_is_pointed_at_the_cpu_wheels_only_where_they_answer(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, reachable: bool, asked: bool
+) -> None:
+    pretend_an_install(start)
+    options: list[str] = []
+    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: True)
+    monkeypatch.setattr(start, "answers", lambda url: reachable)
+    monkeypatch.setattr(start, "why_not_this_disk", lambda *_: None)
+    monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(start, "pip_install", lambda *given: options.extend(given) or 0)
+    monkeypatch.setattr(start, "run", lambda *_: 0)
+    start.install()
+    assert ("--extra-index-url" in options) is asked
+    assert options[-2:] == ["-e", ".[course,test]"]
+    assert start.is_installed()
+
+
+# The test command
+
+
+def test_one_failing_check_fails_the_whole_and_every_other_still_runs(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    commands: list[tuple] = []
+
+    def run(*command: object, env: dict) -> int:
+        commands.append(command)
+        assert env["COURSE_DEVICE"] == "cpu"
+        assert env["COURSE_BACKBONE"] == "resnet50"  # what the user set wins
+        return int("mypy" in command)
+
+    monkeypatch.setattr(start, "run", run)
+    assert start.test(["-k", "dicom"], {"COURSE_BACKBONE": "resnet50"}) == 1
+    assert len(commands) == len(start.CHECKS) + 1
+    assert commands[-1][1:3] == ("-m", "pytest")
+    assert commands[-1][-2:] == ("-k", "dicom")
+    summary = capsys.readouterr().out
+    assert "FAIL  mypy" in summary
+    assert summary.count("FAIL") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")
+def test_ctrl_c_lets_the_command_end_in_its_own_way_before_it_stops(tmp_path: Path) -> None:
+    child = "import time\ntry: print('up', flush=True); time.sleep(30)\n"
+    child += "except KeyboardInterrupt: time.sleep(0.5); print('child ends', flush=True)"
+    driver = tmp_path / "driver.py"
+    driver.write_text(
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\nimport start\n"
+        f"try: start.run(sys.executable, '-c', {child!r})\n"
+        "except KeyboardInterrupt: print('start.py ends')\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, driver], stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
+    rest, _ = process.communicate(timeout=20)
+    assert rest == "child ends\nstart.py ends\n"
