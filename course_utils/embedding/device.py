@@ -1,0 +1,134 @@
+"""Which device, which precision, and whether two runs give the same bits (lessons 05 and 06).
+
+`auto` takes CUDA, then Apple's MPS, then the CPU. A device that is asked for and not there is an error: a run
+that was meant for a GPU never trickles along on a CPU unseen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from typing import Literal
+
+import torch
+
+from course_utils.embedding.errors import DeviceUnavailable, EmbeddingError
+
+logger = logging.getLogger(__name__)
+
+Precision = Literal["fp32", "bf16", "fp16"]
+PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """The device to compute on.
+
+    Args:
+        name: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"` or `"mps"`. For `"auto"` the environment variable
+            `COURSE_DEVICE` decides if it is set.
+
+    Raises:
+        DeviceUnavailable: the device was asked for by name and this machine has none, or the name is unknown.
+    """
+    if name == "auto":
+        name = os.environ.get("COURSE_DEVICE", "auto")
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise DeviceUnavailable(
+            f"device {name!r} is unknown: choose auto, cpu, cuda, cuda:N or mps"
+        ) from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        found = torch.cuda.device_count()
+        raise DeviceUnavailable(
+            f"device {name!r} was asked for, but the number of CUDA devices that torch sees is {found}: "
+            "check the driver with nvidia-smi, or choose auto or cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceUnavailable(
+            "device 'mps' was asked for, but this is no Mac with Metal: choose auto or cpu"
+        )
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise DeviceUnavailable(f"device {name!r} is not supported: choose auto, cpu, cuda, cuda:N or mps")
+    return device
+
+
+def describe_device(device: torch.device) -> str:
+    """The device in words, with the card's name on CUDA."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return str(device)
+
+
+def default_batch_size(device: torch.device) -> int:
+    """Images a batch for `batch_size="auto"`: 8 on a CPU (kind to its cache), 64 on CUDA, 16 on MPS."""
+    return {"cuda": 64, "mps": 16}.get(device.type, 8)
+
+
+def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
+    """The context in which the network runs: automatic mixed precision where asked for, nothing for fp32.
+
+    Raises:
+        EmbeddingError: the device cannot do this precision (MPS: fp32 only; CPU: fp32 and bf16).
+    """
+    supported = {"cuda": PRECISIONS, "cpu": ("fp32", "bf16")}.get(device.type, ("fp32",))
+    if precision not in supported:
+        raise EmbeddingError(
+            f"precision {precision!r} cannot be had on {device.type}: choose {' or '.join(supported)}"
+        )
+    if precision == "fp32":
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+@contextlib.contextmanager
+def determinism(on: bool) -> Iterator[None]:
+    """Within this context the same input gives the same bits on the same machine; then all is as before.
+
+    Turns on `torch.use_deterministic_algorithms`, sets the cuBLAS workspace that it needs, and turns off
+    cuDNN's autotuning and TF32. Source: PyTorch notes on reproducibility.
+    """
+    if not on:
+        yield
+        return
+    # cuBLAS reads this when its first handle is made, so it must stand before any CUDA matrix product.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+        cudnn.deterministic,
+        cudnn.benchmark,
+        cudnn.allow_tf32,
+        matmul.allow_tf32,
+    )
+    torch.use_deterministic_algorithms(True)
+    cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = True, False, False, False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+        cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32, matmul.allow_tf32 = before[2:]
+
+
+def keep_freed_memory() -> bool:
+    """Tell glibc to keep the memory of freed activations instead of giving it back to the system each time.
+
+    By default every large activation is mapped and unmapped again, about 30 000 page faults an image for
+    ResNet-50. No bit of any result changes. Returns whether the allocator took it (glibc on Linux only).
+    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    trim_threshold, mmap_threshold = -1, -3
+    libc = ctypes.CDLL(None)
+    # 1 GiB is beyond any activation here; -1 switches trimming off.
+    return bool(libc.mallopt(mmap_threshold, 1 << 30)) and bool(libc.mallopt(trim_threshold, -1))
