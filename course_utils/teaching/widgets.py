@@ -13,8 +13,13 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import ipywidgets
+import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
+
+from course_utils.teaching.plots import Illustration
 
 __all__ = ["LivePicture"]
 
@@ -95,13 +100,12 @@ def _png(drawn: Any) -> bytes:
         return drawn
     if isinstance(drawn, np.ndarray):
         return _png_of_array(drawn)
-    figure = getattr(drawn, "figure", drawn)
-    if hasattr(figure, "savefig"):
-        import matplotlib.pyplot as plt
-
+    if isinstance(drawn, Illustration):
+        return drawn.png()
+    if isinstance(drawn, Figure):
         buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", bbox_inches="tight")
-        plt.close(figure)  # or the notebook would show it a second time, below the controls
+        drawn.savefig(buffer, format="png", bbox_inches="tight")
+        plt.close(drawn)  # or the notebook would show it a second time, below the controls
         return buffer.getvalue()
     raise TypeError(
         f"draw gave back a {type(drawn).__name__}; a figure, an array (H, W) or PNG bytes is needed."
@@ -109,8 +113,6 @@ def _png(drawn: Any) -> bytes:
 
 
 def _png_of_array(picture: np.ndarray) -> bytes:
-    import cv2
-
     if picture.ndim != 2:
         raise ValueError(f"draw gave back an array of shape {picture.shape}; (H, W) is needed.")
     gray = np.rint(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)

@@ -1,0 +1,170 @@
+"""Exercises of lesson 00: stored integers to a fixed range, and vectors in the order of their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from course_utils.teaching.exercises import Exercise, NotYet, Planted
+
+Scale = Callable[[np.ndarray, int], np.ndarray]
+Stack = Callable[[Mapping[str, np.ndarray], Sequence[str]], np.ndarray]
+
+
+def _test_scale(scale: Scale) -> None:
+    stored = np.array([[0, 1024, 2048], [3000, 512, 7]], dtype=np.uint16)  # 12 bits, the brightest is 3000
+    got: Any = scale(stored.copy(), 12)
+    if not isinstance(got, np.ndarray) or got.shape != stored.shape:
+        raise NotYet(f"an array of shape {stored.shape} went in, and out came {_what(got)}.")
+    if np.all((got == 0) | (got == 1)):
+        raise NotYet("every gray value became 0 or 1. Is it `//` where `/` is needed?")
+    if np.isclose(got.max(), 1.0, atol=1e-6):
+        raise NotYet(
+            "the brightest pixel of this picture is 3000 and became 1.0. Only the brightest value that a "
+            "file of 12 bits can hold may become 1. Do you divide by the picture's own maximum?"
+        )
+    if np.allclose(got, stored / 4096, atol=1e-7):
+        raise NotYet(
+            "4095 should become exactly 1, and becomes 0.9998. What is the largest number in 12 bits?"
+        )
+    if np.allclose(got, stored / 65535, atol=1e-7):
+        raise NotYet(
+            "3000 became 0.046. The array has 16 bits a pixel, but the file uses 12 of them (BitsStored). "
+            "Do you use `bits_stored`, or the array's dtype?"
+        )
+    if not np.allclose(got, stored / 4095, atol=1e-6):
+        raise NotYet(f"with 12 bits, 3000 should become {3000 / 4095:.4f}, and becomes {got[1, 0]:.4f}.")
+    if got.dtype != np.float32:
+        raise NotYet(
+            f"the numbers are right, but of dtype {got.dtype}. Networks compute in float32: ask for it with "
+            "`.astype(np.float32)`."
+        )
+    if not np.allclose(scale(stored.copy(), 14), stored / 16383, atol=1e-6):
+        raise NotYet("it holds for 12 bits, but not for 14. Is 4095 written into your function?")
+
+
+def _test_stack(stack: Stack) -> None:
+    vectors = {name: np.full(3, number, dtype=np.float32) for number, name in enumerate("dacb")}
+    names = ["c", "d", "b"]
+    got: Any = stack(dict(vectors), list(names))
+    if not isinstance(got, np.ndarray):
+        raise NotYet(f"an array (N, D) is needed, and out came {_what(got)}. What does np.stack do?")
+    if got.shape == (4, 3):
+        raise NotYet("3 names went in, and 4 rows came out. The list of names decides which rows there are.")
+    if got.shape == (9,):
+        raise NotYet("the vectors came out end to end, shape (9,). One row a name is needed: see np.stack.")
+    if got.shape != (3, 3):
+        raise NotYet(f"3 names and vectors of 3 numbers make an array (3, 3), not {_what(got)}.")
+    order = [next((n for n, v in vectors.items() if np.array_equal(v, row)), "?") for row in got]
+    came = f"the names came as {', '.join(names)}; your rows stand for {', '.join(order)}."
+    if order == sorted(names):
+        raise NotYet(
+            f"{came} That is alphabetical order. The labels keep the order of the names: so must you."
+        )
+    if order == [name for name in vectors if name in names]:
+        raise NotYet(
+            f"{came} That is the order in which the dictionary was filled. Walk along `names`, not along "
+            "`vectors`."
+        )
+    if order != names:
+        raise NotYet(came)
+    twice = stack(dict(vectors), ["b", "d", "b"])
+    if len(twice) != 3:
+        raise NotYet(
+            f"the names b, d, b came, and {len(twice)} rows went back. A name that comes twice needs two "
+            "rows, or every row after it gets its neighbour's label. Is there a set, or a dictionary, on the way?"
+        )
+    if not np.array_equal(twice, np.stack([vectors[name] for name in ("b", "d", "b")])):
+        raise NotYet("it holds while every name comes once, but not for the names b, d, b.")
+    try:
+        stack(dict(vectors), ["a", "nobody"])
+    except LookupError:
+        return
+    raise NotYet(
+        "a name without a vector was passed over in silence, so the rows no longer match the labels. Let it "
+        "raise: `vectors[name]` does, `vectors.get(name)` and `if name in vectors` do not."
+    )
+
+
+def _what(value: Any) -> str:
+    return f"one of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+EXERCISES = (
+    Exercise(
+        id="00.1",
+        title="Stored integers to the range 0 to 1",
+        minutes=5,
+        test=_test_scale,
+        buys="equal stored values now become equal numbers in every picture, whatever else is in it.",
+        hints=(
+            "Which number must become 1: the largest in this picture, or the largest that fits into "
+            "`bits_stored` bits?",
+            "In 3 bits the numbers go from 0 to 7, and 7 is 2**3 - 1. An integer array divided by a number "
+            "with `/` gives floats.",
+            "Divide `pixels` by `2**bits_stored - 1`, then ask for `.astype(np.float32)`.",
+        ),
+        planted=(
+            Planted(
+                lambda pixels, bits_stored: (pixels / pixels.max()).astype(np.float32),
+                "divided by the picture's own maximum",
+                "the picture's own maximum?",
+            ),
+            Planted(
+                lambda pixels, bits_stored: (pixels // (2**bits_stored - 1)).astype(np.float32),
+                "whole-number division",
+                "Is it `//` where `/` is needed?",
+            ),
+            Planted(
+                lambda pixels, bits_stored: pixels / (2**bits_stored - 1),
+                "float64 left as it is",
+                "of dtype float64",
+            ),
+            Planted(
+                lambda pixels, bits_stored: (pixels / np.iinfo(pixels.dtype).max).astype(np.float32),
+                "the array's 16 bits taken for the file's 12",
+                "the file uses 12 of them",
+            ),
+        ),
+    ),
+    Exercise(
+        id="00.2",
+        title="Vectors in the order of their labels",
+        minutes=5,
+        test=_test_stack,
+        buys="row i of the vectors and row i of the labels now speak of the same picture.",
+        hints=(
+            "Two things could decide the order of the rows: the dictionary and the list. Which of them do the "
+            "labels follow?",
+            "Walk along `names` and look each one up. What you then have is a list of vectors, one a name.",
+            "`np.stack` makes one array (N, D) of a list of N vectors: "
+            "`np.stack([vectors[name] for name in names])`.",
+        ),
+        planted=(
+            Planted(
+                lambda vectors, names: np.stack([vectors[name] for name in sorted(names)]),
+                "sorted the names",
+                "That is alphabetical order",
+            ),
+            Planted(
+                lambda vectors, names: np.stack(
+                    [vector for name, vector in vectors.items() if name in names]
+                ),
+                "walked along the dictionary",
+                "the dictionary was filled",
+            ),
+            Planted(
+                lambda vectors, names: np.stack([vectors[name] for name in dict.fromkeys(names)]),
+                "dropped what comes twice",
+                "A name that comes twice needs two rows",
+            ),
+            Planted(
+                lambda vectors, names: np.stack([vectors[name] for name in names if name in vectors]),
+                "passed over what is missing",
+                "passed over in silence",
+            ),
+        ),
+    ),
+)

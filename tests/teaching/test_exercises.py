@@ -1,0 +1,150 @@
+"""Every exercise is proven: its solution, its stub, each mistake worth catching, its hints."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_utils.teaching import exercise
+from course_utils.teaching import exercises as mechanism
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, all_exercises, tried
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+ALL = all_exercises()
+
+
+def plus_one(fn):
+    if fn(1) != 2:
+        raise NotYet("1 should become 2.")
+
+
+TOY = Exercise("99.1", "Add one", 1, plus_one, "you can count.", ("Nudge.", "Add 1."), ())
+
+
+def stored_text(folder, lesson):
+    (path,) = folder.glob(f"{lesson}_*.ipynb")
+    cells = nbformat.read(path, as_version=4).cells
+    return "".join(out.get("text", "") for cell in cells for out in cell.get("outputs", []))
+
+
+@pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
+def test_the_solution_in_the_solved_lesson_is_right(ex):
+    assert f"✅ {ex.id} right" in stored_text(NOTEBOOKS / "solutions", ex.id[:2])
+
+
+@pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
+def test_the_stub_in_the_students_lesson_is_not_tried_yet(ex):
+    assert f"⏳ {ex.id} not tried yet" in stored_text(NOTEBOOKS, ex.id[:2])
+
+
+@pytest.mark.parametrize(
+    ("ex", "planted"),
+    [pytest.param(e, p, id=f"{e.id} {p.mistake}") for e in ALL for p in e.planted],
+)
+def test_each_planted_mistake_gets_its_own_message(ex, planted):
+    verdict = ex.judge(planted.answer)
+    assert verdict.state == "wrong"
+    assert planted.says in verdict.text
+    others = [other.says for other in ex.planted if other is not planted]
+    assert not any(says in verdict.text for says in others)
+
+
+@pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
+def test_an_exercise_has_two_or_three_hints_planted_mistakes_and_a_time(ex):
+    assert re.fullmatch(r"\d\d\.\d", ex.id)
+    assert 2 <= len(ex.hints) <= 3
+    assert len(ex.planted) >= 2
+    assert 1 <= ex.minutes <= 30
+    assert ex.title
+    assert ex.buys
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [lambda x: ..., lambda x: None, ..., None],
+    ids=["returns dots", "does nothing", "dots", "None"],
+)
+def test_an_untouched_answer_is_not_tried_yet(answer):
+    assert TOY.judge(answer).text == "⏳ 99.1 not tried yet"
+
+
+def test_a_forgotten_return_is_told_from_an_untouched_stub():
+    def forgot(x):
+        x + 1
+
+    assert TOY.judge(forgot).state == "wrong"
+    assert "`return …`" in TOY.judge(forgot).text
+
+
+def test_a_right_answer_says_what_it_buys(capsys):
+    TOY.check(lambda x: x + 1)
+    assert capsys.readouterr().out == "✅ 99.1 right: you can count.\n"
+
+
+def test_an_answer_that_raises_is_reported_with_its_type_message_and_line(capsys):
+    def divides(x):
+        y = x - 1
+        return x / y
+
+    TOY.check(divides)
+    assert (
+        "❌ 99.1 not yet: line 3 of your function stopped with ZeroDivisionError" in capsys.readouterr().out
+    )
+
+
+def test_an_answer_of_another_kind_does_not_raise():
+    assert "TypeError" in TOY.judge(17).text
+    assert TOY.judge(17).state == "wrong"
+
+
+def test_an_answer_that_is_a_value_is_given_to_the_test_as_it_is():
+    def is_seven(value):
+        if value != 7:
+            raise NotYet(f"{value} is not 7.")
+
+    seven = Exercise(
+        "99.2", "Seven", 1, is_seven, "luck.", ("Count.",), (Planted(8, "one off", "8 is not 7"),)
+    )
+    assert seven.judge(7).state == "right"
+    assert seven.judge(8).text == "❌ 99.2 not yet: 8 is not 7."
+
+
+def test_a_class_with_an_untouched_method_is_not_tried_yet():
+    class Stub:
+        def forward(self, x):
+            return ...
+
+    ex = Exercise("99.3", "A class", 1, lambda cls: tried(cls().forward(1)), "x.", (), ())
+    assert ex.judge(Stub).state == "untried"
+
+
+def test_strict_mode_raises_for_what_is_not_right(monkeypatch):
+    monkeypatch.setenv("COURSE_STRICT", "1")
+    TOY.check(lambda x: x + 1)
+    with pytest.raises(AssertionError, match="1 should become 2"):
+        TOY.check(lambda x: x)
+    with pytest.raises(AssertionError, match="not tried yet"):
+        TOY.check(lambda x: ...)
+
+
+def test_hints_come_one_after_another_and_then_name_the_solved_lesson(capsys, monkeypatch):
+    monkeypatch.setattr(mechanism, "_hints_given", {})
+    for _ in range(3):
+        exercise("00.1").hint()
+    assert re.findall(r"hint (\d) of 3", capsys.readouterr().out) == ["1", "2", "3"]
+    exercise("00.1").hint()
+    assert "notebooks/solutions/00_start_here.ipynb" in capsys.readouterr().out.replace("\n   ", " ")
+
+
+@pytest.mark.parametrize("wrong_id", ["00.9", "77.1", "nonsense"])
+def test_an_unknown_id_is_answered_with_what_there_is(wrong_id):
+    with pytest.raises(LookupError, match=r"There is: 00\.1, 00\.2"):
+        exercise(wrong_id)
+
+
+def test_messages_are_wrapped_for_reading(capsys):
+    exercise("00.1").check(exercise("00.1").planted[0].answer)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 100
