@@ -74,7 +74,7 @@ def _test_stack(stack: Stack) -> None:
     if len(twice) != 3:
         raise NotYet(
             f"the names b, d, b came, and {len(twice)} rows went back. A name that comes twice needs two "
-            "rows, or every row after it gets its neighbour's label. Is there a set, or a dictionary, on the way?"
+            "rows, or every row after it gets its neighbour's label. Is a set, or a dictionary, on the way?"
         )
     if not np.array_equal(twice, np.stack([vectors[name] for name in ("b", "d", "b")])):
         raise NotYet("it holds while every name comes once, but not for the names b, d, b.")
@@ -136,7 +136,7 @@ EXERCISES = (
         test=_test_stack,
         buys="row i of the vectors and row i of the labels now speak of the same picture.",
         hints=(
-            "Two things could decide the order of the rows: the dictionary and the list. Which of them do the "
+            "Two things could decide the order of the rows: the dictionary and the list. Which do the "
             "labels follow?",
             "Walk along `names` and look each one up. What you then have is a list of vectors, one a name.",
             "`np.stack` makes one array (N, D) of a list of N vectors: "
