@@ -60,6 +60,7 @@ from course_utils.provenance import (
 logger = logging.getLogger(__name__)
 
 ENGINES = ("torch",)
+ROUNDING = 1e-4  # how far resizing may leave [0, 1]; pixels on another scale miss it by far more
 FAILURE_COLUMNS = ["file", "stage", "reason"]
 TABLE_COLUMNS = ["image_id", "file", "sha256", "patient_key", "view", "laterality", "voi", "warnings"]
 
@@ -222,7 +223,7 @@ class EmbeddingExtractor:
             raise EmbeddingError(
                 f"images must be (N, 1, H, H), one gray channel and square, got {tuple(pictures.shape)}"
             )
-        if len(pictures) and not (pictures.min() >= 0 and pictures.max() <= 1):
+        if len(pictures) and not (pictures.min() >= -ROUNDING and pictures.max() <= 1 + ROUNDING):
             raise EmbeddingError(
                 f"pixels must be finite and in [0, 1], got {pictures.min():g} to {pictures.max():g}: "
                 "scale by the fixed range of the stored values (Preprocessor does)"
@@ -456,6 +457,8 @@ class _Run:
 def _why_unusable(picture: np.ndarray) -> Failure | None:
     if not np.isfinite(picture).all():
         return Failure("preprocess", "the picture holds NaN or infinite values")
+    if picture.min() < -ROUNDING or picture.max() > 1 + ROUNDING:
+        return Failure("preprocess", "the picture leaves the range [0, 1]: this is a bug, please report it")
     if picture.min() == picture.max():
         return Failure("preprocess", "the picture is constant (zero variance): there is nothing to embed")
     return None

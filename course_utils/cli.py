@@ -1,0 +1,457 @@
+"""`course …`: the lessons' own code as a command line, for ten files or an archive of ten thousand.
+
+Nothing heavy is imported before a command needs it, so that `course --help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from course_utils import DISCLAIMER, __version__
+from course_utils.provenance import shown, write_whole
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from course_utils.embedding import Extraction
+
+DICOM_SUFFIXES = {".dcm", ".dicom"}
+EPILOG = """\
+the way through:
+  course doctor                        is this machine ready?
+  course samples -o phantoms           make synthetic mammograms with known truth
+  course embed phantoms -o out         files -> out/embeddings.parquet, failures.csv, run.json
+  course cluster out                   embeddings -> out/clusters.csv, judged beside null baselines
+  course report out                    all of it -> out/report.html, one page to look at
+"""
+
+
+class UsageError(Exception):
+    """The command line asks for something that is not there; exit status 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status: 0 done, 1 failed, 2 usage, 130 stopped by Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):
+        # A Windows console may not know every character that a sentence holds; a run must not end over one.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if arguments.command is None:
+        _parser().print_help()
+        return 0
+    print(DISCLAIMER, flush=True)
+    try:
+        return arguments.run(arguments)
+    except UsageError as error:
+        print(f"course {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "Stopped. What was computed is in the store: the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of a pipe, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        name = f" ({Path(error.filename).name})" if isinstance(error.filename, str) else ""
+        print(f"course {arguments.command}: {error.strerror or type(error).__name__}{name}", file=sys.stderr)
+        return 1
+    except Exception as error:
+        if not _is_ours(error):
+            raise
+        print(f"course {arguments.command}: {error}", file=sys.stderr)
+        return 1
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether the error's text is a sentence for the user: it is one of this course's own error classes."""
+    return type(error).__module__.startswith("course_utils.")
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from course_utils.doctor import doctor
+
+    return 0 if doctor() else 1
+
+
+def _samples(arguments: argparse.Namespace) -> int:
+    from course_utils.imaging import write_cohort
+
+    manifest = write_cohort(
+        arguments.output, women=arguments.women, rows=arguments.rows, seed=arguments.seed, progress=True
+    )
+    print(f"{len(manifest)} synthetic mammograms of {arguments.women} women and their truth (manifest.csv)")
+    print(f"Next: course embed {shown(arguments.output)} -o out")
+    return 0
+
+
+def _embed(arguments: argparse.Namespace) -> int:
+    files, names = _find(arguments.input)
+    if not files:
+        print("course embed: no DICOM file in the input: nothing to embed", file=sys.stderr)
+        return 1
+    extraction = _extract(arguments, files, names)
+    extraction.write(arguments.output)
+    _tell(extraction, arguments.output)
+    if len(extraction.vectors) == 0:
+        print("course embed: no file could be embedded: see failures.csv for the reasons", file=sys.stderr)
+        return 1
+    if arguments.strict and len(extraction.failures):
+        print("course embed: some files failed, and --strict was asked for", file=sys.stderr)
+        return 1
+    print(f"Next: course cluster {shown(arguments.output)}")
+    return 0
+
+
+def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str]) -> Extraction:
+    from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
+    from course_utils.imaging import Preprocessor
+
+    extractor = EmbeddingExtractor(
+        load_backbone(arguments.backbone, weights=arguments.weights, seed=arguments.seed),
+        device=arguments.device,
+        precision=arguments.precision,
+        engine=arguments.engine,
+        adapter=arguments.adapter,
+        batch_size=arguments.batch_size,
+        deterministic=arguments.deterministic,
+    )
+    return extractor.extract(
+        files,
+        Preprocessor(size=arguments.size, voi=arguments.voi),
+        names=names,
+        store=None if arguments.no_cache else EmbeddingStore(arguments.cache),
+        workers=arguments.workers,
+    )
+
+
+def _tell(extraction: Extraction, output: Path) -> None:
+    record = extraction.record
+    counts = record.counts
+    if not record.weights["pretrained"]:
+        print("RANDOM WEIGHTS: these vectors are for lessons and timing; they mean nothing.")
+    print(f"{record.backbone}, weights {record.weights['id']}, {record.precision} on {record.device}")
+    print(
+        f"{counts['found']} files: {counts['computed']} computed, {counts['from_store']} from the store, "
+        f"{counts['failed']} failed, in {record.timings['total_s']:.1f} s"
+    )
+    for row in extraction.failures.head(5).itertuples():
+        print(f"  {row.file}: {row.reason}")
+    if len(extraction.failures) > 5:
+        print(f"  … and {len(extraction.failures) - 5} more in failures.csv")
+    if len(extraction.vectors):
+        rows, dimensions = extraction.vectors.shape
+        print(f"{rows} embeddings of {dimensions} numbers in {shown(output / 'embeddings.parquet')}")
+
+
+def _cluster(arguments: argparse.Namespace) -> int:
+    labels = None if arguments.labels is None else _read_labels(arguments.labels)
+    _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
+    print(f"Next: course report {shown(arguments.run_folder)}")
+    return 0
+
+
+def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
+    import json
+
+    from course_utils.analysis import cluster, evaluate
+    from course_utils.embedding import Extraction
+
+    extraction = Extraction.read(folder)
+    compared = extraction.table[["view", "laterality"]].rename(columns={"laterality": "side"})
+    folders = extraction.table["file"].str.rpartition("/")[0]
+    if folders.nunique() > 1:
+        compared["folder"] = folders.str.split("/").str[0]
+    if labels is not None:
+        compared = compared.join(_match(labels, extraction.table))
+    clustering = cluster(extraction.vectors, seed=seed, k=k)
+    evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
+    table = extraction.table[["image_id", "file"]].assign(cluster=clustering.labels).join(compared)
+    write_whole(folder / "clusters.csv", table.to_csv(index=False).encode())
+    result = {"disclaimer": DISCLAIMER, **clustering.to_dict(), "evaluation": evaluation.to_dict()}
+    write_whole(folder / "clusters.json", (json.dumps(result, indent=2) + "\n").encode())
+    print(evaluation.verdict)
+    for association in evaluation.associations:
+        print(f"  {association.sentence}")
+    print(f"{evaluation.k} clusters of {len(table)} images in {shown(folder / 'clusters.csv')}")
+
+
+def _read_labels(file: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    if not file.is_file():
+        raise UsageError(f"--labels: there is no file {shown(file)}")
+    try:
+        table = pd.read_csv(file, dtype=str)
+    except (ValueError, UnicodeDecodeError) as error:
+        raise UsageError(f"--labels: {file.name} is no CSV table in UTF-8") from error
+    if not {"sha256", "file"} & set(table.columns):
+        raise UsageError(
+            f"--labels: {file.name} needs a column sha256 or file, to tell which row is which image"
+        )
+    return table
+
+
+def _match(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `labels` that belong to the images of `table`, in its order, identifiers left out."""
+    key = "sha256" if "sha256" in labels else "file"
+    known = {"image_id", "file", "sha256", "patient_key", "view", "laterality", "side", "folder", "cluster"}
+    rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
+    if rows.isna().all(axis=None):
+        raise UsageError(f"--labels: no row's {key} is that of an embedded image")
+    return rows[[column for column in rows if column not in known]].set_index(table.index)
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from course_utils.teaching.report import write_report
+
+    print(f"The report is {shown(write_report(arguments.run_folder))}: open it in a browser")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from course_utils.imaging.datasets import real_mammograms, sample_cohort
+    from course_utils.teaching.report import write_report
+
+    clock = time.perf_counter()
+    print("1/4  Eight real mammograms (film, CBIS-DDSM) and 24 synthetic ones with known truth")
+    real, synthetic = real_mammograms(), sample_cohort()
+    files = [Path(path) for path in (*real["path"], *synthetic["path"])]
+    names = [
+        *(f"real/{row.case}_{row.laterality}_{row.view}.dcm" for row in real.itertuples()),
+        *(f"synthetic/{path.name}" for path in synthetic["path"]),
+    ]
+    print("2/4  Files to embeddings", flush=True)
+    extraction = _extract(arguments, files, names)
+    extraction.write(arguments.output)
+    _tell(extraction, arguments.output)
+    print("3/4  Clusters, beside what the same pipeline finds in data without any", flush=True)
+    truth = pd.DataFrame(synthetic)[["sha256", "density", "vendor"]]
+    _cluster_run(arguments.output, k="auto", seed=0, labels=truth)
+    print("4/4  The report", flush=True)
+    report = write_report(arguments.output)
+    print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {shown(report)} in a browser.")
+    print(
+        "Next: python start.py lab opens the first lesson; course embed FOLDER -o out takes your own files."
+    )
+    return 0
+
+
+def _lab(_: argparse.Namespace) -> int:
+    import subprocess
+
+    notebooks = Path(__file__).resolve().parents[1] / "notebooks"
+    lesson = notebooks / "00_start_here.ipynb"
+    if not lesson.is_file():
+        raise UsageError(
+            "the lessons are not beside this install: clone the repository and use python start.py lab"
+        )
+    try:
+        import jupyterlab  # noqa: F401
+    except ImportError:
+        raise UsageError("JupyterLab is not installed: run python start.py setup") from None
+    print("JupyterLab opens in your browser; stop it with Ctrl-C here.", flush=True)
+    with contextlib.suppress(KeyboardInterrupt):
+        return subprocess.call([sys.executable, "-m", "jupyter", "lab", str(lesson)], cwd=notebooks)
+    return 0
+
+
+def _find(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Files and folders to files in a fixed order, and the name of each relative to its INPUT."""
+    files: list[Path] = []
+    names: list[str] = []
+    for given in inputs:
+        if given.is_dir():
+            below = sorted(path for path in _walk(given) if _looks_like_dicom(path))
+            prefix = "" if len(inputs) == 1 else f"{given.resolve().name}/"
+            files += below
+            names += [prefix + path.relative_to(given).as_posix() for path in below]
+        elif given.exists():
+            files.append(given)
+            names.append(given.name)
+        else:
+            raise UsageError(f"there is no file or folder {shown(given)}")
+    if len(set(names)) < len(names):
+        raise UsageError("two inputs have the same name: give the folder that holds both instead")
+    return files, names
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for path, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(path) / name for name in files if not name.startswith("."))
+
+
+def _looks_like_dicom(path: Path) -> bool:
+    """Named like DICOM, or DICOM by its first bytes: an archive also holds notes, tables and indexes."""
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    if path.name == "DICOMDIR":
+        return False
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="course",
+        description="Mammograms to embeddings to clusters that one may (or may not) believe. " + DISCLAIMER,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"course {__version__}")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    parser.set_defaults(run=None)
+
+    _command(commands, "doctor", _doctor, "check this machine and say what to do")
+
+    samples = _command(commands, "samples", _samples, "make synthetic mammograms with known truth")
+    samples.add_argument("-o", "--output", type=Path, default=Path("phantoms"), help="folder (phantoms)")
+    samples.add_argument("--women", type=_positive, default=12, help="how many women, two images each (12)")
+    samples.add_argument("--rows", type=_positive, default=1024, help="rows of each image (1024)")
+    samples.add_argument("--seed", type=int, default=0, help="same seed, same bytes (0)")
+
+    embed = _command(commands, "embed", _embed, "turn mammograms into embeddings")
+    embed.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="DICOM files or folders of them")
+    embed.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results"
+    )
+    _embedding_options(embed)
+    embed.add_argument("--strict", action="store_true", help="exit status 1 if any file fails")
+
+    cluster = _command(commands, "cluster", _cluster, "cluster embeddings and judge the clusters")
+    cluster.add_argument("run_folder", type=Path, metavar="OUT", help="the folder that course embed wrote")
+    cluster.add_argument("-k", type=_positive_or_auto, default="auto", help="number of clusters (auto)")
+    cluster.add_argument("--seed", type=int, default=0, help="seed of every random choice (0)")
+    cluster.add_argument(
+        "--labels",
+        type=Path,
+        metavar="TABLE.csv",
+        help="what else is known: a column sha256 or file, and columns to compare the clusters with",
+    )
+
+    report = _command(commands, "report", _report, "write one HTML page about a run")
+    report.add_argument("run_folder", type=Path, metavar="OUT", help="the folder that course embed wrote")
+
+    demo = _command(commands, "demo", _demo, "the whole way on real and synthetic mammograms")
+    demo.add_argument("-o", "--output", type=Path, default=Path("results/demo"), help="folder (results/demo)")
+    _embedding_options(demo)
+
+    _command(commands, "lab", _lab, "open JupyterLab on the first lesson")
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {DISCLAIMER}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _embedding_options(parser: argparse.ArgumentParser) -> None:
+    workers = min(4, os.cpu_count() or 1)
+    network = parser.add_argument_group("the network")
+    network.add_argument(
+        "--backbone",
+        default="auto",
+        choices=["auto", "resnet50", "efficientnet_lite0"],
+        help="auto: ResNet-50 where its weights can be had, else EfficientNet-Lite0",
+    )
+    network.add_argument(
+        "--weights",
+        default="auto",
+        metavar="imagenet|random|PATH",
+        help="ImageNet's, random ones (for timing), or a state dict of your own (ImageNet's)",
+    )
+    network.add_argument("--seed", type=int, default=0, help="seed of random weights (0)")
+    network.add_argument(
+        "--adapter", default="replicate", choices=["replicate"], help="gray to three channels"
+    )
+    picture = parser.add_argument_group("the picture")
+    picture.add_argument(
+        "--size", type=_positive, default=512, help="pixels a side after preprocessing (512)"
+    )
+    picture.add_argument(
+        "--voi",
+        type=_voi,
+        default="auto",
+        metavar="auto|lut|window|percentile|none|N",
+        help="how stored values become gray; N is the file's N-th window, from 0 (auto)",
+    )
+    machine = parser.add_argument_group("the machine")
+    machine.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="where to compute (auto)"
+    )
+    machine.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "bf16", "fp16"],
+        help="mixed precision by asking (fp32)",
+    )
+    machine.add_argument("--engine", default="torch", choices=["torch"], help="what runs the network (torch)")
+    machine.add_argument(
+        "--batch-size", type=_positive_or_auto, default="auto", metavar="N|auto", help="images a pass (auto)"
+    )
+    machine.add_argument(
+        "--workers",
+        type=_not_negative,
+        default=workers,
+        metavar="N",
+        help=f"threads that read ahead ({workers})",
+    )
+    machine.add_argument(
+        "--deterministic", action="store_true", help="same files, same bits, whatever their order; slower"
+    )
+    store = parser.add_mutually_exclusive_group()
+    store.add_argument(
+        "--cache",
+        type=Path,
+        default=Path("results/embeddings"),
+        metavar="DIR",
+        help="the store of embeddings already computed (results/embeddings)",
+    )
+    store.add_argument("--no-cache", action="store_true", help="neither look into a store nor keep anything")
+
+
+def _positive(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _not_negative(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _whole_number(text: str, least: int) -> int:
+    if not text.isdecimal() or int(text) < least:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+    return int(text)
+
+
+def _positive_or_auto(text: str) -> int | str:
+    return text if text == "auto" else _positive(text)
+
+
+def _voi(text: str) -> str | int:
+    return text if text in ("auto", "lut", "window", "percentile", "none") else _not_negative(text)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
