@@ -16,7 +16,8 @@ from packaging.version import Version
 import course_utils
 
 ROOT = Path(__file__).resolve().parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CONDA_NAMES = {"pytorch": "torch", "matplotlib-base": "matplotlib", "opencv": "opencv-python-headless"}
@@ -119,6 +120,17 @@ def test_every_lesson_that_exists_is_linked_in_the_readme_and_no_other() -> None
     assert linked == there
     assert len(linked | planned) == 13
     assert not linked & planned
+
+
+# What a bare pytest runs
+
+
+def test_pytest_runs_the_tests_and_compares_every_notebook_strictly() -> None:
+    options = PYPROJECT["tool"]["pytest"]["ini_options"]
+    assert options["testpaths"] == ["tests", "notebooks"]
+    given = options["addopts"].split()
+    assert {"--nbval", "--nbval-current-env"} <= set(given)
+    assert not {"--nbval-lax", "--nbval-sanitize-with"} & set(given)
 
 
 # The direction of the imports
