@@ -1,7 +1,7 @@
 """What was run, on what, with what: one RunRecord travels with every table of embeddings (lesson 05).
 
-A record lets somebody else repeat a run and lets a reader judge it. It holds no path of the machine, no user or
-host name, and nothing that a DICOM header says of a person.
+A record lets somebody else repeat a run and lets a reader judge it. It holds no path of the machine, no user
+or host name, and nothing that a DICOM header says of a person.
 """
 
 from __future__ import annotations
@@ -107,11 +107,11 @@ def command_line(argv: Sequence[str] | None = None) -> str:
 
 def _without_folder(argument: str) -> str:
     option, equals, value = argument.rpartition("=")
-    return f"{option}{equals}{shown(value)}" if os.path.isabs(value) else argument
+    return f"{option}{equals}{shown(value)}" if Path(value).is_absolute() else argument
 
 
 def git_commit() -> str | None:
-    """The commit that this package's own source stands at, `+` appended where it was changed since; else None."""
+    """The commit of this package's own source, `+` appended where it was changed since; None outside git."""
     source = Path(__file__).resolve().parent
     try:
         head = _git(source, "rev-parse", "HEAD")
