@@ -1,0 +1,565 @@
+"""The one door for pixels: a DICOM file on disk becomes a `Mammogram` (lesson 01).
+
+In: a path. Out: float32 display values in [0, 1], breast bright, and the little that the course needs to know
+about them; or a `MammogramError` that says in one sentence why not. Nothing that identifies a person comes
+through: ids are pseudonyms, and neither errors nor warnings quote the header.
+"""
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, TypeAlias
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.pixels import get_decoder, pixel_array
+from pydicom.uid import UID
+
+from . import grayscale
+from .errors import MammogramError
+from .preprocess import find_breast, shrink
+
+VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
+
+MAX_PIXELS = 100_000_000
+"""Rows × Columns above which a file is refused undecoded; a large film at 43.5 µm has 40 million."""
+
+PROCESS_KEY = secrets.token_bytes(32)
+"""Keys the pseudonyms when the caller has no key: they then hold within this process and nowhere else."""
+
+MODALITIES = frozenset({"MG", "CR", "DX", "DR", "RG", "OT"})
+"""Modalities under which mammograms are met; digitised film is often CR or OT."""
+
+TOMOSYNTHESIS = frozenset(
+    {"1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5"}
+)
+FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1"})
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+PROJECTION_X_RAY = frozenset(
+    {
+        "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
+        "1.2.840.10008.5.1.4.1.1.1.1",  # Digital X-Ray, for presentation
+        "1.2.840.10008.5.1.4.1.1.1.2",  # Digital Mammography X-Ray, for presentation
+        SECONDARY_CAPTURE,
+        *FOR_PROCESSING,
+    }
+)
+
+# CID 4014 "View for Mammography": SNOMED CT code, the SRT code that older files have, ACR abbreviation.
+VIEW_CODES = {
+    code: view
+    for codes, view in [
+        ("399162004 R-10242", "CC"),
+        ("399368009 R-10226", "MLO"),
+        ("399260004 R-10224", "ML"),
+        ("399352003 R-10228", "LM"),
+        ("399099002 R-10230", "LMO"),
+        ("399192008 R-1024A", "XCCL"),
+        ("399101009 R-1024B", "XCCM"),
+        ("399196006 R-10244", "FB"),
+        ("399188001 R-102D0", "SIO"),
+        ("441555000 R-40AAA", "ISO"),
+        ("127457009 G-8310", "SPECIMEN"),
+    ]
+    for code in codes.split()
+}
+VIEWS = frozenset(VIEW_CODES.values())
+
+# CBIS-DDSM puts the image, not the woman, into PatientID: Mass-Training_P_00001_LEFT_CC, and one more number
+# for a lesion's crop (Lee et al., Sci. Data 4, 170177, 2017). P_00001 is the woman, in the Mass and in the
+# Calc part alike.
+CBIS_PATIENT_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(LEFT|RIGHT)_(CC|MLO)(?:_\d+)?")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Mammogram:
+    """One mammogram, ready to look at. What the file does not say is None.
+
+    Attributes:
+        pixels: float32 ``(H, W)`` in [0, 1], breast bright on dark ground.
+        image_id: pseudonym of the image, ``img-`` and 12 hexadecimal digits.
+        patient_key: pseudonym of the person, ``pat-`` and 12 hexadecimal digits.
+        view: ``CC``, ``MLO``, ``ML``, ``LM``, ``XCCL``, … (the abbreviations of PS3.16 CID 4014).
+        laterality: ``L`` or ``R``.
+        spacing_mm: distance of pixel centres between rows and between columns; ImagerPixelSpacing is that at
+            the detector, so that the breast itself is a little smaller.
+        voi: what made the display values: ``lut``, ``window:LINEAR`` (or another function), ``percentile``,
+            ``none``.
+        warnings: sentences about what was odd, free of personal data.
+    """
+
+    pixels: np.ndarray = field(repr=False)
+    image_id: str
+    patient_key: str | None
+    view: str | None
+    laterality: str | None
+    spacing_mm: tuple[float, float] | None
+    voi: str
+    warnings: tuple[str, ...] = ()
+
+
+def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: bytes | None = None) -> Mammogram:
+    """Read one mammogram from a DICOM file.
+
+    Args:
+        path: the file; single-frame and grey, in any transfer syntax for which a decoder is installed.
+        voi: how values become grey levels. ``auto``: the file's VOI LUT, else its first usable window, else
+            the window that the values inside the breast span. ``lut``, ``window``, ``percentile``: that one.
+            An int: the n-th window, from 0. ``none``: all stored values, stretched to [0, 1].
+        key: secret that keys the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key gives
+            the same pseudonyms. None: a random key drawn once per process.
+
+    Raises:
+        MammogramError: one sentence on what is wrong with the file; it quotes neither path nor header.
+        ValueError: ``voi`` is none of the above.
+
+    Sources: DICOM PS3.3 C.7.6.3, C.8.11 and C.11; PS3.4 N.2 for the order of the transforms.
+    """
+    if not (voi in ("auto", "lut", "window", "percentile", "none") or (isinstance(voi, int) and voi >= 0)):
+        raise ValueError(
+            f"voi must be 'auto', 'lut', 'window', 'percentile', 'none' or a window's number, not {voi!r}"
+        )
+    try:
+        with _quiet() as heard, _open(Path(path)) as file:
+            mammogram = _read(file, voi, key or PROCESS_KEY, heard)
+    except MammogramError:
+        raise
+    except (
+        Exception
+    ) as error:  # whatever a decoder or a parser makes of a damaged file ends here, values unquoted
+        _log.debug("unreadable: %s", type(error).__name__)
+        raise MammogramError(
+            "This file is damaged or breaks the DICOM standard in a way that cannot be read."
+        ) from None
+    return mammogram
+
+
+def _open(path: Path) -> BinaryIO:
+    if path.is_dir():
+        raise MammogramError("This is a folder, not a file.")
+    try:
+        if path.stat().st_size == 0:
+            raise MammogramError("This file is empty.")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise MammogramError("There is no such file.") from None
+    except OSError:
+        raise MammogramError("This file cannot be opened; are you allowed to read it?") from None
+
+
+def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True)
+    except InvalidDicomError:
+        raise MammogramError("This is not a DICOM file.") from None
+    problems = _check(header)
+    stored, inverted, odd = _decode(file, header)
+    padding = _padding(header, stored)
+    if _constant(stored if padding is None else stored[~padding]):
+        raise MammogramError("Every pixel of this image has the same value.")
+    pixels, used, more = _display_values(stored, header, voi, inverted, padding)
+    if _constant(pixels):
+        raise MammogramError("Every pixel ends up the same under this VOI transform; try voi='percentile'.")
+
+    identity, problems_of_identity = _identity(header, stored, key)
+    problems += odd + more + problems_of_identity
+    if heard:
+        problems.append("The file departs from the DICOM standard in ways that do not hinder reading.")
+    return Mammogram(pixels=pixels, voi=used, warnings=tuple(dict.fromkeys(problems)), **identity)
+
+
+# --- is it a mammogram? ---
+
+
+def _check(header: Dataset) -> list[str]:
+    """Refuse what is not one grey mammogram of a sane size; return warnings about what is doubtful."""
+    problems = []
+    modality = _text(header, "Modality").upper()
+    sop_class = _text(header, "SOPClassUID")
+    if sop_class in TOMOSYNTHESIS:
+        raise MammogramError(
+            "This is breast tomosynthesis, a stack of slices; only single mammograms can be read."
+        )
+    if modality and modality not in MODALITIES:
+        raise MammogramError(
+            "This is no mammogram: its modality is not one under which mammograms are stored."
+        )
+    if sop_class not in PROJECTION_X_RAY and modality != "MG":
+        raise MammogramError("This is no mammogram: it is another kind of DICOM object.")
+    part = _text(header, "BodyPartExamined").upper()
+    if modality != "MG":
+        if part and "BREAST" not in part:
+            raise MammogramError(
+                "This is no mammogram: its header says that it shows another part of the body."
+            )
+        problems.append("The modality is not MG; taken for a mammogram all the same.")
+    if sop_class == SECONDARY_CAPTURE:
+        problems.append(
+            "A secondary capture, such as a digitised film: its grey values have no fixed meaning."
+        )
+
+    rows, columns = header.get("Rows"), header.get("Columns")
+    if not rows or not columns:
+        raise MammogramError("This DICOM file holds no pixels.")
+    if int(header.get("NumberOfFrames") or 1) != 1:
+        raise MammogramError("This file has several frames; only single mammograms can be read.")
+    if header.get("SamplesPerPixel", 1) != 1 or not _text(
+        header, "PhotometricInterpretation", "MONO"
+    ).startswith("MONO"):
+        raise MammogramError("This is a colour image; mammograms are grey.")
+    if rows * columns > MAX_PIXELS:
+        raise MammogramError(
+            f"This image is too large: more than {MAX_PIXELS / 1e6:.0f} million pixels (Rows × Columns)."
+        )
+    return problems
+
+
+def _constant(values: np.ndarray) -> bool:
+    some = values[::16, ::16] if values.ndim == 2 else values[::256]  # nearly always enough, and quick
+    return values.size == 0 or bool(some.min() == some.max() and values.min() == values.max())
+
+
+# --- decode ---
+
+
+def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, bool, list[str]]:
+    """Return stored values ``(H, W)``, whether low values are bright, and warnings."""
+    photometric = _text(header, "PhotometricInterpretation").upper()
+    shape = _text(header, "PresentationLUTShape").upper()
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise MammogramError(
+            "The header does not say whether low values are bright (PhotometricInterpretation)."
+        )
+    inverted, problems = photometric == "MONOCHROME1", []
+    if shape in ("IDENTITY", "INVERSE") and inverted != (shape == "INVERSE"):
+        problems.append(
+            "PresentationLUTShape contradicts PhotometricInterpretation; the latter was followed."
+        )
+
+    syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available or syntax.is_deflated:
+        raise MammogramError(
+            "The pixels are compressed in a way for which no decoder is here; `course doctor` lists them."
+        )
+    _check_whole(file, header, syntax)
+    file.seek(0)
+    try:
+        stored = pixel_array(file, view_only=True, correct_unused_bits=False)
+        lowest, highest = _stored_range(header, stored)
+        if int(stored.max()) > highest or int(stored.min()) < lowest:
+            stored = pixel_array(file)
+            problems.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
+    except Exception as error:
+        _log.debug("undecodable: %s", type(error).__name__)
+        raise MammogramError(
+            "The pixels of this file cannot be decoded: it is damaged or truncated."
+        ) from None
+    if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
+        raise MammogramError("The pixels of this file are not what its header says.")
+    return stored, inverted, problems
+
+
+def _check_whole(file: BinaryIO, header: Dataset, syntax: UID) -> None:
+    """Refuse a file that ends before its pixels do. Decoders may make up the rest, so they are not asked."""
+    truncated = MammogramError("This file is truncated: it ends before its pixels do.")
+    position = _pixel_data_start(file, header)
+    size = os.fstat(file.fileno()).st_size
+    if not syntax.is_encapsulated:
+        if size - position < header.Rows * header.Columns * header.BitsAllocated // 8:
+            raise truncated
+        return
+    while position < size:  # from item to item (PS3.5 A.4); a missing delimiter at the very end does no harm
+        file.seek(position)
+        item = file.read(8)
+        if item[:4] == b"\xfe\xff\xdd\xe0":
+            return
+        position += 8 + int.from_bytes(item[4:], "little")
+        if item[:4] != b"\xfe\xff\x00\xe0" or position > size:
+            raise truncated
+
+
+def _pixel_data_start(file: BinaryIO, header: Dataset) -> int:
+    """Return where the value of PixelData begins; the file stands at its tag, where `dcmread` stopped."""
+    implicit, little = header.original_encoding
+    group, element = b"\xe0\x7f", b"\x10\x00"
+    tag = group + element if little else group[::-1] + element[::-1]
+    if file.read(4) != tag:
+        raise MammogramError("This DICOM file holds no pixels.")
+    return file.tell() + (4 if implicit else 8)
+
+
+def _stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
+    """Return the least and the greatest value that BitsStored bits can hold."""
+    bits = int(header.BitsStored)
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0, 2**bits - 1)
+
+
+def _padding(header: Dataset, stored: np.ndarray) -> np.ndarray | None:
+    """Return where padding is, bool ``(H, W)``, or None (PS3.3 C.7.5.1.1.2: both ends of the range count)."""
+    first = header.get("PixelPaddingValue")
+    if first is None:
+        return None
+    last = header.get("PixelPaddingRangeLimit")
+    low, high = sorted(
+        _as_stored(int(value), stored.dtype) for value in (first, first if last is None else last)
+    )
+    padding = (stored == low) if low == high else (stored >= low) & (stored <= high)
+    return padding if padding.any() else None
+
+
+def _as_stored(value: int, dtype: np.dtype) -> int:
+    """Read a 16-bit number as signed or unsigned, as the pixels are; writers often confuse the two."""
+    if dtype.kind == "i":
+        return value - 65536 if value > 32767 else value
+    return value + 65536 if value < 0 else value
+
+
+# --- grey values ---
+
+
+def _display_values(
+    stored: np.ndarray, header: Dataset, voi: VOI, inverted: bool, padding: np.ndarray | None
+) -> tuple[np.ndarray, str, list[str]]:
+    """Return display values, float32 ``(H, W)`` in [0, 1] with padding at 0, the VOI used, and warnings."""
+    values, (low, high) = _modality(stored, header)
+    windows, problems = grayscale.read_windows(header)
+    tables = header.get("VOILUTSequence") or []
+    if _for_processing(header):
+        if voi not in ("auto", "percentile", "none"):
+            raise MammogramError("This image is FOR PROCESSING, so it has no window or LUT; use voi='auto'.")
+        values, inverted, problem = _from_detector(values, header, inverted)
+        low, high = (-float(np.log(max(high, 2))), 0.0) if problem.startswith("Raw") else (low, high)
+        windows, tables, problems = [], [], [problem]
+
+    used: str
+    if voi in ("auto", "lut") and tables:
+        table, more = grayscale.read_lut(tables[0], little_endian=bool(header.original_encoding[1]))
+        values = grayscale.apply_lut(values, table)
+        values *= np.float32(1 / (2**table.bits - 1))
+        problems += more
+        used = "lut"
+    elif voi == "lut":
+        raise MammogramError("This file has no VOI LUT; try voi='auto'.")
+    elif voi == "none":
+        values -= np.float32(low)
+        values *= np.float32(1 / (high - low))
+        np.clip(values, 0, 1, out=values)
+        used = "none"
+    elif voi != "percentile" and (window := _choose(windows, voi)):
+        grayscale.apply_window(values, window)
+        used = f"window:{window.function}"
+    else:
+        if padding is not None:
+            seen = values[~padding]
+            np.copyto(values, seen.max() if inverted else seen.min(), where=padding)
+        small, _ = shrink(values)
+        bright = small.max() - small if inverted else small - small.min()
+        breast = find_breast(bright)  # not shrunk a second time: it is small already
+        grayscale.apply_window(values, grayscale.percentile_window(small, breast.inside))
+        used = "percentile"
+        if voi == "auto" and not _for_processing(header):
+            problems.append("The file brings no usable window or LUT; the grey range is that of the breast.")
+    if inverted:
+        np.subtract(1, values, out=values)
+    if padding is not None:
+        np.copyto(values, 0, where=padding)
+    return values, used, problems
+
+
+def _modality(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[float, float]]:
+    """Return modality values, float32 ``(H, W)``, and the range that they can have."""
+    sequence = header.get("ModalityLUTSequence")
+    if sequence:
+        table, _ = grayscale.read_lut(sequence[0], little_endian=bool(header.original_encoding[1]))
+        return grayscale.apply_lut(stored, table), (0.0, 2.0**table.bits - 1)
+    slope = header.get("RescaleSlope")
+    slope = 1.0 if slope is None else float(slope)
+    intercept = float(header.get("RescaleIntercept") or 0)
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        raise MammogramError("The rescale slope or intercept of this file makes no sense.")
+    low, high = sorted(slope * end + intercept for end in _stored_range(header, stored))
+    return grayscale.apply_rescale(stored, slope, intercept), (low, high)
+
+
+def _choose(windows: list[grayscale.Window | None], voi: VOI) -> grayscale.Window | None:
+    if isinstance(voi, int):
+        if voi >= len(windows) or windows[voi] is None:
+            raise MammogramError(
+                f"This file has no usable window number {voi}; it has {len(windows)}, counted from 0."
+            )
+        return windows[voi]
+    first = next((window for window in windows if window is not None), None)
+    if first is None and voi == "window":
+        raise MammogramError("This file has no usable window; try voi='auto'.")
+    return first
+
+
+def _for_processing(header: Dataset) -> bool:
+    intent = _text(header, "PresentationIntentType").upper()
+    return intent == "FOR PROCESSING" or _text(header, "SOPClassUID") in FOR_PROCESSING
+
+
+def _from_detector(values: np.ndarray, header: Dataset, inverted: bool) -> tuple[np.ndarray, bool, str]:
+    """Make a detector's signal fit to look at; returns values, whether low is bright, and a warning.
+
+    A linear signal is bright where there is air. Its logarithm is proportional to what the beam passed
+    through (Beer-Lambert), so that minus the logarithm shows tissue bright, whatever
+    PhotometricInterpretation says.
+    """
+    relationship = _text(header, "PixelIntensityRelationship", "LIN").upper()
+    if relationship == "LOG":
+        return (
+            values,
+            inverted,
+            "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing.",
+        )
+    if relationship != "LIN" or header.get("PixelIntensityRelationshipSign") == -1:
+        raise MammogramError(
+            "This image is FOR PROCESSING and its signal is not linear in exposure, so it cannot be shown."
+        )
+    np.maximum(values, 1, out=values)
+    np.log(values, out=values)
+    np.negative(values, out=values)
+    return values, False, "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
+
+
+# --- who and what ---
+
+
+def _identity(header: Dataset, stored: np.ndarray, key: bytes) -> tuple[dict[str, Any], list[str]]:
+    """Return image_id, patient_key, view, laterality and spacing_mm, and warnings."""
+    problems = []
+    instance = _text(header, "SOPInstanceUID") or _text(header.file_meta, "MediaStorageSOPInstanceUID")
+    if not instance:
+        instance = hashlib.sha256(stored.tobytes()).hexdigest()
+        problems.append("The file has no SOPInstanceUID; the image's pseudonym is made from its pixels.")
+    patient = _text(header, "PatientID")
+    cbis = CBIS_PATIENT_ID.fullmatch(patient)
+    if cbis:
+        patient = cbis[1]
+        problems.append(
+            "PatientID names a CBIS-DDSM image; the patient's pseudonym is made from its patient number."
+        )
+
+    view, laterality = None, None
+    orientation = re.fullmatch(r"([LR]?)([A-Z]+)", _text(header, "PatientOrientation").upper())
+    film = orientation[2] if orientation and orientation[2] in VIEWS else None
+    position = _text(header, "ViewPosition").upper()
+    if position in VIEWS:
+        view = position
+    elif code := _view_code(header):
+        view = code
+    elif film:
+        view = film
+        problems.append("The view stands in PatientOrientation, as in digitised film.")
+    elif cbis:
+        view = cbis[3]
+        problems.append("The view was read from CBIS-DDSM's PatientID.")
+    else:
+        problems.append("The file does not say which view it is.")
+
+    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
+        if (side := _text(header, keyword).upper()) in ("L", "R"):
+            laterality = side
+            break
+    else:
+        if film and orientation and orientation[1]:
+            laterality = orientation[1]
+            problems.append("The side stands in PatientOrientation, as in digitised film.")
+        elif cbis:
+            laterality = cbis[2][0]
+            problems.append("The side was read from CBIS-DDSM's PatientID.")
+        else:
+            problems.append("The file does not say which breast it is.")
+    return {
+        "image_id": f"img-{_pseudonym(key, instance)}",
+        "patient_key": f"pat-{_pseudonym(key, patient)}" if patient else None,
+        "view": view,
+        "laterality": laterality,
+        "spacing_mm": _spacing(header, "ImagerPixelSpacing") or _spacing(header, "PixelSpacing"),
+    }, problems
+
+
+def _pseudonym(key: bytes, text: str) -> str:
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:12]
+
+
+def _view_code(header: Dataset) -> str | None:
+    sequence = header.get("ViewCodeSequence")
+    return VIEW_CODES.get(_text(sequence[0], "CodeValue")) if sequence else None
+
+
+def _spacing(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    try:
+        row, column = (float(distance) for distance in header.get(keyword) or ())
+    except (TypeError, ValueError):
+        return None
+    return (row, column) if 0 < row < np.inf and 0 < column < np.inf else None
+
+
+def _text(header: Dataset, keyword: str, default: str = "") -> str:
+    """Return a header value as text without blanks at its ends; several values are joined as in the file."""
+    value = header.get(keyword)
+    if value is None or value == "":
+        return default
+    return str(value).strip() if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(value))).strip()
+
+
+# --- pydicom's warnings ---
+
+_heard = threading.local()
+_readers = 0
+_outside: Any = None
+_lock = threading.Lock()
+
+
+@contextmanager
+def _quiet() -> Iterator[list[str]]:
+    """Collect the kinds of warning that this thread gives; their texts quote the header and are not printed.
+
+    `warnings.catch_warnings` alone is not safe with several threads (the one that leaves last puts another's
+    settings back), so the first reader sets it up for all and the last one takes it down.
+    """
+    global _readers, _outside
+    kinds: list[str] = []
+    _heard.kinds = kinds
+    with _lock:
+        _readers += 1
+        if _readers == 1:
+            _outside = warnings.catch_warnings()
+            _outside.__enter__()
+            warnings.simplefilter("always")
+            shown = warnings.showwarning
+
+            def collect(message: Any, category: Any, *where: Any) -> None:
+                if (mine := getattr(_heard, "kinds", None)) is None:
+                    shown(message, category, *where)
+                else:
+                    mine.append(category.__name__)
+
+            warnings.showwarning = collect  # type: ignore[assignment]
+    try:
+        yield kinds
+    finally:
+        _heard.kinds = None
+        with _lock:
+            _readers -= 1
+            if _readers == 0:
+                _outside.__exit__(None, None, None)
