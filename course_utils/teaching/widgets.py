@@ -10,6 +10,7 @@ import base64
 import html
 import inspect
 import io
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -49,10 +50,8 @@ class LivePicture(ipywidgets.VBox):
         drawn = draw(**self._values())
         self.alt = alt or getattr(drawn, "alt", None) or "A picture that changes with the controls above it."
         self._still = _png(drawn)
-        layout = ipywidgets.Layout(max_width="100%", object_fit="contain", align_self="flex-start")
-        self._image = ipywidgets.Image(value=self._still, format="png", layout=layout, tooltip=self.alt)
-        self._sentence = ipywidgets.HTML(layout=ipywidgets.Layout(display="none"))
-        super().__init__(children=(*self._controls.values(), self._image, self._sentence))
+        self._shown = ipywidgets.HTML(_figure(drawn, self._still, self.alt))
+        super().__init__(children=(*self._controls.values(), self._shown))
         for control in self._controls.values():
             control.observe(self._redraw, names="value")
 
@@ -61,14 +60,12 @@ class LivePicture(ipywidgets.VBox):
 
     def _redraw(self, _change: object) -> None:
         try:
-            self._still = _png(self._draw(**self._values()))
+            drawn = self._draw(**self._values())
+            self._still = _png(drawn)
+            self._shown.value = _figure(drawn, self._still, getattr(drawn, "alt", self.alt))
         except Exception as error:
             reason = html.escape(f"{type(error).__name__}: {error}")
-            self._sentence.value = f'<p role="alert">This picture could not be drawn. {reason}</p>'
-            self._image.layout.display, self._sentence.layout.display = "none", None
-        else:
-            self._image.value = self._still
-            self._image.layout.display, self._sentence.layout.display = None, "none"
+            self._shown.value = f'<p role="alert">This picture could not be drawn. {reason}</p>'
 
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs) or {}
@@ -92,6 +89,18 @@ def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widg
     slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
     look["layout"] = ipywidgets.Layout(width="32em", max_width="100%")
     return slider(value=defaults.get(name, low), min=low, max=high, step=step, **look)
+
+
+def _figure(drawn: Any, png: bytes, alt: str) -> str:
+    """The picture as HTML, with the words for it and its caption; the size is told, so that nothing jumps."""
+    width, height = struct.unpack(">II", png[16:24])  # PNG specification, 11.2.2: IHDR
+    source = base64.b64encode(png).decode("ascii")
+    caption = html.escape(getattr(drawn, "caption", ""))
+    return (
+        f'<figure style="margin: 0"><img alt="{html.escape(alt)}" width="{width}" height="{height}"'
+        f' style="max-width: 100%; height: auto" src="data:image/png;base64,{source}">'
+        f'<figcaption style="line-height: 1.4"><em>{caption}</em></figcaption></figure>'
+    )
 
 
 def _png(drawn: Any) -> bytes:

@@ -1,0 +1,324 @@
+"""The notebooks are what their sources say, were run from top to bottom, and keep the shape of a lesson."""
+
+import base64
+import importlib.util
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+from PIL import Image
+
+from course_utils.teaching.exercises import all_exercises
+
+ROOT = Path(__file__).resolve().parents[1]
+NOTEBOOKS = ROOT / "notebooks"
+WORDS = (
+    "> **Educational and research use only.** Not for clinical or diagnostic use. "
+    "No medical decision may rely on these results."
+)
+CARD = re.compile(
+    r"^\| (\d+) min \| under (\d+) s \| under ([\d.]+) GB \| (none|[\d.]+ MB) \| (not needed|needed) \|$",
+    re.M,
+)
+PARTS = [
+    r"\A# \d\d · \S.*",
+    re.escape(WORDS),
+    r"^\*\*You will be able to\*\*(\s*\n- [^\n]+){3,5}\n\s*\n",
+    r"^\*\*Prerequisites\.\*\* \S.*",
+    CARD.pattern,
+    r"^## .*",
+    r"^## Check yourself$",
+    r"^## Recap$",
+    r"^## Go further$",
+    r"^\*\*Next:\*\* \S.*",
+]
+
+
+def load_tool():
+    spec = importlib.util.spec_from_file_location("notebooks_tool", ROOT / "tools" / "notebooks.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+tool = load_tool()
+SOURCES = tool.sources()
+lessons = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
+
+TOY = """
+# %% [markdown]
+# # 98 · A toy
+# The [next](98_toy.ipynb) and a [site](https://example.org).
+
+# %%
+import matplotlib.pyplot as plt
+from course_utils.teaching.widgets import LivePicture
+
+
+def draw(size=2):
+    figure, axes = plt.subplots(figsize=(size, 1))
+    _ = axes.imshow([[0, 1], [2, 3]])
+    return figure
+
+
+LivePicture(draw, alt="Four squares.", size=(1, 3))
+
+# %%
+def double(x):
+    ### BEGIN SOLUTION
+    twice = 2 * x
+    return twice
+    ### END SOLUTION
+
+
+print(double(2))
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "NOTEBOOKS", tmp_path / "notebooks")
+    source = tmp_path / "notebooks" / "src" / "98_toy.py"
+    source.parent.mkdir(parents=True)
+    source.write_text(TOY, encoding="utf-8")
+    return source
+
+
+def markdown_of(notebook):
+    return "\n\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+
+
+# --- The committed notebooks
+
+
+def test_there_are_lessons_and_no_notebook_without_a_source():
+    assert SOURCES
+    assert tool.strays() == []
+
+
+@lessons
+def test_both_notebooks_equal_their_source_and_were_run_from_top_to_bottom(source):
+    assert tool.problems(source) == []
+
+
+@lessons
+def test_each_part_of_the_lessons_shape_is_there_in_order(source):
+    text = markdown_of(tool.read(source, "student"))
+    position = 0
+    for part in PARTS:
+        found = re.compile(part, re.M).search(text, position)
+        assert found, f"missing, or not in its place: {part}"
+        position = found.end()
+
+
+@lessons
+def test_check_yourself_has_four_to_six_questions_with_folded_answers(source):
+    text = markdown_of(tool.read(source, "student"))
+    questions = text.partition("## Check yourself")[2].partition("## Recap")[0]
+    assert 4 <= questions.count("<details>") <= 6
+    assert questions.count("<summary>") == questions.count("</details>") == questions.count("<details>")
+
+
+@lessons
+def test_every_exercise_of_the_lesson_is_checked_and_has_its_hint_in_the_lesson(source):
+    text = source.read_text(encoding="utf-8")
+    own = [ex for ex in all_exercises() if ex.id.startswith(source.stem[:2])]
+    assert len(own) >= 2
+    for ex in own:
+        assert f'exercise("{ex.id}").check(' in text
+        assert f'exercise("{ex.id}").hint()' in text
+        assert f"Exercise {ex.id}" in text
+
+
+@lessons
+def test_cells_are_short(source):
+    code = [cell.source for cell in tool.read(source, "solved").cells if cell.cell_type == "code"]
+    long = [cell for cell in code if cell.count("\n") >= 15]
+    assert len(long) <= 2, f"{len(long)} cells are longer than 15 lines"
+
+
+@lessons
+@pytest.mark.parametrize("version", ["student", "solved"])
+def test_every_link_to_a_file_leads_somewhere(source, version):
+    notebook = tool.targets(source)[version]
+    links = re.findall(r"\]\(([^)\s]+)\)", markdown_of(nbformat.read(notebook, as_version=4)))
+    files = [link.partition("#")[0] for link in links if not re.match(r"https?:|mailto:|#", link)]
+    assert files
+    assert [link for link in files if not (notebook.parent / link).exists()] == []
+
+
+@lessons
+def test_every_picture_has_words_for_those_who_cannot_see_it(source):
+    notebook = nbformat.read(tool.targets(source)["solved"], as_version=4)
+    outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
+    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert pictures
+    assert not [out for out in pictures if len(out["data"].get("text/plain", "")) < 20]
+    assert not [out for out in pictures if "<Figure" in out["data"]["text/plain"]]
+
+
+@lessons
+def test_the_resource_card_is_kept(source):
+    """Run the solved lesson with every exercise's check raising, and compare time and peak memory."""
+    _, seconds, gigabytes, *_ = CARD.search(markdown_of(tool.read(source, "student"))).groups()
+    notebook = tool.read(source, "solved")
+    notebook.cells.append(nbformat.v4.new_code_cell(PEAK_MEMORY))
+    started = time.perf_counter()
+    tool.execute(notebook, NOTEBOOKS / "solutions", {"COURSE_STRICT": "1"})
+    took = time.perf_counter() - started
+    peak = int(notebook.cells[-1].outputs[0].text) / 1e9
+    assert took < int(seconds), f"{took:.0f} s"
+    assert peak < float(gigabytes), f"{peak:.2f} GB"
+
+
+PEAK_MEMORY = """
+import pathlib, re
+status = pathlib.Path("/proc/self/status")
+if status.exists():  # Linux: getrusage would count what the parent process held before it started this one
+    print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) * 1024)
+else:
+    import psutil
+    memory = psutil.Process().memory_info()
+    print(getattr(memory, "peak_wset", memory.rss))
+"""
+
+
+def test_altering_one_stored_number_fails_the_notebooks_own_test(tmp_path):
+    source = SOURCES[0]
+    notebook = nbformat.read(tool.targets(source)["solved"], as_version=4)
+    cell, output = next(
+        (cell, output)
+        for cell in notebook.cells
+        for output in cell.get("outputs", [])
+        if "nbval-ignore-output" not in cell.metadata.get("tags", [])
+        and re.search(r"\d", output.get("text", ""))
+    )
+    output.text = re.sub(r"\d", lambda digit: str((int(digit[0]) + 1) % 10), output.text, count=1)
+    path = tmp_path / "altered.ipynb"
+    nbformat.write(notebook, path)
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    run = subprocess.run(
+        [sys.executable, *command, str(path)],
+        cwd=tmp_path,
+        env={**os.environ, **tool.ENVIRONMENT},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert run.returncode == 1, run.stdout
+    assert f"1 failed, {len(code) - 1} passed" in run.stdout, run.stdout
+    assert f"Cell {code.index(cell)}" in run.stdout
+
+
+# --- The tool
+
+
+def test_two_builds_give_the_same_bytes_and_the_build_passes_its_own_check(toy):
+    tool.build(toy)
+    first = [path.read_bytes() for path in tool.targets(toy).values()]
+    tool.build(toy)
+    assert [path.read_bytes() for path in tool.targets(toy).values()] == first
+    assert tool.problems(toy) == []
+    student, solved = (nbformat.read(path, as_version=4) for path in tool.targets(toy).values())
+    assert (student.cells[2].outputs[0].text, solved.cells[2].outputs[0].text) == ("Ellipsis\n", "4\n")
+    still = student.cells[1].outputs[0].data
+    assert sorted(still) == ["image/png", "text/plain"]
+    assert "widgets" not in student.metadata
+    assert "execution" not in student.cells[1].metadata
+    assert [cell.id for cell in student.cells] == ["98-000", "98-001", "98-002"]
+
+
+def test_the_check_sees_an_edited_notebook_and_one_that_was_not_run(toy):
+    for version, path in tool.targets(toy).items():
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(tool.read(toy, version), path)
+    assert [p for p in tool.problems(toy) if "not run" in p]
+    path = tool.targets(toy)["student"]
+    path.write_text(path.read_text(encoding="utf-8").replace("A toy", "A ploy"), encoding="utf-8")
+    assert "is not what its source says: 98-000" in "\n".join(tool.problems(toy))
+    path.unlink()
+    assert "is missing" in "\n".join(tool.problems(toy))
+
+
+@pytest.mark.parametrize(
+    ("line", "complaint"),
+    [("ax.plot();", "`;`"), ("interact(draw)", "`interact`"), ("widgets.Output()", "`Output`")],
+)
+def test_the_check_refuses_what_stalls_or_breaks_nbval(toy, line, complaint):
+    toy.write_text(TOY + f"\n# %%\nif False:\n    {line}\n", encoding="utf-8")
+    for version, path in tool.targets(toy).items():
+        path.parent.mkdir(exist_ok=True)
+        nbformat.write(tool.read(toy, version), path)
+    assert complaint in "\n".join(tool.problems(toy))
+
+
+def test_a_solution_without_an_end_is_reported(toy):
+    toy.write_text(TOY.replace("### END SOLUTION", ""), encoding="utf-8")
+    assert "1 solutions begin, 0 are complete" in "\n".join(tool.problems(toy))
+
+
+@pytest.mark.parametrize(
+    ("solution", "expected"),
+    [
+        ("    return x + 1\n", "    return ...  # your code here"),
+        ("    for y in x:\n        return y\n", "    return ...  # your code here"),
+        ("a = 1\nb = a + 1\n", "b = ...  # your code here"),
+        ("        self.conv = 1\n", "        self.conv = ...  # your code here"),
+        ("    print(x)\n", "    ...  # your code here"),
+    ],
+)
+def test_the_stub_leaves_what_comes_after_it_working(solution, expected):
+    indent = re.match(" *", solution)[0]
+    text = f"{indent}### BEGIN SOLUTION\n{solution}{indent}### END SOLUTION"
+    assert tool.SOLUTION.sub(tool.stub, text) == expected
+
+
+def test_links_of_the_solved_lesson_lead_one_folder_up(toy):
+    student, solved = (tool.read(toy, version).cells[0].source for version in ("student", "solved"))
+    assert "[next](98_toy.ipynb)" in student
+    assert "[next](../98_toy.ipynb)" in solved
+    assert "(https://example.org)" in solved
+
+
+def test_a_failing_cell_writes_nothing(toy):
+    toy.write_text(TOY + "\n# %%\n1 / 0\n", encoding="utf-8")
+    with pytest.raises(tool.NotebookError, match="ZeroDivisionError"):
+        tool.build(toy)
+    assert not tool.targets(toy)["student"].exists()
+
+
+@pytest.mark.parametrize(
+    ("output", "complaint"),
+    [
+        (nbformat.v4.new_output("error", ename="ValueError", evalue="no", traceback=[]), "left an error"),
+        (nbformat.v4.new_output("stream", name="stderr", text="UserWarning"), "wrote to stderr"),
+    ],
+)
+def test_errors_and_warnings_are_refused(output, complaint):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])])
+    with pytest.raises(tool.NotebookError, match=complaint):
+        tool.tidy(notebook)
+
+
+def test_a_picture_keeps_its_size_and_at_most_64_colours():
+    gradient = Image.linear_gradient("L").convert("RGBA")
+    buffer = io.BytesIO()
+    gradient.save(buffer, format="png")
+    reduced = tool.quantised(base64.b64encode(buffer.getvalue()).decode())
+    picture = Image.open(io.BytesIO(base64.b64decode(reduced)))
+    assert picture.size == gradient.size
+    assert len(picture.convert("RGB").getcolors()) <= 64
+
+
+def test_lessons_are_chosen_by_number_or_name(toy):
+    assert tool.sources(["98"]) == tool.sources(["98_toy"]) == [toy]
+    with pytest.raises(tool.NotebookError, match="no lesson 44; there is 98_toy"):
+        tool.sources(["44"])
