@@ -71,17 +71,18 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
             D if that is less), ``n_init`` (starts of k-means, of which the best is kept; 10), ``standardise``
             (divide each column by its standard deviation first; False).
 
-    ``k="auto"`` tries k from 2 to 10 (at most N / 2) and takes the one whose silhouette stands highest above
-    the mean silhouette that the same k-means reaches on Gaussian clouds of the same covariance: the
-    silhouette alone would favour some k even in noise. The choice is a choice and no proof: see ``evaluate``.
+    ``k="auto"`` tries k from 2 to 10 (at most N / 2), and for each k takes the silhouette minus the mean one
+    that the same k-means reaches on Gaussian clouds of the same covariance: the silhouette alone would favour
+    some k even in noise. The smallest k within one standard deviation (of the clouds) of the largest excess
+    is taken. The choice is a choice and no proof: see ``evaluate``.
 
     Raises:
         AnalysisError: vectors that cannot be clustered, an unknown method or parameter, k larger than N.
 
     Source: Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982) 129–137; Arthur and
-    Vassilvitskii, k-means++, SODA 2007; the comparison with clouds without clusters follows Tibshirani,
-    Walther and Hastie, Estimating the number of clusters via the gap statistic, J. R. Stat. Soc. B 63 (2001)
-    411–423.
+    Vassilvitskii, k-means++, SODA 2007; the comparison with clouds and the rule of one standard deviation
+    follow Tibshirani, Walther and Hastie, Estimating the number of clusters via the gap statistic, J. R.
+    Stat. Soc. B 63 (2001) 411–423.
     """
     options = choose_params("cluster", _DEFAULTS, method, params)
     matrix = check_vectors(vectors)
@@ -177,6 +178,8 @@ def _choose_k(
     seed: int,
 ) -> dict[str, Any]:
     """Choose k by the excess of the silhouette over its mean on Gaussian clouds."""
+    from threadpoolctl import threadpool_limits
+
     if len(space) < 3:
         raise AnalysisError(
             f"k='auto' compares silhouettes, which need 3 vectors; got {len(space)}: give k a number"
@@ -188,10 +191,13 @@ def _choose_k(
     ks = list(range(2, most + 1))
     scale = np.sqrt(n / len(space))
     clouds = [gaussian_scores(singular * scale, n, rng) for _ in range(_AUTO_DRAWS)]
-    null = np.mean([silhouettes(cloud, ks, n_init, seed) for cloud in clouds], axis=0)
-    excess = silhouettes(space[rows], ks, n_init, seed) - null
+    # Hundreds of tiny fits: on a busy machine the threads of each would wait for each other, for minutes.
+    with threadpool_limits(1):
+        null = np.array([silhouettes(cloud, ks, n_init, seed) for cloud in clouds])
+        excess = silhouettes(space[rows], ks, n_init, seed) - null.mean(axis=0)
+    enough = excess.max() - null.std(axis=0)[excess.argmax()]
     return {
-        "k": ks[int(excess.argmax())],
+        "k": ks[int(np.argmax(excess >= enough))],
         "k_asked": "auto",
         "k_searched": ks,
         "k_excess": [round(float(value), 6) for value in excess],

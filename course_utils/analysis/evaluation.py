@@ -28,6 +28,13 @@ from course_utils.analysis.reduction import check_vectors
 _LEVEL = 0.05
 _PERMUTATIONS = 999
 _TIE = 1e-12
+_MOST_NUMBERS = 8
+"""A column of more different numbers is a measurement, or a running number, and no category."""
+
+
+def two_decimals(value: float) -> str:
+    """A number as it is shown, never "-0.00"."""
+    return f"{round(value, 2) + 0.0:.2f}"
 
 
 @dataclass(frozen=True)
@@ -44,6 +51,10 @@ class Null:
     name: str
     silhouettes: dict[int, list[float]]
     p_value: float
+
+    def span(self, k: int) -> str:
+        """The least and the greatest silhouette of the draws at ``k``, in words."""
+        return f"{two_decimals(min(self.silhouettes[k]))} to {two_decimals(max(self.silhouettes[k]))}"
 
 
 @dataclass(frozen=True)
@@ -77,9 +88,7 @@ class Association:
             how = "partly follow"
         else:
             how = "hardly, but measurably, follow"
-        return (
-            f"The clusters {how} {self.column} (ARI {round(self.ari, 2) + 0.0:.2f}, p = {self.p_value:.3f})."
-        )
+        return f"The clusters {how} {self.column} (ARI {two_decimals(self.ari)}, p = {self.p_value:.3f})."
 
 
 @dataclass(frozen=True)
@@ -223,22 +232,25 @@ def _silhouettes_of_data_and_nulls(
 ) -> tuple[NDArray[np.float64], dict[str, NDArray[np.float64]]]:
     """Return the data's silhouettes (len(ks),) and, for each null, those of its draws (draws, len(ks))."""
     from sklearn.metrics import silhouette_score
+    from threadpoolctl import threadpool_limits
 
     n, n_init = len(matrix), params["n_init"]
     space, singular = pca_space(matrix, params)
     others = [other for other in ks if other != k]
-    found = dict(zip(others, silhouettes(space, others, n_init, seed), strict=True)) if others else {}
-    found[k] = silhouette_score(space, groups)
     gaussian, permuted = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
-    nulls = {
-        "permuted": [
-            silhouettes(pca_space(permuted.permuted(matrix, axis=0), params)[0], ks, n_init, seed)
-            for _ in range(draws)
-        ],
-        "gaussian": [
-            silhouettes(gaussian_scores(singular, n, gaussian), ks, n_init, seed) for _ in range(draws)
-        ],
-    }
+
+    def scores(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+        return silhouettes(vectors, ks, n_init, seed)
+
+    with threadpool_limits(1):  # tiny fits, as in the search for k
+        found = dict(zip(others, silhouettes(space, others, n_init, seed), strict=True))
+        found[k] = silhouette_score(space, groups)
+        nulls = {
+            "permuted": [
+                scores(pca_space(permuted.permuted(matrix, axis=0), params)[0]) for _ in range(draws)
+            ],
+            "gaussian": [scores(gaussian_scores(singular, n, gaussian)) for _ in range(draws)],
+        }
     return np.array([found[each] for each in ks]), {name: np.array(drawn) for name, drawn in nulls.items()}
 
 
@@ -253,24 +265,26 @@ def _null(name: str, curve: NDArray[np.float64], drawn: NDArray[np.float64], ks:
 
 def _verdict(silhouette: float, nulls: tuple[Null, ...], k: int, rows: int, *, searched: bool) -> str:
     """Say in plain words what the silhouette beside its nulls means."""
-    span = {null.name: f"{min(null.silhouettes[k]):.2f} to {max(null.silhouettes[k]):.2f}" for null in nulls}
+    value = two_decimals(silhouette)
+    span = {null.name: null.span(k) for null in nulls}
     p_values = {null.name: null.p_value for null in nulls}
     if p_values["gaussian"] > _LEVEL:
         words = (
-            f"No better than chance: a silhouette of {silhouette:.2f} is no better than what the same "
+            f"No better than chance: a silhouette of {value} is no better than what the same "
             f"pipeline finds in a Gaussian cloud that has no clusters ({span['gaussian']})."
         )
         if p_values["permuted"] <= _LEVEL:
             words += f" Shuffled columns give less ({span['permuted']}): correlation, not clusters."
     elif p_values["permuted"] > _LEVEL:
         words = (
-            f"No better than chance: a silhouette of {silhouette:.2f} is no better than what the same "
+            f"No better than chance: a silhouette of {value} is no better than what the same "
             f"pipeline finds once every column has been shuffled by itself ({span['permuted']})."
         )
     else:
         words = (
-            f"There is structure: a silhouette of {silhouette:.2f} stands above what the same pipeline "
-            f"finds in data without clusters (Gaussian cloud {span['gaussian']}, shuffled columns {span['permuted']})."
+            f"There is structure: a silhouette of {value} stands above what the same pipeline "
+            f"finds in data without clusters (Gaussian cloud {span['gaussian']}, "
+            f"shuffled columns {span['permuted']})."
         )
         if silhouette <= 0.25:
             words += " It is weak, though: below 0.25 the clusters touch and blend."
@@ -291,7 +305,7 @@ def _compare_with_metadata(
         known = values.notna().to_numpy() & (groups >= 0)
         text = values[known].astype(str)
         counts = text.value_counts().sort_index()
-        if pd.api.types.is_numeric_dtype(values) and len(counts) > 12:
+        if len(counts) > _MOST_NUMBERS and pd.to_numeric(text, errors="coerce").notna().all():
             skipped[str(column)] = "a measured number, not a category"
         elif len(counts) < 2:
             skipped[str(column)] = "fewer than two values" if len(counts) else "no value in any file"

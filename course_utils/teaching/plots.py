@@ -1,0 +1,428 @@
+"""Figures: numbers and pictures go in, an Illustration comes out that a notebook and a web page can show.
+
+An Illustration carries its picture, a caption that says what to see and a text for those who cannot see it.
+End a cell with one and the notebook shows all three. The same input gives the same bytes. Colours are those
+of Okabe and Ito, told apart by most colour-blind readers, and each comes with a marker of its own.
+"""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from course_utils.analysis import Evaluation
+
+Theme = Literal["light", "dark"]
+Picture = NDArray[np.floating] | bytes
+"""Float (H, W) or (1, H, W) in [0, 1], or the bytes of a PNG (as ``imaging.thumbnail`` gives)."""
+
+PALETTE = {
+    "light": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C7A00", "#882255"),
+    "dark": ("#4AA3E0", "#F0783C", "#2BC299", "#E09CC4", "#8FD0F7", "#F2B63C", "#D6C62F", "#C9577F"),
+}
+"""Okabe and Ito's colours (2008) in an order that suits points; their black and yellow, which a theme
+would swallow, are replaced."""
+GRAY = {"light": "#7F7F7F", "dark": "#9A9A9A"}
+"""For what is missing, and for baselines."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+MISSING = "not stated"
+"""How a category that a file does not state is called."""
+
+_INK = {"light": "#1d2327", "dark": "#e6e3dc"}
+_FAINT = {"light": "#c9c7c0", "dark": "#454a4f"}
+_GROUND = {"light": "#ffffff", "dark": "#1b1f22"}
+_DPI = 144
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure with its caption and its alternative text."""
+
+    figure: Figure = field(repr=False)
+    caption: str
+    alt: str
+
+    def __post_init__(self) -> None:
+        """Lay the figure out once and for all: the layout moves a little each time that it is made anew."""
+        self.figure.set_dpi(_DPI)
+        self.figure.draw_without_rendering()
+        self.figure.set_layout_engine("none")
+
+    def png(self) -> bytes:
+        """Return the picture as PNG bytes, without date or version: they depend on the figure alone."""
+        data = io.BytesIO()
+        self.figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": None})
+        return data.getvalue()
+
+    def html(self) -> str:
+        """Return an HTML figure that holds everything and asks for no file."""
+        source = data_uri(self.png())
+        return (
+            f'<figure><img src="{source}" alt="{escape(self.alt)}">'
+            f"<figcaption>{escape(self.caption)}</figcaption></figure>"
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        """For front ends that ask for one bundle: the PNG, and as text what it shows."""
+        png = base64.b64encode(self.png()).decode()
+        bundle = {"image/png": png, "text/plain": f"{self.alt}\n{self.caption}"}
+        return bundle, {"image/png": {"alt": self.alt}}
+
+    def _ipython_display_(self) -> None:
+        """In a notebook the caption follows the picture as text, for eyes and screen readers alike."""
+        from IPython.display import display
+
+        bundle, metadata = self._repr_mimebundle_()
+        display(bundle | {"text/plain": self.alt}, metadata=metadata, raw=True)
+        display({"text/markdown": f"*{self.caption}*", "text/plain": self.caption}, raw=True)
+
+
+def data_uri(png: bytes) -> str:
+    """Return PNG bytes as a ``data:`` address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def spread(n: int, limit: int) -> NDArray[np.int64]:
+    """Return at most ``limit`` of the numbers 0 … n − 1, spread evenly, first and last among them."""
+    return (
+        np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))
+        if n
+        else np.empty(0, np.int64)
+    )
+
+
+def contact_sheet(
+    pictures: Sequence[Picture],
+    titles: Sequence[str] | None = None,
+    *,
+    columns: int = 8,
+    limit: int = 48,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show pictures side by side, in their order; of more than ``limit`` a selection, spread evenly."""
+    shown = spread(len(pictures), limit)
+    columns = min(columns, max(len(shown), 1))
+    rows = max(-(-len(shown) // columns), 1)
+    figure = _figure(1.25 * columns, (1.42 if titles is not None else 1.28) * rows, theme)
+    grid = figure.subplots(rows, columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.04})
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, index in zip(grid.flat, shown, strict=False):
+        axes.imshow(_pixels(pictures[index]), cmap="gray", vmin=0, vmax=1)
+        if titles is not None:
+            axes.set_title(titles[index], fontsize=7.5, color=_INK[theme], pad=2)
+    part = (
+        f"{len(shown)} of {len(pictures)} pictures, spread evenly"
+        if len(shown) < len(pictures)
+        else "All pictures"
+    )
+    if caption is None:
+        caption = f"{part}, as the network gets to see them: cropped, turned and padded, never distorted."
+    names = (
+        f": {'; '.join(titles[index] for index in shown)}" if titles is not None and len(shown) <= 12 else ""
+    )
+    return Illustration(figure, caption, f"Contact sheet of {len(shown)} preprocessed mammograms{names}.")
+
+
+def map_scatter(
+    points: ArrayLike,
+    categories: Sequence[Any],
+    *,
+    name: str = "cluster",
+    shares: Sequence[float] | None = None,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Scatter a map of embeddings (N, 2), each category with a colour and a marker of its own.
+
+    ``name`` says what the categories are; ``shares`` (2,) are the shares of variance of the two axes (PCA).
+    More than eight categories: the seven largest keep their names and the others become one.
+    """
+    coordinates = np.asarray(points, np.float64)
+    labels = tidy_categories(categories)
+    figure = _figure(5.0, 4.4, theme)
+    axes = figure.subplots()
+    size = float(np.clip(2400 / max(len(labels), 1), 12, 64))
+    counts = {each: labels.count(each) for each in _in_order(labels)}
+    for each, (colour, marker) in _styles(list(counts), theme).items():
+        rows = np.flatnonzero(np.array(labels, dtype=object) == each)
+        axes.scatter(
+            coordinates[rows, 0],
+            coordinates[rows, 1],
+            s=size,
+            c=colour,
+            marker=marker,
+            label=f"{each} ({counts[each]})",
+            edgecolors=_GROUND[theme],
+            linewidths=0.6,
+            alpha=0.9,
+        )
+    _map_axes(axes, coordinates, shares, theme)
+    _legend(axes, name, theme)
+    of = ", ".join(f"{each} {count}" for each, count in counts.items())
+    if caption is None:
+        caption = f"Each point is one image, coloured by {name}; the axes have no unit."
+    alt = f"Scatter plot of {len(labels)} images on two principal components, coloured by {name}: {of}."
+    return Illustration(figure, caption, alt)
+
+
+def map_pictures(
+    points: ArrayLike,
+    pictures: Sequence[Picture],
+    categories: Sequence[Any] | None = None,
+    *,
+    name: str = "cluster",
+    shares: Sequence[float] | None = None,
+    limit: int = 60,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Lay the pictures themselves on the map (N, 2), framed in the colour of their category.
+
+    Where they would hide one another, some are left out and stand as dots: at most ``limit`` pictures, none
+    over another.
+    """
+    coordinates = np.asarray(points, np.float64)
+    labels = tidy_categories(categories) if categories is not None else None
+    figure = _figure(8.2, 5.6, theme)
+    axes = figure.subplots()
+    _map_axes(axes, coordinates, shares, theme, margin=0.09)
+    styles = _styles(_in_order(labels), theme) if labels else {}
+    colours = [styles[label][0] if labels else _INK[theme] for label in labels or [""] * len(coordinates)]
+    axes.scatter(coordinates[:, 0], coordinates[:, 1], s=9, c=colours, zorder=1)
+    figure.draw_without_rendering()
+    side_inches = 0.56
+    placed = _apart(axes.transData.transform(coordinates) / figure.dpi, side_inches * 1.12, limit)
+    for index in placed:
+        pixels = _pixels(pictures[index])
+        image = OffsetImage(
+            pixels, zoom=side_inches * 72 / max(pixels.shape), cmap="gray", norm=Normalize(0, 1)
+        )
+        frame = {
+            "edgecolor": colours[index],
+            "linewidth": 2.0,
+            "boxstyle": "square,pad=0",
+            "facecolor": "black",
+        }
+        axes.add_artist(AnnotationBbox(image, tuple(coordinates[index]), pad=0, bboxprops=frame, zorder=3))
+    if styles:
+        _legend(
+            axes,
+            name,
+            theme,
+            [Line2D([], [], color=styles[each][0], linewidth=4, label=each) for each in styles],
+        )
+    framed = f", framed in the colour of their {name}" if labels else ""
+    left_out = len(coordinates) - len(placed)
+    dots = f" {left_out} that would hide others are dots." if left_out else ""
+    if caption is None:
+        caption = f"The pictures on the map{framed}.{dots} Look along each axis: what changes?"
+    alt = f"Map of {len(coordinates)} images, {len(placed)} of them as small pictures{framed}."
+    return Illustration(figure, caption, alt)
+
+
+def prototypes(
+    pictures: Sequence[Picture],
+    nearest: Mapping[int, Sequence[int] | NDArray[np.int64]],
+    *,
+    sizes: Mapping[int, int] | None = None,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show each cluster as a row of the images nearest its centre (see ``analysis.clustering``)."""
+    columns = max(len(rows) for rows in nearest.values())
+    figure = _figure(1.3 * columns + 0.9, 1.34 * len(nearest), theme)
+    grid = figure.subplots(len(nearest), columns, squeeze=False, gridspec_kw={"wspace": 0.04, "hspace": 0.06})
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for line, (label, rows) in zip(grid, sorted(nearest.items()), strict=True):
+        for axes, index in zip(line, rows, strict=False):
+            axes.imshow(_pixels(pictures[index]), cmap="gray", vmin=0, vmax=1)
+        size = f"\n{sizes[label]} images" if sizes else ""
+        colour = PALETTE[theme][label % 8]
+        line[0].text(
+            -0.08,
+            0.5,
+            f"cluster {label}{size}",
+            transform=line[0].transAxes,
+            ha="right",
+            va="center",
+            color=colour,
+            weight="bold",
+        )
+    if caption is None:
+        caption = "Each row is a cluster, nearest to its centre first. Say in words what a row has in common."
+    alt = f"The images nearest the centres of {len(nearest)} clusters, a row each, up to {columns} a row."
+    return Illustration(figure, caption, alt)
+
+
+def silhouette_against_null(
+    evaluation: Evaluation, *, caption: str | None = None, theme: Theme = "light"
+) -> Illustration:
+    """Show the silhouette beside its null baselines: a dot for each null data set, a diamond for the data.
+
+    Where k was searched, a second panel shows the data's silhouette over k, above the range of each null.
+    """
+    if evaluation.silhouette is None:
+        raise ValueError("this evaluation has no silhouette to show: " + evaluation.verdict)
+    several = len(evaluation.curve) > 1
+    figure = _figure(8.2 if several else 5.6, 3.3, theme)
+    panels = np.atleast_1d(np.asarray(figure.subplots(1, 2 if several else 1)))
+    names = {"permuted": "columns\nshuffled", "gaussian": "Gaussian\ncloud"}
+    colours = {"data": PALETTE[theme][1], "permuted": GRAY[theme], "gaussian": PALETTE[theme][0]}
+    axes = panels[0]
+    for row, null in enumerate(evaluation.nulls):
+        values = np.array(null.silhouettes[evaluation.k])
+        jitter = np.linspace(-0.16, 0.16, len(values))[np.argsort(np.arange(len(values)) % 5, kind="stable")]
+        axes.scatter(values, row + jitter, s=16, c=colours[null.name], alpha=0.75, linewidths=0)
+    top = len(evaluation.nulls)
+    axes.axvline(evaluation.silhouette, color=colours["data"], linewidth=1, linestyle=(0, (4, 3)))
+    axes.scatter([evaluation.silhouette], [top], s=90, c=colours["data"], marker="D", zorder=3)
+    axes.set_yticks(range(top + 1), [*(names[null.name] for null in evaluation.nulls), "your\nimages"])
+    axes.set_ylim(-0.5, top + 0.5)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.set_xlabel(f"mean silhouette at k = {evaluation.k} (−1 to 1)")
+    if several:
+        ks = list(evaluation.curve)
+        for null in evaluation.nulls:
+            low = [min(null.silhouettes[k]) for k in ks]
+            high = [max(null.silhouettes[k]) for k in ks]
+            label = names[null.name].replace("\n", " ")
+            panels[1].fill_between(
+                ks, low, high, color=colours[null.name], alpha=0.3, label=label, linewidth=0
+            )
+            panels[1].plot(ks, np.mean([low, high], axis=0), color=colours[null.name], linewidth=1)
+        panels[1].plot(
+            ks, list(evaluation.curve.values()), color=colours["data"], marker=".", label="your images"
+        )
+        panels[1].plot(
+            [evaluation.k], [evaluation.silhouette], color=colours["data"], marker="D", markersize=9
+        )
+        panels[1].set_xticks(ks)
+        panels[1].set_xlabel("number of clusters k")
+        panels[1].set_ylabel("mean silhouette")
+        panels[1].legend(
+            frameon=False,
+            fontsize=8,
+            ncols=3,
+            loc="lower center",
+            bbox_to_anchor=(0.5, 1.0),
+            labelcolor=_INK[theme],
+        )
+    for each in panels:
+        _plain_axes(each, theme)
+    if caption is None:
+        caption = (
+            "Diamond: the silhouette of these clusters. Dots: what the same pipeline finds in "
+            f"{evaluation.draws} data sets of each kind that have no clusters. Only a diamond to the right "
+            "of all dots says anything."
+        )
+    spans = ((names[null.name].replace("\n", " "), null.span(evaluation.k)) for null in evaluation.nulls)
+    ranges = "; ".join(f"{name} {span}" for name, span in spans)
+    alt = f"Silhouette {evaluation.silhouette:.2f} at k = {evaluation.k}, beside null data sets: {ranges}."
+    return Illustration(figure, caption, alt)
+
+
+def tidy_categories(categories: Sequence[Any]) -> list[str]:
+    """Return categories as text: what is missing is called so; beyond eight, the smallest become others."""
+    labels = [MISSING if _is_missing(each) else str(each) for each in categories]
+    counts = {each: labels.count(each) for each in set(labels)}
+    if len(counts) <= len(MARKERS):
+        return labels
+    keep = sorted(counts, key=lambda each: (-counts[each], each))[: len(MARKERS) - 1]
+    return [each if each in keep else "others" for each in labels]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or str(value) == "<NA>"
+
+
+def _in_order(labels: Sequence[str]) -> list[str]:
+    """Return the distinct labels: numbers by value, then words, and what is missing last."""
+    return sorted(
+        set(labels), key=lambda each: (each == MISSING, each == "others", not each.isdigit(), len(each), each)
+    )
+
+
+def _styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
+    """Return colour and marker for each category; what is missing is always gray."""
+    styles = {name: (PALETTE[theme][i % 8], MARKERS[i % 8]) for i, name in enumerate(names)}
+    return styles | {name: (GRAY[theme], ".") for name in (MISSING, "others") if name in styles}
+
+
+def _pixels(picture: Picture) -> NDArray[np.floating]:
+    pixels = imread(io.BytesIO(picture), format="png") if isinstance(picture, bytes) else np.asarray(picture)
+    return pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
+
+
+def _figure(width: float, height: float, theme: Theme) -> Figure:
+    """Return an empty figure, in inches, that belongs to no window and to no global state."""
+    return Figure((width, height), layout="constrained", facecolor=_GROUND[theme], dpi=100)
+
+
+def _map_axes(
+    axes: Axes,
+    coordinates: NDArray[np.float64],
+    shares: Sequence[float] | None,
+    theme: Theme,
+    margin: float = 0.05,
+) -> None:
+    percent = [f" ({share:.0%} of variance)" for share in shares] if shares is not None else ["", ""]
+    axes.set_xlabel(f"principal component 1{percent[0]}")
+    axes.set_ylabel(f"principal component 2{percent[1]}")
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    room = np.maximum((high - low) * margin, (high - low).max() * 0.02) + 1e-9
+    axes.set_xlim(low[0] - room[0], high[0] + room[0])
+    axes.set_ylim(low[1] - room[1], high[1] + room[1])
+    _plain_axes(axes, theme)
+
+
+def _plain_axes(axes: Axes, theme: Theme) -> None:
+    """Two thin spines, quiet ticks, ink of the theme."""
+    axes.set_facecolor(_GROUND[theme])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_FAINT[theme])
+    axes.tick_params(colors=_INK[theme], labelsize=8.5, color=_FAINT[theme])
+    axes.xaxis.label.set(color=_INK[theme], size=9.5)
+    axes.yaxis.label.set(color=_INK[theme], size=9.5)
+
+
+def _legend(axes: Axes, title: str, theme: Theme, handles: list[Line2D] | None = None) -> None:
+    """Put a legend to the right of the axes, where it hides nothing."""
+    legend = axes.legend(
+        handles=axes.get_legend_handles_labels()[0] if handles is None else handles,
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=9,
+        title_fontsize=9,
+        labelcolor=_INK[theme],
+        alignment="left",
+    )
+    legend.get_title().set_color(_INK[theme])
+
+
+def _apart(centres: NDArray[np.float64], distance: float, limit: int) -> list[int]:
+    """Choose points (N, 2), first come first placed, no two within ``distance`` along both axes."""
+    placed: list[int] = []
+    for index, centre in enumerate(centres):
+        if len(placed) == limit:
+            break
+        if all(np.abs(centre - centres[other]).max() >= distance for other in placed):
+            placed.append(index)
+    return placed
