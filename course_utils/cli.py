@@ -266,7 +266,7 @@ def _lab(_: argparse.Namespace) -> int:
         raise UsageError("JupyterLab is not installed: run python start.py setup") from None
     print("JupyterLab opens in your browser; stop it with Ctrl-C here.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.call([sys.executable, "-m", "jupyter", "lab", str(lesson)], cwd=notebooks)
+        return subprocess.call([sys.executable, "-m", "jupyterlab", str(lesson)], cwd=notebooks)
     return 0
 
 

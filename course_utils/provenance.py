@@ -91,8 +91,8 @@ def now() -> str:
 
 def shown(path: Path | str) -> str:
     """A path as it may be printed or stored: relative to the working folder, else its last part alone."""
-    absolute = Path(path).absolute()
-    return str(absolute.relative_to(Path.cwd())) if absolute.is_relative_to(Path.cwd()) else absolute.name
+    here, there = Path.cwd().resolve(), Path(path).resolve()
+    return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 
 
 def command_line(argv: Sequence[str] | None = None) -> str:

@@ -101,19 +101,9 @@ def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int
     if weights == "auto":
         # The file is meant for one backbone; asking for the other by name must not trip over it.
         weights = os.environ.get("COURSE_WEIGHTS", "imagenet") if name != "efficientnet_lite0" else "imagenet"
-    if weights == "random":
-        return _random(name if name != "auto" else "resnet50", seed)
-    if weights != "imagenet":
-        return _from_file(name, Path(weights))
-    if name == "efficientnet_lite0":
-        return _imagenet_lite0()
-    if name == "resnet50":
-        return _imagenet_resnet50()
-    try:
-        return _imagenet_resnet50()
-    except WeightsUnavailable as error:
-        logger.warning("Using EfficientNet-Lite0 (ImageNet) in place of ResNet-50: %s", error)
-        return _imagenet_lite0()
+    # A new network draws its first weights: the caller's random numbers must not depend on that.
+    with torch.random.fork_rng(devices=[]):
+        return _load_by_name(name, weights, seed)
 
 
 def fuse_conv_bn(module: nn.Module) -> None:
@@ -130,6 +120,22 @@ def fuse_conv_bn(module: nn.Module) -> None:
             setattr(module, bn_name, nn.Identity())
     for child in module.children():
         fuse_conv_bn(child)
+
+
+def _load_by_name(name: str, weights: str | Path, seed: int) -> Backbone:
+    if weights == "random":
+        return _random(name if name != "auto" else "resnet50", seed)
+    if weights != "imagenet":
+        return _from_file(name, Path(weights))
+    if name == "efficientnet_lite0":
+        return _imagenet_lite0()
+    if name == "resnet50":
+        return _imagenet_resnet50()
+    try:
+        return _imagenet_resnet50()
+    except WeightsUnavailable as error:
+        logger.warning("Using EfficientNet-Lite0 (ImageNet) in place of ResNet-50: %s", error)
+        return _imagenet_lite0()
 
 
 def resnet50_weights_file() -> Path:
@@ -198,9 +204,8 @@ def _imagenet_lite0() -> Backbone:
 
 
 def _random(name: str, seed: int) -> Backbone:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = _new_lite0() if name == "efficientnet_lite0" else _new_resnet50()
+    torch.manual_seed(seed)
+    network = _new_lite0() if name == "efficientnet_lite0" else _new_resnet50()
     state = network.state_dict()
     digest = hashlib.sha256()
     for key, value in state.items():

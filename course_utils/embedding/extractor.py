@@ -218,7 +218,9 @@ class EmbeddingExtractor:
         Raises:
             EmbeddingError: wrong shape, values outside `[0, 1]`, or not finite.
         """
-        pictures = torch.as_tensor(images, dtype=torch.float32)
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(np.ascontiguousarray(images, np.float32))
+        pictures = images.to(torch.float32)
         if pictures.ndim != 4 or pictures.shape[1] != 1 or pictures.shape[2] != pictures.shape[3]:
             raise EmbeddingError(
                 f"images must be (N, 1, H, H), one gray channel and square, got {tuple(pictures.shape)}"
@@ -471,7 +473,8 @@ def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
 
 def _is_watched() -> bool:
     """Whether somebody can see a progress bar: a terminal or a notebook."""
-    return sys.stderr.isatty() or "ipykernel" in sys.modules
+    ipython = sys.modules.get("IPython")
+    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
 
 
 def _names(files: Sequence[Path]) -> list[str]:

