@@ -1,7 +1,7 @@
 """Rebuild what ships in ``data_samples/``, byte for byte, from its seeds.
 
-``python tools/samples.py`` writes; ``python tools/samples.py --check`` writes nothing, says which file differs, and
-then ends with status 1. The README is written by hand, but for the table between its two markers.
+``python tools/samples.py`` writes; with ``--check`` it writes nothing, says which file differs, and then ends
+with status 1. The README is written by hand, but for the table between its two markers.
 """
 
 from __future__ import annotations
@@ -16,23 +16,20 @@ import pandas as pd
 from course_utils.imaging.phantoms import write_cohort
 
 HERE = Path(__file__).resolve().parent.parent / "data_samples"
-ROWS, WOMEN, SEED = 384, 12, 2024
+ROWS, WOMEN, SEED = 640, 12, 2024
 MARKS = ("<!-- table: made by tools/samples.py -->\n", "<!-- end of table -->")
 
 
 def table(manifest: pd.DataFrame) -> str:
     """Return the manifest as a Markdown table for the README."""
-    lines = [
-        "| file | density | volumetric fraction | area density | view | side | thickness, mm | vendor style | label |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    head = ("file", "density", "volumetric", "area", "view", "side", "thickness, mm", "vendor", "label")
+    lines = [head, ("---",) * len(head)]
     for row in manifest.to_dict("records"):
-        lines.append(
-            f"| `{row['file']}` | {row['density']} | {row['volumetric_fraction']:.3f} | {row['area_density']:.3f} "
-            f"| {row['view']} | {row['laterality']} | {row['thickness_mm']:.1f} | {row['vendor']} "
-            f"| {'yes' if row['label'] else 'no'} |"
-        )
-    return "\n".join(lines) + "\n"
+        fractions = (f"{row['volumetric_fraction']:.3f}", f"{row['area_density']:.3f}")
+        view = (row["view"], row["laterality"], f"{row['thickness_mm']:.1f}")
+        label = "yes" if row["label"] else "no"
+        lines.append((f"`{row['file']}`", row["density"], *fractions, *view, row["vendor"], label))
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def build(folder: Path) -> None:

@@ -1,0 +1,274 @@
+import hashlib
+import itertools
+
+import cv2
+import numpy as np
+import pandas as pd
+import pydicom
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from course_utils.imaging.phantoms import (
+    DENSITIES,
+    FRACTION_RANGE,
+    MU_PER_MM,
+    VENDORS,
+    VIEWS,
+    Phantom,
+    cohort,
+    write_cohort,
+)
+
+ROWS = 256
+
+
+@pytest.fixture(scope="module")
+def many():
+    """Seventy-two phantoms: 36 women, two views each."""
+    phantoms = list(cohort(women=36, rows=ROWS))
+    return phantoms, [p.render() for p in phantoms]
+
+
+def test_the_same_phantom_gives_the_same_bytes(tmp_path):
+    p = Phantom("c", "MLO", "R", 48, "cedar", label=True, seed=7, rows=ROWS)
+    p.write(tmp_path / "one.dcm")
+    Phantom("a", seed=3, rows=ROWS).render()  # what was made in between leaves no trace
+    p.write(tmp_path / "two.dcm")
+    assert (tmp_path / "one.dcm").read_bytes() == (tmp_path / "two.dcm").read_bytes()
+
+
+def test_equal_phantoms_are_the_same_file_wherever_their_fields_come_from(tmp_path):
+    Phantom(thickness_mm=50, label=True, seed=3, rows=128).write(tmp_path / "python.dcm")
+    row = pd.DataFrame([{"thickness_mm": 50.0, "label": True, "seed": 3, "rows": 128}]).iloc[0]
+    Phantom(**row).write(tmp_path / "table.dcm")
+    assert (tmp_path / "python.dcm").read_bytes() == (tmp_path / "table.dcm").read_bytes()
+
+
+def test_two_women_differ_and_so_do_two_visits():
+    base = Phantom(seed=1, rows=ROWS).render()
+    other = Phantom(seed=2, rows=ROWS).render()
+    visit = Phantom(seed=1, nuisance_seed=1, rows=ROWS).render()
+    assert not np.array_equal(base.pixels, other.pixels)
+    assert base.volumetric_fraction != pytest.approx(other.volumetric_fraction, abs=1e-3)
+    assert not np.array_equal(base.pixels, visit.pixels)
+    assert base.volumetric_fraction == pytest.approx(visit.volumetric_fraction, rel=1e-3)
+
+
+def test_the_volumetric_fraction_meets_its_target_within_one_per_cent(many):
+    for p, r in zip(*many, strict=True):
+        assert FRACTION_RANGE[p.density][0] <= p.target_fraction <= FRACTION_RANGE[p.density][1]
+        volume = float(np.sum(r.gland_mm, dtype=float) / np.sum(r.breast_mm, dtype=float))
+        assert volume == pytest.approx(p.target_fraction, rel=0.01)
+        assert r.volumetric_fraction == pytest.approx(volume, rel=1e-4)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_detected_quanta_give_the_gland_back_by_beer_and_lambert(view):
+    p = Phantom("c", view, thickness_mm=50, seed=4, rows=512)
+    r = p.render()
+    known = sum(
+        MU_PER_MM[name] * part.astype(float)
+        for name, part in (("fat", r.breast_mm), ("skin", r.skin_mm), ("muscle", r.muscle_mm))
+    )
+    gland = (-np.log(r.raw / r.air) - known) / (MU_PER_MM["gland"] - MU_PER_MM["fat"])
+    flat = r.breast_mm > 0.9 * p.thickness_mm if view == "CC" else r.breast_mm > 15
+    assert gland[flat].mean() == pytest.approx(r.gland_mm[flat].mean(), rel=0.01)
+    assert np.corrcoef(gland[flat], r.gland_mm[flat])[0, 1] > 0.98
+
+
+def test_the_maps_fit_together(many):
+    for p, r in zip(*many, strict=True):
+        for part in (r.breast_mm, r.gland_mm, r.muscle_mm, r.skin_mm):
+            assert part.shape == (p.rows, p.columns)
+            assert part.dtype == np.float32
+            assert part.min() >= -1e-4
+            assert not part[~r.tissue].any()
+        assert (r.gland_mm <= r.breast_mm + 1e-4).all()
+        # The nipple stands out a little beyond the compressed breast.
+        assert (r.breast_mm + r.muscle_mm + r.skin_mm).max() <= p.thickness_mm + 0.01
+        assert (r.muscle_mm.max() > 5) == (p.view == "MLO")
+
+
+def test_pixels_are_12_bits_with_a_bright_breast_on_a_dark_ground(many):
+    for p, r in zip(*many, strict=True):
+        assert r.pixels.dtype == np.uint16
+        assert r.pixels.shape == (ROWS, p.columns)
+        assert r.pixels.max() <= 4095
+        ground = r.pixels[~r.tissue & ~r.label]
+        assert ground.max() == ground.min() <= 200
+        assert np.median(r.pixels[r.tissue]) > 600
+
+
+def test_the_chest_wall_is_left_for_a_left_breast_and_right_for_a_right_one(many):
+    for p, r in zip(*many, strict=True):
+        first, last = r.tissue[:, 0].mean(), r.tissue[:, -1].mean()
+        assert (first > 0.3 and last == 0) if p.laterality == "L" else (last > 0.3 and first == 0)
+
+
+def test_text_is_burned_in_only_where_label_says_so_and_never_over_the_breast(many):
+    for p, r in zip(*many, strict=True):
+        bright = (r.pixels > 1500) & ~cv2.dilate(r.tissue.astype(np.uint8), np.ones((5, 5))).astype(bool)
+        assert bright.any() == r.label.any() == p.label
+        assert not (r.label & r.tissue).any()
+
+
+@pytest.mark.parametrize("vendor", VENDORS)
+def test_the_label_changes_nothing_but_the_label(vendor):
+    plain, marked = (Phantom(vendor=vendor, label=flag, seed=5, rows=ROWS).render() for flag in (False, True))
+    assert np.array_equal(plain.pixels != marked.pixels, marked.label)
+
+
+def test_a_phantom_is_the_same_woman_at_every_resolution():
+    small, large = (Phantom("c", "MLO", seed=9, rows=rows).render() for rows in (320, 960))
+    shrunk = cv2.resize(large.gland_mm, small.gland_mm.shape[::-1], interpolation=cv2.INTER_AREA)
+    assert np.corrcoef(shrunk.ravel(), small.gland_mm.ravel())[0, 1] > 0.98
+
+
+def test_both_breasts_of_a_woman_resemble_each_other_more_than_two_women_do():
+    def gland(seed, side):
+        picture = Phantom("c", "CC", side, 50, seed=seed, rows=ROWS).render().gland_mm
+        return picture if side == "L" else picture[:, ::-1]
+
+    def alike(a, b):
+        both = (a > 0) | (b > 0)
+        return np.corrcoef(a[both], b[both])[0, 1]
+
+    own = [alike(gland(s, "L"), gland(s, "R")) for s in range(6)]
+    strange = [alike(gland(s, "L"), gland(s + 1, "R")) for s in range(6)]
+    assert np.mean(own) > np.mean(strange) + 0.1
+
+
+def _slope(picture, mm):
+    """Radially averaged power of a Hann-windowed square, fitted from 0.1 to 0.8 cycles per mm."""
+    n = len(picture)
+    window = np.outer(np.hanning(n), np.hanning(n))
+    power = np.abs(np.fft.fft2((picture - picture.mean()) * window)) ** 2
+    f = np.hypot(*np.meshgrid(np.fft.fftfreq(n, mm), np.fft.fftfreq(n, mm)))
+    edges = np.geomspace(0.1, 0.8, 10)
+    mean = [power[(f >= a) & (f < b)].mean() for a, b in itertools.pairwise(edges)]
+    return -np.polyfit(np.log(np.sqrt(edges[:-1] * edges[1:])), np.log(mean), 1)[0]
+
+
+def test_the_power_spectrum_inside_the_breast_falls_as_that_of_real_ones():
+    slopes = []
+    for i in range(12):
+        p = Phantom(DENSITIES[i % 4], "CC", "L", 50, VENDORS[i % 3], seed=i, rows=1024)
+        r = p.render()
+        inside = np.pad((r.breast_mm > 0.85 * p.thickness_mm).astype(np.uint8), 1)
+        reach = cv2.distanceTransform(inside, cv2.DIST_C, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(reach.argmax(), reach.shape)
+        half = int(min(reach.max() - 1, 128))
+        square = r.pixels[y - half : y + half, x - half : x + half].astype(float)
+        slopes.append(_slope(square, p.spacing_mm[0]))
+    assert np.mean(slopes) == pytest.approx(2.8, abs=0.3)  # Burgess: mean 2.8, single images 1.5 to 3.5
+    assert min(slopes) > 1.5
+    assert max(slopes) < 3.8
+
+
+def test_density_is_crossed_with_every_nuisance():
+    table = pd.DataFrame([vars(p) for p in cohort(women=24, sides=("L", "R"), rows=ROWS)])
+    for nuisance in ("view", "laterality", "vendor", "label"):
+        assert np.unique(pd.crosstab(table.density, table[nuisance])).size == 1, nuisance
+    assert np.unique(pd.crosstab([table.density, table["view"]], [table.vendor, table.laterality])).size == 1
+    assert table.groupby("woman")[["density", "vendor", "seed"]].nunique().eq(1).all(axis=None)
+
+
+def test_twelve_women_are_balanced_as_far_as_twenty_four_images_go():
+    table = pd.DataFrame([vars(p) for p in cohort(women=12, rows=ROWS)])
+    assert len(table) == 24
+    for nuisance in ("view", "laterality", "vendor", "label"):
+        assert np.unique(pd.crosstab(table.density, table[nuisance])).size == 1, nuisance
+    assert np.unique(pd.crosstab(table["view"], table.laterality)).size == 1
+    assert np.unique(pd.crosstab(table.vendor, table.laterality)).size == 1
+
+
+def _read(feature, phantoms):
+    """Balanced accuracy with which density is read from one number, women kept apart; chance is 0.25."""
+    model = make_pipeline(StandardScaler(), LogisticRegression())
+    y = np.array([p.density for p in phantoms])
+    groups = [p.woman for p in phantoms]
+    guess = cross_val_predict(model, np.array(feature)[:, None], y, groups=groups, cv=GroupKFold(6))
+    return balanced_accuracy_score(y, guess)
+
+
+def test_neither_thickness_nor_mean_raw_signal_gives_density_away(many):
+    phantoms, renderings = many
+    means = pd.DataFrame([vars(p) for p in phantoms]).groupby("density").thickness_mm.mean()
+    assert means.max() - means.min() < 4
+    assert _read([p.thickness_mm for p in phantoms], phantoms) < 0.35
+    assert _read([r.raw[r.tissue].mean() for r in renderings], phantoms) < 0.35
+    # The stated baseline: mean gray inside the breast reads about 0.4, far from the truth itself.
+    brightness = _read([r.pixels[r.tissue].mean() for r in renderings], phantoms)
+    assert 0.25 < brightness < 0.5
+    assert _read([r.area_density for r in renderings], phantoms) > 0.9
+
+
+def test_area_density_of_the_classes_is_near_what_is_published(many):
+    phantoms, renderings = many
+    table = pd.DataFrame({"d": [p.density for p in phantoms], "area": [r.area_density for r in renderings]})
+    published = pd.Series({"a": 0.043, "b": 0.193, "c": 0.404, "d": 0.623})
+    assert (table.groupby("d").area.mean() - published).abs().max() < 0.08
+
+
+@pytest.mark.parametrize(("vendor", "compress"), list(itertools.product(VENDORS, (True, False))))
+def test_a_file_holds_the_pixels_and_what_the_standard_asks_for(tmp_path, vendor, compress):
+    p = Phantom("b", "MLO", "R", 52.5, vendor, seed=6, rows=ROWS, woman="W07")
+    truth = p.write(tmp_path / "x.dcm", compress=compress)
+    ds = pydicom.dcmread(tmp_path / "x.dcm")
+    inverse = ds.PhotometricInterpretation == "MONOCHROME1"
+    assert inverse == (ds.PresentationLUTShape == "INVERSE") == (vendor == "cedar")
+    assert np.array_equal(4095 - ds.pixel_array if inverse else ds.pixel_array, truth.pixels)
+    assert ds.file_meta.TransferSyntaxUID.is_compressed == compress
+    assert (ds.ImageLaterality, ds.ViewPosition) == ("R", "MLO")
+    assert ds.PatientOrientation == ["P", "FL"]
+    assert (str(ds.PatientName), ds.PatientID) == ("Phantom^W07", "PHANTOM-W07")
+    assert float(ds.BodyPartThickness) == 52.5
+    assert float(ds.ImagerPixelSpacing[0]) * ds.Rows == pytest.approx(240, abs=0.01)
+    assert ds.PresentationIntentType == "FOR PRESENTATION"
+
+
+def test_nothing_of_today_or_of_pydicom_s_version_is_in_a_file(tmp_path):
+    Phantom(rows=128).write(tmp_path / "x.dcm")
+    ds = pydicom.dcmread(tmp_path / "x.dcm")
+    assert ds.StudyDate == "20000101"
+    assert ds.file_meta.ImplementationClassUID != pydicom.uid.PYDICOM_IMPLEMENTATION_UID
+    assert ds.file_meta.ImplementationVersionName == "MAMMO_COURSE_1"
+    assert ds.SOPInstanceUID.is_valid
+    assert ds.SOPInstanceUID.startswith("2.25.")
+
+
+def test_a_cohort_is_written_with_its_manifest(tmp_path):
+    table = write_cohort(tmp_path, women=2, rows=128, seed=3)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*table.file, "manifest.csv"])
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "manifest.csv"), table, check_dtype=False)
+    for row in table.itertuples():
+        path = tmp_path / row.file
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256
+        assert pydicom.dcmread(path).PatientID == f"PHANTOM-{row.woman}"
+    uids = [pydicom.dcmread(tmp_path / name).SOPInstanceUID for name in table.file]
+    assert len(set(uids)) == len(uids)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"density": "e"},
+        {"view": "ML"},
+        {"laterality": "left"},
+        {"vendor": "x"},
+        {"thickness_mm": 5},
+        {"rows": 64},
+    ],
+)
+def test_a_field_out_of_range_is_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Phantom(**wrong)
+
+
+def test_a_cohort_needs_at_least_one_woman():
+    with pytest.raises(ValueError, match="women"):
+        next(cohort(women=0))
