@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="compare only; status 1 if anything differs")
     check = parser.parse_args(arguments).check
     with tempfile.TemporaryDirectory() as scratch:
-        built = Path(scratch) / "data_samples"  # the scratch folder itself is private, and copying keeps modes
+        built = Path(scratch) / "data_samples"  # not the scratch folder: it is private
         build(built)
         if check:
             found = differences(built, HERE)
