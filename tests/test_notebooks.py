@@ -14,21 +14,19 @@ import nbformat
 import pytest
 from PIL import Image
 
+from course_utils import DISCLAIMER
 from course_utils.teaching.exercises import all_exercises
 
 ROOT = Path(__file__).resolve().parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-WORDS = (
-    "> **Educational and research use only.** Not for clinical or diagnostic use. "
-    "No medical decision may rely on these results."
-)
+DISCLAIMED = "**" + DISCLAIMER.replace("use only.", "use only.**")
 CARD = re.compile(
     r"^\| (\d+) min \| under (\d+) s \| under ([\d.]+) GB \| (none|[\d.]+ MB) \| (not needed|needed) \|$",
     re.M,
 )
 PARTS = [
     r"\A# \d\d · \S.*",
-    re.escape(WORDS),
+    "> " + re.escape(DISCLAIMED).replace(r"\ ", r"(?: |\n> )"),
     r"^\*\*You will be able to\*\*(\s*\n- [^\n]+){3,5}\n\s*\n",
     r"^\*\*Prerequisites\.\*\* \S.*",
     CARD.pattern,
@@ -52,7 +50,7 @@ tool = load_tool()
 SOURCES = tool.sources()
 lessons = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.stem)
 
-TOY = """
+TOY = """\
 # %% [markdown]
 # # 98 · A toy
 # The [next](98_toy.ipynb) and a [site](https://example.org).
