@@ -193,9 +193,8 @@ def evaluate(
     kept = groups[rows]
     k = len(np.unique(groups[groups >= 0]))
     if not 2 <= len(np.unique(kept)) < len(kept):
-        verdict = (
-            f"{len(rows)} image(s) in {k} cluster(s): too few to say whether the clusters mean anything."
-        )
+        alone = "all images are in one cluster" if k < 2 else "every image is a cluster of its own"
+        verdict = f"There is nothing to judge: {alone}."
         return Evaluation(None, k, len(rows), {}, (), None, verdict, associations, skipped, draws, seed)
 
     ks = params.get("k_searched") or [k]

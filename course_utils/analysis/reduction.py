@@ -69,9 +69,8 @@ def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
     if matrix.ndim != 2 or matrix.shape[1] == 0:
         raise AnalysisError(f"vectors have shape {matrix.shape}; needed is (N, D), one row an image")
     if len(matrix) < least:
-        raise AnalysisError(
-            f"got {len(matrix)} vector(s); at least {least} are needed here: embed more images"
-        )
+        got = "1 vector" if len(matrix) == 1 else f"{len(matrix)} vectors"
+        raise AnalysisError(f"got {got}; at least {least} are needed here: embed more images")
     if not np.isfinite(matrix).all():
         row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
         raise AnalysisError(f"vector {row} holds NaN or infinity: leave it out, and find out why it does")

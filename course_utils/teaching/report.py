@@ -55,6 +55,12 @@ class _Run:
         kept = self.table.drop(columns=[name for name in _NOT_METADATA if name in self.table])
         return kept.rename(columns=_NAMES)
 
+    @property
+    def categories(self) -> pd.DataFrame:
+        """Those of them that a picture can be coloured by: at most eight values, and no pseudonyms."""
+        kept = [name for name, values in self.metadata.items() if values.nunique() <= len(plots.MARKERS)]
+        return self.metadata[[name for name in kept if name != "patient"]]
+
 
 def write_report(run_dir: Path) -> Path:
     """Write ``report.html`` from the files of ``course embed`` and ``course cluster``; return its path.
@@ -184,6 +190,7 @@ def _context(run: _Run) -> dict[str, Any]:
         "failed": len(run.failures),
         "warnings": _warnings(run),
         "provenance": _provenance(run),
+        "recorded": bool(run.record),
     }
 
 
@@ -193,7 +200,7 @@ def _summary(run: _Run) -> str:
     day = f"On {record['started'][:10]}, " if record.get("started") else ""
     network = record.get("backbone", "a network that the run does not name")
     if weights.get("pretrained") is False:
-        network += " with random weights"
+        network += " with RANDOM weights"
     elif weights.get("id"):
         network += f" (weights {weights['id']})"
     where = f" on {record['device'].upper()}" if record.get("device") else ""
@@ -216,7 +223,10 @@ def _summary(run: _Run) -> str:
 
 
 def _tiles(run: _Run) -> list[tuple[str, str]]:
-    tiles = [(str(len(run.table)), "images embedded"), (str(len(run.failures)), "files set aside")]
+    tiles = [
+        (str(len(run.table)), "image embedded" if len(run.table) == 1 else "images embedded"),
+        (str(len(run.failures)), "file set aside" if len(run.failures) == 1 else "files set aside"),
+    ]
     if len(run.table):
         tiles.append((str(run.vectors.shape[1]), "numbers in an embedding"))
     if run.evaluation is not None:
@@ -313,8 +323,8 @@ def _maps(
     colourings: dict[str, list[Any]] = {}
     if run.clustering is not None:
         colourings["cluster"] = run.clustering.labels.tolist()
-    for column, values in run.metadata.items():
-        if column in ("view", "side") or 2 <= values.nunique() <= len(plots.MARKERS):
+    for column, values in run.categories.items():
+        if column in ("view", "side") or values.nunique() >= 2:
             colourings[str(column)] = values.tolist()
     where = shares.tolist()
 
@@ -331,13 +341,12 @@ def _prototypes(run: _Run) -> list[dict[str, Any]]:
     nearest = nearest_to_centre(run.vectors, labels, params=run.clustering.params)
     clusters = []
     for label, rows in nearest.items():
-        members = run.metadata[labels == label]
+        members = run.categories[labels == label]
         made_of = []
         for column, values in members.items():
-            if run.metadata[column].nunique() <= len(plots.MARKERS):
-                counts = Counter(_text(value) or plots.MISSING for value in values)
-                parts = (f"{_SIDES.get(value, value)} {count}" for value, count in sorted(counts.items()))
-                made_of.append(f"{column}: {', '.join(parts)}")
+            counts = Counter(_text(value) or plots.MISSING for value in values)
+            parts = (f"{_SIDES.get(value, value)} {count}" for value, count in sorted(counts.items()))
+            made_of.append(f"{column}: {', '.join(parts)}")
         clusters.append(
             {
                 "number": label,

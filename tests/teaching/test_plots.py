@@ -1,0 +1,150 @@
+import base64
+import functools
+import io
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from course_utils.analysis import cluster, evaluate, reduce
+from course_utils.analysis.clustering import nearest_to_centre
+from course_utils.teaching import plots
+
+RNG = np.random.default_rng(0)
+TRUTH = np.repeat([0, 1, 2], 6)
+VECTORS = np.eye(20)[TRUTH] * 8 + RNG.standard_normal((18, 20))
+PICTURES = [RNG.random((1, 32, 32)).astype(np.float32) for _ in TRUTH]
+VIEWS = ["CC", "MLO", None] * 6
+
+
+@functools.cache
+def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustration]:
+    points, found = reduce(VECTORS), cluster(VECTORS, k=3)
+    return {
+        "sheet": plots.contact_sheet(PICTURES, ["CC left"] * 18, theme=theme),
+        "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
+        "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
+        "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
+        "null": plots.silhouette_against_null(evaluate(VECTORS, found, draws=3), theme=theme),
+        "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_figures():
+    """Draw at a fraction of the resolution, since drawing is what takes the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("course_utils.teaching.plots._DPI", 40)
+        yield
+
+
+@pytest.mark.parametrize("name", ["sheet", "map", "pictures", "prototypes", "null", "search"])
+def test_every_figure_has_caption_and_alternative_text_and_a_picture(name):
+    shown = every_illustration()[name]
+    assert len(shown.caption) > 40
+    assert len(shown.alt) > 40
+    assert imread(io.BytesIO(shown.png())).shape[2] == 4
+
+
+@pytest.mark.parametrize("name", ["map", "pictures", "null", "search"])
+def test_every_axis_has_a_label(name):
+    for axes in every_illustration()[name].figure.axes:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel() or axes.get_yticklabels()[0].get_text()
+
+
+def test_the_same_input_gives_the_same_bytes():
+    again = every_illustration.__wrapped__()
+    for name, shown in every_illustration().items():
+        assert shown.png() == shown.png() == again[name].png()
+        assert b"Software" not in shown.png()
+
+
+def test_the_dark_theme_has_a_dark_ground_and_light_ink():
+    for name, shown in every_illustration("dark").items():
+        pixels = imread(io.BytesIO(shown.png()))[..., :3]
+        assert pixels[0, 0].max() < 0.2, name
+        assert pixels.max() > 0.8, name
+
+
+def test_a_category_has_a_colour_and_a_marker_of_its_own_and_missing_ones_are_named():
+    axes = every_illustration()["map"].figure.axes[0]
+    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert names == ["CC (6)", "MLO (6)", "not stated (6)"]
+    colours = {tuple(each.get_facecolor()[0]) for each in axes.collections}
+    shapes = {each.get_paths()[0].vertices.tobytes() for each in axes.collections}
+    assert len(colours) == len(shapes) == 3
+
+
+def test_points_stand_where_the_coordinates_say():
+    points = reduce(VECTORS)
+    axes = plots.map_scatter(points, TRUTH.tolist()).figure.axes[0]
+    drawn = np.vstack([each.get_offsets() for each in axes.collections])
+    np.testing.assert_allclose(drawn, points, atol=1e-6)
+    assert axes.get_xlabel() == "principal component 1"
+    assert (
+        every_illustration()["map"].figure.axes[0].get_xlabel() == "principal component 1 (40% of variance)"
+    )
+
+
+def test_more_than_eight_categories_become_seven_and_others():
+    labels = plots.tidy_categories([*"aaabbbcccdddeeefffggg", "h", "i"])
+    assert set(labels) == {*"abcdefg", "others"}
+
+
+@pytest.mark.parametrize(("n", "limit"), [(0, 5), (1, 5), (5, 5), (100, 7), (7, 3)])
+def test_a_selection_is_spread_evenly_with_both_ends(n, limit):
+    chosen = plots.spread(n, limit).tolist()
+    assert len(chosen) == min(n, limit)
+    if n:
+        assert chosen[0] == 0
+        assert chosen[-1] == (n - 1 if limit > 1 else 0)
+        gaps = np.diff(chosen)
+        assert len(chosen) < 2 or gaps.max() - gaps.min() <= 1
+
+
+def test_a_contact_sheet_of_many_says_that_it_is_a_selection():
+    shown = plots.contact_sheet(PICTURES, limit=4)
+    assert "4 of 18 pictures" in shown.caption
+    assert sum(bool(axes.images) for axes in shown.figure.axes) == 4
+
+
+def test_pictures_on_a_map_never_hide_one_another():
+    close = np.concatenate([np.zeros((10, 2)), np.ones((8, 2))])
+    shown = plots.map_pictures(close, PICTURES)
+    assert len(shown.figure.axes[0].artists) == 2
+    assert "16 that would hide others are dots" in shown.caption
+
+
+def test_pictures_may_be_png_bytes_or_arrays():
+    data = io.BytesIO()
+    from PIL import Image
+
+    Image.fromarray((PICTURES[0][0] * 255).round().astype(np.uint8)).save(data, "PNG")
+    from_png = plots.contact_sheet([data.getvalue()]).figure.axes[0].images[0].get_array()
+    np.testing.assert_allclose(from_png, PICTURES[0][0], atol=0.003)
+
+
+def test_a_notebook_gets_picture_alt_text_and_caption_as_text_that_never_varies(monkeypatch):
+    shown, outputs = every_illustration()["map"], []
+    monkeypatch.setattr(
+        "IPython.display.display", lambda bundle, **options: outputs.append((bundle, options))
+    )
+    shown._ipython_display_()
+    (picture, options), (caption, _) = outputs
+    assert base64.b64decode(picture["image/png"]) == shown.png()
+    assert picture["text/plain"] == shown.alt
+    assert options["metadata"] == {"image/png": {"alt": shown.alt}}
+    assert caption == {"text/markdown": f"*{shown.caption}*", "text/plain": shown.caption}
+    assert "0x" not in repr(shown)
+
+
+def test_html_is_self_contained_and_escaped():
+    hostile = plots.Illustration(every_illustration()["map"].figure, "<script>", '"><script>')
+    assert "<script>" not in hostile.html()
+    assert 'src="data:image/png;base64,' in hostile.html()
+
+
+def test_an_evaluation_without_silhouette_cannot_be_drawn():
+    with pytest.raises(ValueError, match="no silhouette"):
+        plots.silhouette_against_null(evaluate(VECTORS[:2], [0, 0]))
