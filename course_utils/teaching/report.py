@@ -452,7 +452,7 @@ def _value(name: str, value: Any) -> str:
         return "yes" if value else "NO: RANDOM weights"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return "not known" if value is None else str(value)
+    return "none" if value is None else str(value)
 
 
 def _clean(text: Any) -> str:

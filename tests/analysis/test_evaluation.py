@@ -49,6 +49,7 @@ def test_correlated_columns_without_clusters_are_no_structure():
     judged = evaluate(data, cluster(data, k=3))
     assert judged.nulls[0].name == "permuted"
     assert judged.nulls[0].p_value < 0.05
+    assert judged.p_value == judged.nulls[1].p_value > 0.05
     assert "no better than" in judged.verdict
     assert "correlation, not clusters" in judged.verdict
 
