@@ -372,7 +372,7 @@ def _display_values(
         small, _ = shrink(values)
         bright = small.max() - small if inverted else small - small.min()
         breast = find_breast(bright)  # not shrunk a second time: it is small already
-        grayscale.apply_window(values, grayscale.percentile_window(small, breast.inside))
+        grayscale.apply_window(values, grayscale.percentile_window(small, breast.well_inside()))
         used = "percentile"
         if voi == "auto" and not _for_processing(header):
             problems.append("The file brings no usable window or LUT; the grey range is that of the breast.")
