@@ -1,0 +1,526 @@
+"""`read_mammogram`: right pixels, right words about them, a sentence for each bad file, and nobody's name."""
+
+import hashlib
+import hmac
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from needs import needs
+from numpy.testing import assert_allclose, assert_array_equal
+from pydicom.dataset import Dataset
+from pydicom.uid import (
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
+
+from course_utils.imaging import MammogramError, read_mammogram
+
+CURVE = np.rint(4095 * (np.arange(4096) / 4095) ** 0.6).astype(np.uint16)
+RAW = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1", "PresentationIntentType": "FOR PROCESSING"}
+FILM = {
+    "SOPClassUID": "1.2.840.10008.5.1.4.1.1.7",
+    "PresentationIntentType": None,
+    "PresentationLUTShape": None,
+    "ViewPosition": None,
+    "ImageLaterality": None,
+    "ImagerPixelSpacing": None,
+    "WindowCenter": None,
+    "WindowWidth": None,
+    "PatientID": "Mass-Test_P_00173_LEFT_MLO",
+    "PatientOrientation": "MLO",
+    "Laterality": "L",
+}
+
+
+# --- pixels ---
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "window",
+        "narrow",
+        "sigmoid",
+        "lut 8",
+        "lut 12",
+        "lut 16",
+        "rescale",
+        "signed",
+        "modality lut",
+    ],
+)
+@pytest.mark.dcmtk
+@needs("dcm2pnm")
+def test_display_values_are_those_of_dcmtk(write_mammogram, lut, breast, tmp_path, kind, photometric):
+    elements = {
+        "window": {},
+        "narrow": {"WindowCenter": 1500, "WindowWidth": 700},
+        "sigmoid": {"WindowCenter": 1500, "WindowWidth": 1200, "VOILUTFunction": "SIGMOID"},
+        "lut 8": {"VOILUTSequence": lut(CURVE >> 4, bits=8)},
+        "lut 12": {"VOILUTSequence": lut(CURVE, bits=12)},
+        "lut 16": {"VOILUTSequence": lut(CURVE.astype(int) * 16, bits=16)},
+        "rescale": {"RescaleSlope": 2, "RescaleIntercept": -100, "WindowCenter": 3000, "WindowWidth": 5000},
+        "signed": {"WindowCenter": -300, "WindowWidth": 2500},
+        "modality lut": {"ModalityLUTSequence": lut(CURVE, bits=12)},
+    }[kind]
+    pixels = breast.astype(np.int16) - 2048 if kind == "signed" else breast
+    path = write_mammogram(
+        pixels, PhotometricInterpretation=photometric, PresentationLUTShape=None, **elements
+    )
+    how = ["+Wl", "1"] if kind.startswith("lut") else ["+Wi", "1"]
+    subprocess.run(["dcm2pnm", *how, "+on2", path, tmp_path / "out.png"], check=True, capture_output=True)
+    expected = cv2.imread(str(tmp_path / "out.png"), cv2.IMREAD_UNCHANGED).astype(np.float64) / 65535
+    got = read_mammogram(path)
+    assert got.pixels.dtype == np.float32
+    assert got.voi.startswith(kind.split()[0] if kind.startswith("lut") else "window")
+    # DCMTK brings a LUT of n bits to 16 by shifting: its brightest grey is up to 2**-n short of white.
+    short = 2.0 ** -int(kind.split()[1]) if kind.startswith("lut") else 0
+    assert_allclose(got.pixels, expected, atol=2e-5 + short)
+
+
+def test_monochrome1_and_monochrome2_give_the_same_pixels(write_mammogram, breast):
+    one = write_mammogram(
+        4095 - breast, name="1.dcm", PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"
+    )
+    two = write_mammogram(breast, name="2.dcm")
+    assert_allclose(read_mammogram(one).pixels, read_mammogram(two).pixels, atol=1e-6)
+
+
+def test_inverting_does_not_depend_on_the_brightest_pixel(write_mammogram, breast):
+    brighter = breast.copy()
+    brighter[150, 10] = 4095
+    inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
+    plain = read_mammogram(write_mammogram(breast, name="a.dcm", **inverse)).pixels
+    spiked = read_mammogram(write_mammogram(brighter, name="b.dcm", **inverse)).pixels
+    assert_array_equal(np.delete(plain.ravel(), 150 * 240 + 10), np.delete(spiked.ravel(), 150 * 240 + 10))
+
+
+@pytest.mark.parametrize(("photometric", "shape"), [("MONOCHROME1", "IDENTITY"), ("MONOCHROME2", "INVERSE")])
+def test_photometric_interpretation_wins_over_a_contradicting_lut_shape(write_mammogram, photometric, shape):
+    silent = write_mammogram(name="a.dcm", PhotometricInterpretation=photometric, PresentationLUTShape=None)
+    contradicting = write_mammogram(
+        name="b.dcm", PhotometricInterpretation=photometric, PresentationLUTShape=shape
+    )
+    got = read_mammogram(contradicting)
+    assert_array_equal(got.pixels, read_mammogram(silent).pixels)
+    assert any("contradicts" in sentence for sentence in got.warnings)
+
+
+@pytest.mark.parametrize(
+    "syntax",
+    [
+        ImplicitVRLittleEndian,
+        ExplicitVRLittleEndian,
+        ExplicitVRBigEndian,
+        RLELossless,
+        JPEGLSLossless,
+        JPEG2000Lossless,
+    ],
+    ids=lambda uid: uid.name,
+)
+def test_every_lossless_transfer_syntax_gives_the_same_pixels(write_mammogram, breast, syntax):
+    data = breast.astype(">u2") if syntax == ExplicitVRBigEndian else breast
+    got = read_mammogram(write_mammogram(data, syntax=syntax))
+    assert_allclose(got.pixels, breast / 4095, atol=1e-6)
+
+
+def test_8_bit_pixels_are_read(write_mammogram, breast):
+    small = (breast >> 4).astype(np.uint8)
+    got = read_mammogram(write_mammogram(small, bits=8, WindowCenter=128, WindowWidth=256))
+    assert_allclose(got.pixels, small / 255, atol=1e-6)
+
+
+def test_a_voi_lut_goes_before_a_window(write_mammogram, lut, breast):
+    path = write_mammogram(VOILUTSequence=lut(CURVE))
+    assert read_mammogram(path).voi == "lut"
+    assert_allclose(read_mammogram(path).pixels, CURVE[breast] / 4095, atol=1e-6)
+    assert read_mammogram(path, voi="window").voi == "window:LINEAR"
+
+
+def test_the_asked_for_window_is_taken(write_mammogram, breast):
+    path = write_mammogram(WindowCenter=[2048, 1000], WindowWidth=[4096, 501])
+    assert_allclose(read_mammogram(path, voi=1).pixels, np.clip((breast - 749.5) / 500, 0, 1), atol=1e-5)
+    assert_array_equal(read_mammogram(path, voi=0).pixels, read_mammogram(path).pixels)
+    with pytest.raises(MammogramError, match="no usable window number 2"):
+        read_mammogram(path, voi=2)
+
+
+def test_an_unusable_first_window_gives_way_to_the_second(write_mammogram, breast):
+    got = read_mammogram(write_mammogram(WindowCenter=[0, 1000], WindowWidth=[0, 501]))
+    assert_allclose(got.pixels, np.clip((breast - 749.5) / 500, 0, 1), atol=1e-5)
+    assert "A window without a usable centre and width was skipped." in got.warnings
+
+
+@pytest.mark.parametrize("voi", ["lut", "window"])
+def test_an_asked_for_transform_that_is_not_there_is_an_error(write_mammogram, voi):
+    path = write_mammogram(WindowCenter=None, WindowWidth=None)
+    with pytest.raises(MammogramError, match="try voi='auto'"):
+        read_mammogram(path, voi=voi)
+
+
+def test_voi_none_stretches_all_stored_values(write_mammogram, breast):
+    path = write_mammogram(
+        breast, RescaleSlope=-1, RescaleIntercept=10, PhotometricInterpretation="MONOCHROME1"
+    )
+    got = read_mammogram(path, voi="none")
+    assert got.voi == "none"
+    assert_allclose(got.pixels, breast / 4095, atol=1e-6)
+
+
+def test_an_unknown_voi_is_a_value_error(write_mammogram):
+    with pytest.raises(ValueError, match="voi must be"):
+        read_mammogram(write_mammogram(), voi="best")
+
+
+def test_without_window_the_grey_range_is_that_of_the_breast(write_mammogram, breast):
+    labelled = breast.copy()
+    labelled[10:40, 180:230] = 4095  # a label, brighter than any tissue
+    got = read_mammogram(write_mammogram(labelled, WindowCenter=None, WindowWidth=None))
+    assert got.voi == "percentile"
+    low, high = np.percentile(breast[breast > 0], [0.5, 99.5])
+    inside = breast > 0
+    expected = np.clip((breast[inside] - low) / (high - low), 0, 1)
+    assert np.abs(got.pixels[inside] - expected).mean() < 0.04
+    bare = read_mammogram(write_mammogram(breast, WindowCenter=None, WindowWidth=None))
+    assert_allclose(got.pixels[inside], bare.pixels[inside], atol=1e-3)
+    assert any("range is that of the breast" in sentence for sentence in got.warnings)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_padding_ends_as_ground_and_moves_no_statistic(write_mammogram, breast, photometric):
+    pixels = breast if photometric == "MONOCHROME2" else 4095 - breast
+    bare = {"WindowCenter": None, "WindowWidth": None, "PresentationLUTShape": None}
+    plain = read_mammogram(
+        write_mammogram(pixels, name="a.dcm", PhotometricInterpretation=photometric, **bare)
+    )
+    padded = pixels.copy()
+    padded[:, -40:] = np.arange(60000, 60040)
+    got = read_mammogram(
+        write_mammogram(
+            padded,
+            name="b.dcm",
+            bits=16,
+            PhotometricInterpretation=photometric,
+            PixelPaddingValue=60000,
+            PixelPaddingRangeLimit=60039,
+            **bare,
+        )
+    )
+    assert not got.pixels[:, -40:].any()
+    assert_allclose(got.pixels[:, :-40], plain.pixels[:, :-40], atol=1e-6)
+
+
+def test_padding_written_unsigned_is_understood_in_signed_pixels(write_mammogram, breast):
+    pixels = breast.astype(np.int16)
+    pixels[:, -20:] = -2000
+    path = write_mammogram(pixels, bits=16, WindowCenter=0, WindowWidth=8192)
+    ds = pydicom.dcmread(path)
+    ds.add_new("PixelPaddingValue", "US", 65536 - 2000)
+    ds.save_as(path)
+    assert not read_mammogram(path).pixels[:, -20:].any()
+
+
+def test_bits_above_bits_stored_are_cleared_with_a_warning(write_mammogram, breast):
+    overlaid = breast | np.uint16(0x8000)
+    got = read_mammogram(write_mammogram(overlaid))
+    assert_allclose(got.pixels, breast / 4095, atol=1e-6)
+    assert any("overlay" in sentence for sentence in got.warnings)
+
+
+def test_a_raw_linear_signal_is_shown_as_minus_its_logarithm(write_mammogram, breast):
+    thickness = breast.astype(float) / 4095 * 3
+    signal = np.rint(16000 * np.exp(-thickness)).astype(np.uint16)
+    got = read_mammogram(write_mammogram(signal, bits=14, PixelIntensityRelationship="LIN", **RAW))
+    assert got.voi == "percentile"
+    assert any("minus its logarithm" in sentence for sentence in got.warnings)
+    inside = (breast > 0) & (got.pixels > 0) & (got.pixels < 1)
+    assert np.corrcoef(got.pixels[inside], thickness[inside])[0, 1] > 0.9999
+    assert not got.pixels[breast == 0].any()
+
+
+@pytest.mark.parametrize(
+    "elements", [{"PixelIntensityRelationshipSign": -1}, {"PixelIntensityRelationship": "OTHER"}], ids=str
+)
+def test_a_raw_signal_that_is_not_linear_is_refused(write_mammogram, elements):
+    with pytest.raises(MammogramError, match="FOR PROCESSING"):
+        read_mammogram(write_mammogram(**RAW, **elements))
+
+
+# --- what the file says ---
+
+
+def test_what_the_header_says_comes_through(write_mammogram):
+    got = read_mammogram(write_mammogram(ImagerPixelSpacing=[0.07, 0.08], PixelSpacing=[1, 1]))
+    assert (got.view, got.laterality, got.spacing_mm, got.warnings) == ("CC", "L", (0.07, 0.08), ())
+
+
+def test_what_the_header_does_not_say_is_none(write_mammogram):
+    got = read_mammogram(
+        write_mammogram(ViewPosition=None, ImageLaterality=None, ImagerPixelSpacing=None, PatientID=None)
+    )
+    assert (got.view, got.laterality, got.spacing_mm, got.patient_key) == (None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "view"), [("399162004", "CC"), ("R-10226", "MLO"), ("399192008", "XCCL"), ("12345", None)]
+)
+def test_the_view_is_read_from_its_code(write_mammogram, code, view):
+    item = Dataset()
+    item.CodeValue = code
+    path = write_mammogram(ViewPosition=None, ViewCodeSequence=[item])
+    assert read_mammogram(path).view == view
+
+
+@pytest.mark.parametrize("orientation", [["A", "R"], ["P", "FL"]])
+def test_the_orientation_of_a_digital_image_says_neither_view_nor_side(write_mammogram, orientation):
+    got = read_mammogram(
+        write_mammogram(ViewPosition=None, ImageLaterality=None, PatientOrientation=orientation)
+    )
+    assert (got.view, got.laterality) == (None, None)
+
+
+def test_digitised_film_says_view_and_side_in_its_own_way(write_mammogram):
+    got = read_mammogram(write_mammogram(**FILM))
+    assert (got.view, got.laterality, got.spacing_mm, got.voi) == ("MLO", "L", None, "percentile")
+    assert any("secondary capture" in sentence for sentence in got.warnings)
+
+
+def test_film_with_the_side_before_the_view_is_understood(write_mammogram):
+    got = read_mammogram(
+        write_mammogram(**FILM | {"PatientOrientation": "RCC", "Laterality": None, "PatientID": "X"})
+    )
+    assert (got.view, got.laterality) == ("CC", "R")
+
+
+def test_the_images_of_a_woman_in_cbis_ddsm_share_their_patient_key(write_mammogram):
+    ids = ["Mass-Test_P_00173_LEFT_MLO", "Calc-Training_P_00173_RIGHT_CC", "Mass-Test_P_00173_LEFT_CC_2"]
+    keys = {
+        read_mammogram(write_mammogram(name=f"{n}.dcm", **FILM | {"PatientID": patient})).patient_key
+        for n, patient in enumerate(ids)
+    }
+    other = read_mammogram(write_mammogram(**FILM | {"PatientID": "Mass-Test_P_00174_LEFT_MLO"})).patient_key
+    assert len(keys) == 1
+    assert other not in keys
+
+
+def test_a_patient_id_that_only_resembles_cbis_ddsm_is_left_alone(write_mammogram):
+    keys = {
+        read_mammogram(write_mammogram(name=f"{n}.dcm", PatientID=patient)).patient_key
+        for n, patient in enumerate(["P_00173_LEFT_CC", "P_00173_LEFT_MLO"])
+    }
+    assert len(keys) == 2
+
+
+def test_cbis_ddsm_without_any_other_word_still_says_view_and_side(write_mammogram):
+    got = read_mammogram(write_mammogram(**FILM | {"PatientOrientation": None, "Laterality": None}))
+    assert (got.view, got.laterality) == ("MLO", "L")
+
+
+# --- pseudonyms and privacy ---
+
+
+def test_pseudonyms_are_the_hmac_of_the_identifiers(write_mammogram, personal):
+    path = write_mammogram()
+    got = read_mammogram(path, key=b"secret")
+    uid = pydicom.dcmread(path).SOPInstanceUID
+    assert got.image_id == "img-" + hmac.new(b"secret", uid.encode(), hashlib.sha256).hexdigest()[:12]
+    patient = personal["PatientID"].encode()
+    assert got.patient_key == "pat-" + hmac.new(b"secret", patient, hashlib.sha256).hexdigest()[:12]
+
+
+def test_another_key_gives_other_pseudonyms_and_no_key_holds_for_the_process(write_mammogram):
+    path = write_mammogram()
+    a, b = read_mammogram(path, key=b"a"), read_mammogram(path, key=b"b")
+    assert (a.image_id, a.patient_key) != (b.image_id, b.patient_key)
+    assert read_mammogram(path).image_id == read_mammogram(path).image_id not in (a.image_id, b.image_id)
+
+
+def test_an_image_without_uid_is_named_after_its_pixels(write_mammogram, breast):
+    path = write_mammogram(SOPInstanceUID=None)
+    ds = pydicom.dcmread(path)
+    del ds.file_meta.MediaStorageSOPInstanceUID
+    ds.save_as(path)
+    assert read_mammogram(path, key=b"k").image_id == read_mammogram(path, key=b"k").image_id
+
+
+def test_nothing_personal_is_in_what_comes_back(write_mammogram, tmp_path, personal):
+    text = repr(read_mammogram(write_mammogram()))
+    for value in [*personal.values(), "Prudence", str(tmp_path)]:
+        assert value not in text
+
+
+# --- bad files ---
+
+
+def truncated(path: Path, keep: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * keep)])
+    return path
+
+
+def without_pixels(path: Path) -> Path:
+    ds = pydicom.dcmread(path)
+    del ds.PixelData
+    ds.save_as(path)
+    return path
+
+
+def text_file(path: Path) -> Path:
+    path.write_text("Quisling^Prudence is not a mammogram\n" * 100)
+    return path
+
+
+def empty_file(path: Path) -> Path:
+    path.write_bytes(b"")
+    return path
+
+
+BAD = {
+    "text": (lambda w, t: text_file(t / "text.dcm"), "not a DICOM file"),
+    "empty": (lambda w, t: empty_file(t / "empty.dcm"), "is empty"),
+    "folder": (lambda w, t: t, "a folder"),
+    "missing": (lambda w, t: t / "nowhere.dcm", "no such file"),
+    "truncated": (lambda w, t: truncated(w(), 0.7), "truncated"),
+    "truncated RLE": (lambda w, t: truncated(w(syntax=RLELossless), 0.7), "it ends before its pixels"),
+    "cut off in the header": (lambda w, t: truncated(w(), 0.003), "DICOM"),
+    "no pixels": (lambda w, t: without_pixels(w()), "holds no pixels"),
+    "CT": (
+        lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT", PresentationIntentType=None),
+        "no mammogram",
+    ),
+    "MR as a secondary capture": (lambda w, t: w(**FILM | {"Modality": "MR"}), "no mammogram"),
+    "nameless CT": (lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality=None), "no mammogram"),
+    "chest": (
+        lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", Modality="DX", BodyPartExamined="CHEST"),
+        "another part of the body",
+    ),
+    "tomosynthesis": (lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.13.1.3"), "tomosynthesis"),
+    "multi-frame": (lambda w, t: w(NumberOfFrames=2, Rows=150), "several frames"),
+    "RGB": (
+        lambda w, t: w(
+            np.zeros((20, 20, 3), np.uint8) + np.arange(3, dtype=np.uint8),
+            bits=8,
+            SamplesPerPixel=3,
+            PlanarConfiguration=0,
+            PhotometricInterpretation="RGB",
+        ),
+        "colour",
+    ),
+    "palette": (lambda w, t: w(PhotometricInterpretation="PALETTE COLOR"), "colour"),
+    "constant": (lambda w, t: w(np.full((50, 40), 700, np.uint16)), "same value"),
+    "nothing but padding": (
+        lambda w, t: w(np.pad(np.full((50, 40), 700, np.uint16), ((0, 50), (0, 0))), PixelPaddingValue=0),
+        "same value",
+    ),
+    "black under its window": (lambda w, t: w(WindowCenter=60000, WindowWidth=2), "ends up the same"),
+    "too large": (lambda w, t: w(Rows=20000, Columns=20000), "too large"),
+    "lying about its size": (lambda w, t: w(Rows=5000), "truncated"),
+    "photometric interpretation missing": (
+        lambda w, t: w(PhotometricInterpretation=None),
+        "PhotometricInterpretation",
+    ),
+    "slope of zero": (lambda w, t: w(RescaleSlope=0), "slope"),
+    "bits that make no sense": (lambda w, t: w(BitsAllocated=7), "damaged"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_refused_with_its_own_sentence_and_no_name(write_mammogram, tmp_path, kind, personal):
+    make, words = BAD[kind]
+    path = make(write_mammogram, tmp_path)
+    with pytest.raises(MammogramError, match=words) as refusal:
+        read_mammogram(path)
+    message = str(refusal.value)
+    assert message.endswith(".")
+    assert message[0].isupper()
+    for value in [*personal.values(), "Prudence", str(tmp_path), path.name]:
+        assert value not in message
+    # No exception with a path or a value in it hangs on behind, for a traceback to show.
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__ or refusal.value.__context__ is None
+
+
+def test_a_size_is_refused_before_anything_is_decoded(write_mammogram, monkeypatch):
+    monkeypatch.setattr("course_utils.imaging.dicom.pixel_array", lambda *a, **k: pytest.fail("decoded"))
+    with pytest.raises(MammogramError, match="too large"):
+        read_mammogram(write_mammogram(Rows=20000, Columns=20000))
+
+
+def test_damage_anywhere_ends_in_a_mammogram_or_a_mammogram_error(write_mammogram):
+    path = write_mammogram(syntax=RLELossless)
+    good = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        damaged = bytearray(good)
+        for at in rng.integers(132, min(1400, len(good)), rng.integers(1, 6)):
+            damaged[at] = rng.integers(256)
+        path.write_bytes(damaged)
+        try:
+            got = read_mammogram(path)
+        except MammogramError:
+            continue
+        assert np.isfinite(got.pixels).all()
+
+
+def test_garbage_behind_the_dicom_prefix_is_a_mammogram_error(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "garbage.dcm"
+    for size in (0, 1, 7, 100, 5000):
+        path.write_bytes(b"\0" * 128 + b"DICM" + rng.bytes(size))
+        with pytest.raises(MammogramError) as refusal:
+            read_mammogram(path)
+        assert refusal.value.__cause__ is None
+
+
+def test_what_nobody_foresaw_ends_in_a_sentence_that_quotes_nothing(write_mammogram, monkeypatch, personal):
+    def fail(*args):
+        raise RuntimeError(personal["PatientName"])
+
+    monkeypatch.setattr("course_utils.imaging.dicom._identity", fail)
+    with pytest.raises(MammogramError, match="damaged or breaks the DICOM standard") as refusal:
+        read_mammogram(write_mammogram())
+    assert refusal.value.__cause__ is None
+    assert refusal.value.__suppress_context__
+
+
+# --- warnings and threads ---
+
+
+def test_what_pydicom_warns_of_is_neither_printed_nor_quoted(write_mammogram, capfd):
+    path = write_mammogram(SOPInstanceUID="1.2.3.4711")
+    path.write_bytes(path.read_bytes().replace(b"1.2.3.4711", b"1.2.3.0815"))  # no part may begin with a zero
+    with pytest.warns(UserWarning, match="0815"):
+        pydicom.dcmread(path).SOPInstanceUID
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        got = read_mammogram(path)
+    assert seen == []
+    assert capfd.readouterr() == ("", "")
+    assert got.warnings == ("The file departs from the DICOM standard in ways that do not hinder reading.",)
+
+
+def test_many_threads_read_the_same_pixels_and_leave_the_warning_filters_alone(write_mammogram):
+    paths = [write_mammogram(name=f"{n}.dcm") for n in range(8)] * 4
+    before = list(warnings.filters), warnings.showwarning
+    alone = read_mammogram(paths[0]).pixels
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(read_mammogram, paths):
+            assert_array_equal(got.pixels, alone)
+    assert (list(warnings.filters), warnings.showwarning) == before
+
+
+def test_imaging_never_imports_torch():
+    code = "import sys, course_utils.imaging, course_utils.imaging.datasets; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
