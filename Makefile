@@ -19,7 +19,7 @@ lab: ## open JupyterLab on the first lesson
 	@python3 start.py lab
 
 notebooks: setup ## write and execute the student and solved notebooks from notebooks/src
-	COURSE_BACKBONE=efficientnet_lite0 COURSE_DEVICE=cpu $(PYTHON) tools/notebooks.py build
+	$(PYTHON) tools/notebooks.py build
 
 check-notebooks: setup ## compare the notebooks with their sources, without executing them
 	$(PYTHON) tools/notebooks.py check

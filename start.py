@@ -182,7 +182,6 @@ def install() -> None:
 
 def test(pytest_options: list[str], env: dict) -> int:
     """Run the checks, then pytest over tests and notebooks; sum up and return 1 if any failed."""
-    env = {"COURSE_BACKBONE": "efficientnet_lite0", "COURSE_DEVICE": "cpu", **env}
     pytest = {"pytest": ["-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest_options]}
     statuses = {}
     for name, arguments in {**CHECKS, **pytest}.items():
