@@ -77,6 +77,11 @@ def double(x):
 
 
 print(double(2))
+
+# %% tags=["nbval-ignore-output"]
+import time
+
+print(time.time_ns())
 """
 
 

@@ -130,9 +130,25 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
             if output.get("name") == "stderr":
                 raise NotebookError(f"cell {cell.id} wrote to stderr: {output.text.strip()}")
             data = output.get("data", {})
-            data.pop("application/vnd.jupyter.widget-view+json", None)
+            live = data.pop("application/vnd.jupyter.widget-view+json", None)
+            if live and "image/png" not in data:
+                output.output_type = "dropped"  # a progress bar: without its widget, a line that says 0%
             if "image/png" in data:
                 data["image/png"] = quantised(data["image/png"])
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.output_type != "dropped"]
+    return notebook
+
+
+def keep_measured(notebook: NotebookNode, before: Path) -> NotebookNode:
+    """Keep what unchanged cells tagged nbval-ignore-output have measured: a new timing says nothing new."""
+    if not before.exists():
+        return notebook
+    stored = {cell.id: cell for cell in nbformat.read(before, as_version=4).cells}
+    for cell in notebook.cells:
+        old = stored.get(cell.id)
+        if "nbval-ignore-output" in cell.metadata.get("tags", []) and old and old.source == cell.source:
+            cell.outputs = old.get("outputs", cell.outputs)
     return notebook
 
 
@@ -151,7 +167,7 @@ def build(source: Path) -> None:
     built = {}
     for version, target in targets(source).items():
         target.parent.mkdir(exist_ok=True)
-        notebook = tidy(execute(read(source, version), target.parent))
+        notebook = keep_measured(tidy(execute(read(source, version), target.parent)), target)
         nbformat.validate(notebook)
         text = nbformat.writes(notebook) + "\n"
         if len(text.encode()) > MOST_BYTES:
