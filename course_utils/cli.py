@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from course_utils.embedding import Extraction
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
+# What every file may say of itself, and what it is called beside a clustering.
+COMPARED = {"view": "view", "laterality": "side", "patient_key": "patient"}
 EPILOG = """\
 the way through:
   course doctor                        is this machine ready?
@@ -170,7 +172,7 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     from course_utils.embedding import Extraction
 
     extraction = Extraction.read(folder)
-    compared = extraction.table[["view", "laterality"]].rename(columns={"laterality": "side"})
+    compared = extraction.table[list(COMPARED)].rename(columns=COMPARED)
     folders = extraction.table["file"].str.rpartition("/")[0]
     if folders.nunique() > 1:
         compared["folder"] = folders.str.split("/").str[0]
@@ -207,7 +209,16 @@ def _read_labels(file: Path) -> pd.DataFrame:
 def _match(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `labels` that belong to the images of `table`, in its order, identifiers left out."""
     key = "sha256" if "sha256" in labels else "file"
-    known = {"image_id", "file", "sha256", "patient_key", "view", "laterality", "side", "folder", "cluster"}
+    known = {
+        "image_id",
+        "file",
+        "sha256",
+        "cluster",
+        "folder",
+        "patient_key",
+        *COMPARED.values(),
+        "laterality",
+    }
     rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
     if rows.isna().all(axis=None):
         raise UsageError(f"--labels: no row's {key} is that of an embedded image")

@@ -101,6 +101,9 @@ def _read(folder: Path) -> _Run:
     if (folder / "thumbnails.parquet").is_file():
         rows = _read_file(folder / "thumbnails.parquet", pd.read_parquet)
         thumbnails = dict(zip(rows["image_id"], rows["thumbnail"], strict=True))
+        if "warnings" in rows:
+            warnings = dict(zip(rows["image_id"], rows["warnings"], strict=True))
+            table["warnings"] = [warnings.get(each, ()) for each in table["image_id"]]
     failures = pd.DataFrame(columns=["file", "stage", "reason"])
     if (folder / "failures.csv").is_file():
         failures = _read_file(
