@@ -137,6 +137,59 @@ def contact_sheet(
     return Illustration(figure, caption, f"Contact sheet of {len(shown)} preprocessed mammograms{names}.")
 
 
+def batch_in_order(
+    pictures: Sequence[Picture],
+    vectors: ArrayLike,
+    batch_size: int,
+    batch: int = 1,
+    *,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show one batch among the files in their order, and the table of vectors as it stands after that batch.
+
+    Args:
+        pictures: N pictures, in the order of the files.
+        vectors: ``(N, D)``, one row a picture.
+        batch_size: pictures a batch; the last batch holds what is left.
+        batch: which one, from 1; beyond the last, the last.
+        theme: on a light or on a dark ground.
+    """
+    values = np.asarray(vectors)
+    count = len(pictures)
+    batches = -(-count // batch_size)
+    number = min(batch, batches)
+    start, stop = (number - 1) * batch_size, min(number * batch_size, count)
+    outline = PALETTE[theme][1]
+    figure = _figure(9, 3.8, theme)
+    files, filled = figure.subfigures(1, 2, width_ratios=(3, 2), squeeze=False)[0]
+    columns = 6
+    grid = files.subplots(-(-count // columns), columns, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    for index, axes in enumerate(grid.flat[:count]):
+        axes.imshow(_pixels(pictures[index])[::4, ::4], cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=outline if start <= index < stop else _GROUND[theme], linewidth=3)
+    axes = filled.subplots()
+    so_far = np.where(np.arange(count)[:, None] < stop, values, np.nan)
+    highest = float(np.quantile(values, 0.98))
+    axes.imshow(so_far, cmap="cividis", aspect="auto", interpolation="nearest", vmin=0, vmax=highest)
+    axes.axhspan(start - 0.5, stop - 0.5, fill=False, edgecolor=outline, linewidth=3)
+    axes.set(xlabel="feature (number in the vector)", ylabel="row = file, in order")
+    _plain_axes(axes, theme)
+    figure.suptitle(
+        f"batch {number} of {batches}: {stop - start} picture{'s' if stop - start > 1 else ''}, "
+        f"rows {start} to {stop - 1}",
+        color=_INK[theme],
+    )
+    return Illustration(
+        figure,
+        "Outlined: the batch. On the right the table of vectors so far; rows of later batches are empty.",
+        f"On the left {count} mammograms, {stop - start} of them outlined; on the right the table of "
+        f"their vectors, filled down to row {stop - 1}.",
+    )
+
+
 def map_scatter(
     points: ArrayLike,
     categories: Sequence[Any],

@@ -22,6 +22,7 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
     points, found = reduce(VECTORS), cluster(VECTORS, k=3)
     return {
         "sheet": plots.contact_sheet(PICTURES, ["CC left"] * 18, theme=theme),
+        "batch": plots.batch_in_order(PICTURES, VECTORS, 7, 2, theme=theme),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
@@ -148,3 +149,18 @@ def test_html_is_self_contained_and_escaped():
 def test_an_evaluation_without_silhouette_cannot_be_drawn():
     with pytest.raises(ValueError, match="no silhouette"):
         plots.silhouette_against_null(evaluate(VECTORS[:2], [0, 0]))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "batch", "title"),
+    [
+        (7, 1, "batch 1 of 3: 7 pictures, rows 0 to 6"),
+        (7, 3, "batch 3 of 3: 4 pictures, rows 14 to 17"),
+        (7, 99, "batch 3 of 3: 4 pictures, rows 14 to 17"),
+        (18, 1, "batch 1 of 1: 18 pictures, rows 0 to 17"),
+        (17, 2, "batch 2 of 2: 1 picture, rows 17 to 17"),
+    ],
+)
+def test_the_last_batch_holds_what_is_left(batch_size, batch, title):
+    drawn = plots.batch_in_order(PICTURES, VECTORS, batch_size, batch)
+    assert drawn.figure.get_suptitle() == title
