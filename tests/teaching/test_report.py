@@ -298,7 +298,7 @@ def test_hostile_names_are_text_and_nothing_else(tmp_path):
 
 
 def test_no_absolute_path_gets_onto_the_page_even_if_a_file_holds_one(tmp_path):
-    paths = ["/home/ann/archive/x.dcm", r"C:\Users\ann\x.dcm", "~/archive/ann/x.dcm", r"\\server\ann\x.dcm"]
+    paths = ["/srv/ann/archive/x.dcm", r"D:\archive\ann\x.dcm", "~/archive/ann/x.dcm", r"\\server\ann\x.dcm"]
     source = "https://example.org/weights/resnet50.pth"
     record = {
         "command": f"course embed {paths[0]} {paths[1]}",
