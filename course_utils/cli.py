@@ -256,9 +256,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     print("4/4  The report", flush=True)
     report = write_report(arguments.output)
     print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {shown(report)} in a browser.")
-    print(
-        "Next: python start.py lab opens the first lesson; course embed FOLDER -o out takes your own files."
-    )
+    print("Next: python start.py lab opens the first lesson; README.md shows how to embed your own files.")
     return 0
 
 

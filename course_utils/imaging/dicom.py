@@ -115,8 +115,8 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
     """Read one mammogram from a DICOM file.
 
     Args:
-        path: the file; single-frame and grey, in any transfer syntax for which a decoder is installed.
-        voi: how values become grey levels. ``auto``: the file's VOI LUT, else its first usable window, else
+        path: the file; single-frame and gray, in any transfer syntax for which a decoder is installed.
+        voi: how values become gray levels. ``auto``: the file's VOI LUT, else its first usable window, else
             the window that the values inside the breast span. ``lut``, ``window``, ``percentile``: that one.
             An int: the n-th window, from 0. ``none``: all stored values, stretched to [0, 1].
         key: secret that keys the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key gives
@@ -185,7 +185,7 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
 
 
 def _check(header: Dataset) -> list[str]:
-    """Refuse what is not one grey mammogram of a sane size; return warnings about what is doubtful."""
+    """Refuse what is not one gray mammogram of a sane size; return warnings about what is doubtful."""
     problems = []
     modality = _text(header, "Modality").upper()
     sop_class = _text(header, "SOPClassUID")
@@ -208,7 +208,7 @@ def _check(header: Dataset) -> list[str]:
         problems.append("The modality is not MG; taken for a mammogram all the same.")
     if sop_class == SECONDARY_CAPTURE:
         problems.append(
-            "A secondary capture, such as a digitised film: its grey values have no fixed meaning."
+            "A secondary capture, such as a digitised film: its gray values have no fixed meaning."
         )
 
     rows, columns = header.get("Rows"), header.get("Columns")
@@ -219,7 +219,7 @@ def _check(header: Dataset) -> list[str]:
     if header.get("SamplesPerPixel", 1) != 1 or not _text(
         header, "PhotometricInterpretation", "MONO"
     ).startswith("MONO"):
-        raise MammogramError("This is a colour image; mammograms are grey.")
+        raise MammogramError("This is a colour image; mammograms are gray.")
     if rows * columns > MAX_PIXELS:
         raise MammogramError(
             f"This image is too large: more than {MAX_PIXELS / 1e6:.0f} million pixels (Rows × Columns)."
@@ -331,7 +331,7 @@ def _as_stored(value: int, dtype: np.dtype) -> int:
     return value + 65536 if value < 0 else value
 
 
-# --- grey values ---
+# --- gray values ---
 
 
 def _display_values(
@@ -375,7 +375,7 @@ def _display_values(
         grayscale.apply_window(values, grayscale.percentile_window(small, breast.well_inside()))
         used = "percentile"
         if voi == "auto" and not _for_processing(header):
-            problems.append("The file brings no usable window or LUT; the grey range is that of the breast.")
+            problems.append("The file brings no usable window or LUT; the gray range is that of the breast.")
     if inverted:
         np.subtract(1, values, out=values)
     if padding is not None:

@@ -3,7 +3,7 @@
 In: decoded pixels and what the header says. Out: float32 in [0, 1]. The steps follow DICOM PS3.3 C.11.1
 (modality), C.11.2 (values of interest) and C.11.6 (presentation), and PS3.4 N.2 for their order. pydicom's
 own functions for the last two are not used: its VOI LUT wraps indices in the LUT's 8 bits, and its
-presentation step inverts by the image's maximum, so that the same grey would mean something else in each
+presentation step inverts by the image's maximum, so that the same gray would mean something else in each
 file.
 """
 
