@@ -15,12 +15,13 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
+from notebooks import with_palette
+
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "results" / "demo" / "report.html"
 PICTURE = ROOT / "docs" / "images" / "report.png"
 WIDTH, HEIGHT = 1280, 1500  # of one screen, in CSS pixels
 SHRUNK = 0.6
-COLOURS = 256
 
 
 def main() -> int:
@@ -40,8 +41,7 @@ def main() -> int:
         both.paste(screen.crop((0, side * HEIGHT, WIDTH, (side + 1) * HEIGHT)), (side * WIDTH, 0))
     small = both.resize((round(2 * WIDTH * SHRUNK), round(HEIGHT * SHRUNK)), Image.Resampling.LANCZOS)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
-    # An octree keeps the few coloured pixels of a gray page apart; the median cut would merge blue and green.
-    small.quantize(COLOURS, Image.Quantize.FASTOCTREE).save(PICTURE, optimize=True)
+    with_palette(small).save(PICTURE, optimize=True)
     print(f"{PICTURE.relative_to(ROOT)}: {PICTURE.stat().st_size / 1000:.0f} kB")
     return 0
 
