@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.provenance import shown, write_whole
+from course_utils.provenance import as_text, shown, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from course_utils.embedding import Extraction
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
+IDENTIFYING = re.compile(r"patient.?(name|id)|birth|accession|address|phone|\bmrn\b", re.IGNORECASE)
 # What every file may say of itself, and what it is called beside a clustering.
 COMPARED = {"view": "view", "laterality": "side", "patient_key": "patient"}
 EPILOG = """\
@@ -48,11 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for handler in logging.getLogger().handlers:
+        # What other libraries log may quote a header or name a folder.
+        handler.addFilter(lambda entry: entry.name.startswith("course_utils"))
     if arguments.command is None:
         _parser().print_help()
         return 0
-    print(DISCLAIMER, flush=True)
     try:
+        print(DISCLAIMER, flush=True)
         return arguments.run(arguments)
     except UsageError as error:
         print(f"course {arguments.command}: {error}", file=sys.stderr)
@@ -100,6 +105,8 @@ def _samples(arguments: argparse.Namespace) -> int:
 
 
 def _embed(arguments: argparse.Namespace) -> int:
+    for option, folder in (("-o", arguments.output), ("--cache", arguments.cache)):
+        _check_folder(option, folder)
     files, names = _find(arguments.input)
     if not files:
         print("course embed: no DICOM file in the input: nothing to embed", file=sys.stderr)
@@ -149,10 +156,12 @@ def _tell(extraction: Extraction, output: Path) -> None:
         f"{counts['found']} files: {counts['computed']} computed, {counts['from_store']} from the store, "
         f"{counts['failed']} failed, in {record.timings['total_s']:.1f} s"
     )
-    for row in extraction.failures.head(5).itertuples():
-        print(f"  {row.file}: {row.reason}")
+    for file, reason in extraction.failures[["file", "reason"]].head(5).astype(str).to_numpy():
+        print(f"  {''.join(c if c.isprintable() else '?' for c in file)}: {reason}")
     if len(extraction.failures) > 5:
         print(f"  … and {len(extraction.failures) - 5} more in failures.csv")
+    if extraction.table["image_id"].duplicated().any():
+        print("Some files have the same SOPInstanceUID, and so the same image_id: go by the column file.")
     if len(extraction.vectors):
         rows, dimensions = extraction.vectors.shape
         print(f"{rows} embeddings of {dimensions} numbers in {shown(output / 'embeddings.parquet')}")
@@ -166,12 +175,15 @@ def _cluster(arguments: argparse.Namespace) -> int:
 
 
 def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
+    import hashlib
     import json
 
     from course_utils.analysis import cluster, evaluate
     from course_utils.embedding import Extraction
 
     extraction = Extraction.read(folder)
+    if len(extraction.vectors) == 0:
+        raise UsageError("this run embedded no image: failures.csv says why")
     compared = extraction.table[list(COMPARED)].rename(columns=COMPARED)
     folders = extraction.table["file"].str.rpartition("/")[0]
     if folders.nunique() > 1:
@@ -182,7 +194,12 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
     table = extraction.table[["image_id", "file"]].assign(cluster=clustering.labels).join(compared)
     write_whole(folder / "clusters.csv", table.to_csv(index=False).encode())
-    result = {"disclaimer": DISCLAIMER, **clustering.to_dict(), "evaluation": evaluation.to_dict()}
+    result = {
+        "disclaimer": DISCLAIMER,
+        "embeddings_sha256": hashlib.sha256(extraction.vectors.tobytes()).hexdigest(),
+        **clustering.to_dict(),
+        "evaluation": evaluation.to_dict(),
+    }
     write_whole(folder / "clusters.json", (json.dumps(result, indent=2) + "\n").encode())
     print(evaluation.verdict)
     for association in evaluation.associations:
@@ -196,32 +213,29 @@ def _read_labels(file: Path) -> pd.DataFrame:
     if not file.is_file():
         raise UsageError(f"--labels: there is no file {shown(file)}")
     try:
-        table = pd.read_csv(file, dtype=str)
+        header, *_ = pd.read_csv(file, dtype=str, header=None, nrows=1).itertuples(index=False, name=None)
+        table = pd.read_csv(file, dtype=str, index_col=False)
     except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"--labels: {file.name} is no CSV table in UTF-8") from error
+        raise UsageError(f"--labels: {file.name} is no table: commas between columns, UTF-8") from error
     if not {"sha256", "file"} & set(table.columns):
         raise UsageError(
-            f"--labels: {file.name} needs a column sha256 or file, to tell which row is which image"
+            f"--labels: {file.name} needs a column sha256 or file (with commas between the columns), "
+            "to tell which row is which image"
         )
+    if len(set(header)) < len(header):
+        raise UsageError(f"--labels: two columns of {file.name} have the same name")
+    if personal := [column for column in table if IDENTIFYING.search(str(column))]:
+        raise UsageError(f"--labels: column {personal[0]} looks as if it identifies people: take it out")
     return table
 
 
 def _match(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `labels` that belong to the images of `table`, in its order, identifiers left out."""
     key = "sha256" if "sha256" in labels else "file"
-    known = {
-        "image_id",
-        "file",
-        "sha256",
-        "cluster",
-        "folder",
-        "patient_key",
-        *COMPARED.values(),
-        "laterality",
-    }
-    rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
-    if rows.isna().all(axis=None):
+    known = {"image_id", "file", "sha256", "cluster", "folder", *COMPARED, *COMPARED.values()}
+    if not labels[key].isin(table[key]).any():
         raise UsageError(f"--labels: no row's {key} is that of an embedded image")
+    rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
     return rows[[column for column in rows if column not in known]].set_index(table.index)
 
 
@@ -280,12 +294,15 @@ def _lab(_: argparse.Namespace) -> int:
 
 
 def _find(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
-    """Files and folders to files in a fixed order, and the name of each relative to its INPUT."""
+    """Files and folders to files in a fixed order, and the name of each relative to its INPUT.
+
+    A folder that cannot be opened is in the list too, so that it becomes a failure and is not lost.
+    """
     files: list[Path] = []
     names: list[str] = []
     for given in inputs:
         if given.is_dir():
-            below = sorted(path for path in _walk(given) if _looks_like_dicom(path))
+            below = sorted(_walk(given))
             prefix = "" if len(inputs) == 1 else f"{given.resolve().name}/"
             files += below
             names += [prefix + path.relative_to(given).as_posix() for path in below]
@@ -296,20 +313,31 @@ def _find(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
             raise UsageError(f"there is no file or folder {shown(given)}")
     if len(set(names)) < len(names):
         raise UsageError("two inputs have the same name: give the folder that holds both instead")
-    return files, names
+    if len(inputs) > 1 and len({file.resolve() for file in files}) < len(files):
+        raise UsageError("a file was given twice: two of the inputs overlap")
+    return files, [as_text(name) for name in names]
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    for path, folders, files in os.walk(folder):
+    unreadable: list[Path] = []
+    linked = 0
+    for path, folders, files in os.walk(
+        folder, onerror=lambda error: unreadable.append(Path(error.filename))
+    ):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(path) / name for name in files if not name.startswith("."))
+        linked += sum((Path(path) / name).is_symlink() for name in folders)
+        found = (Path(path) / name for name in files if not name.startswith("."))
+        yield from (file for file in found if _looks_like_dicom(file))
+    yield from unreadable
+    if linked:
+        print(f"Linked folders are not followed; passed over: {linked}", file=sys.stderr)
 
 
 def _looks_like_dicom(path: Path) -> bool:
     """Named like DICOM, or DICOM by its first bytes: an archive also holds notes, tables and indexes."""
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
-    if path.name == "DICOMDIR":
+    if path.name == "DICOMDIR" or not path.is_file():  # opening a pipe would wait for ever
         return False
     try:
         with path.open("rb") as stream:
@@ -332,35 +360,37 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands, "doctor", _doctor, "check this machine and say what to do")
 
     samples = _command(commands, "samples", _samples, "make synthetic mammograms with known truth")
-    samples.add_argument("-o", "--output", type=Path, default=Path("phantoms"), help="folder (phantoms)")
+    samples.add_argument("-o", "--output", type=_path, default=Path("phantoms"), help="folder (phantoms)")
     samples.add_argument("--women", type=_positive, default=12, help="how many women, two images each (12)")
     samples.add_argument("--rows", type=_positive, default=1024, help="rows of each image (1024)")
-    samples.add_argument("--seed", type=int, default=0, help="same seed, same bytes (0)")
+    samples.add_argument("--seed", type=_seed, default=0, help="same seed, same bytes (0)")
 
     embed = _command(commands, "embed", _embed, "turn mammograms into embeddings")
-    embed.add_argument("input", nargs="+", type=Path, metavar="INPUT", help="DICOM files or folders of them")
+    embed.add_argument("input", nargs="+", type=_path, metavar="INPUT", help="DICOM files or folders of them")
     embed.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="OUT", help="folder for the results"
+        "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results"
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit status 1 if any file fails")
 
     cluster = _command(commands, "cluster", _cluster, "cluster embeddings and judge the clusters")
-    cluster.add_argument("run_folder", type=Path, metavar="OUT", help="the folder that course embed wrote")
+    cluster.add_argument("run_folder", type=_path, metavar="OUT", help="the folder that course embed wrote")
     cluster.add_argument("-k", type=_positive_or_auto, default="auto", help="number of clusters (auto)")
-    cluster.add_argument("--seed", type=int, default=0, help="seed of every random choice (0)")
+    cluster.add_argument("--seed", type=_seed, default=0, help="seed of every random choice (0)")
     cluster.add_argument(
         "--labels",
-        type=Path,
+        type=_path,
         metavar="TABLE.csv",
         help="what else is known: a column sha256 or file, and columns to compare the clusters with",
     )
 
     report = _command(commands, "report", _report, "write one HTML page about a run")
-    report.add_argument("run_folder", type=Path, metavar="OUT", help="the folder that course embed wrote")
+    report.add_argument("run_folder", type=_path, metavar="OUT", help="the folder that course embed wrote")
 
     demo = _command(commands, "demo", _demo, "the whole way on real and synthetic mammograms")
-    demo.add_argument("-o", "--output", type=Path, default=Path("results/demo"), help="folder (results/demo)")
+    demo.add_argument(
+        "-o", "--output", type=_path, default=Path("results/demo"), help="folder (results/demo)"
+    )
     _embedding_options(demo)
 
     _command(commands, "lab", _lab, "open JupyterLab on the first lesson")
@@ -390,14 +420,12 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
         metavar="imagenet|random|PATH",
         help="ImageNet's, random ones (for timing), or a state dict of your own (ImageNet's)",
     )
-    network.add_argument("--seed", type=int, default=0, help="seed of random weights (0)")
+    network.add_argument("--seed", type=_seed, default=0, help="seed of random weights (0)")
     network.add_argument(
         "--adapter", default="replicate", choices=["replicate"], help="gray to three channels"
     )
     picture = parser.add_argument_group("the picture")
-    picture.add_argument(
-        "--size", type=_positive, default=512, help="pixels a side after preprocessing (512)"
-    )
+    picture.add_argument("--size", type=_side, default=512, help="pixels a side after preprocessing (512)")
     picture.add_argument(
         "--voi",
         type=_voi,
@@ -432,12 +460,27 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
     store = parser.add_mutually_exclusive_group()
     store.add_argument(
         "--cache",
-        type=Path,
+        type=_path,
         default=Path("results/embeddings"),
         metavar="DIR",
         help="the store of embeddings already computed (results/embeddings)",
     )
     store.add_argument("--no-cache", action="store_true", help="neither look into a store nor keep anything")
+
+
+def _check_folder(option: str, folder: Path) -> None:
+    """Say before a long run, not after it, that its results cannot be written there."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise UsageError(f"{option}: {there.name} is a file, and a folder is needed")
+    if not os.access(there, os.W_OK):
+        raise UsageError(f"{option}: nothing may be written into {there.name or 'the root folder'}")
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
 
 
 def _positive(text: str) -> int:
@@ -448,9 +491,18 @@ def _not_negative(text: str) -> int:
     return _whole_number(text, 0)
 
 
-def _whole_number(text: str, least: int) -> int:
-    if not text.isdecimal() or int(text) < least:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of {least} or more")
+def _seed(text: str) -> int:
+    return _whole_number(text, 0, 2**32 - 1)
+
+
+def _side(text: str) -> int:
+    return _whole_number(text, 32, 4096)
+
+
+def _whole_number(text: str, least: int, most: int = sys.maxsize) -> int:
+    if not (text.isdecimal() and least <= int(text) <= most):
+        upper = f" to {most}" if most < sys.maxsize else " or more"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least}{upper}")
     return int(text)
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -79,9 +81,13 @@ class RunRecord:
 
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(data)
-    beside.replace(path)
+    # A name of its own: another run may be writing the same file just now.
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def now() -> str:
@@ -98,16 +104,23 @@ def shown(path: Path | str) -> str:
 def command_line(argv: Sequence[str] | None = None) -> str:
     """The command as typed, without folders of this machine: `course embed archive -o out`."""
     program, *arguments = sys.argv if argv is None else argv
-    named = Path(program).name
     # In a notebook the arguments are the kernel's connection file: they say nothing about the run.
     if "ipykernel" in program:
         return "notebook"
+    named = "course" if Path(program).name == "cli.py" else Path(program).name
     return " ".join([named, *(_without_folder(argument) for argument in arguments)])
 
 
 def _without_folder(argument: str) -> str:
-    option, equals, value = argument.rpartition("=")
-    return f"{option}{equals}{shown(value)}" if Path(value).is_absolute() else argument
+    """An argument, or the value in `--option=value` and `-ovalue`, as it may be stored."""
+    option, value = re.fullmatch(r"(--[\w-]+=|-[A-Za-z](?!-))?(.*)", argument, re.DOTALL).groups("")  # type: ignore[union-attr]
+    leads_out = Path(value).is_absolute() or ".." in Path(value).parts
+    return option + (as_text(shown(value)) if leads_out else as_text(value))
+
+
+def as_text(name: str) -> str:
+    """A file's name as valid Unicode: bytes that are none become `\\x..`, as on some older disks."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def git_commit() -> str | None:

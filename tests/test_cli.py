@@ -1,4 +1,5 @@
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -112,6 +113,84 @@ def test_bad_files_are_set_aside_with_a_sentence_each_and_the_good_ones_are_embe
     assert failures["reason"].str.split().str.len().gt(3).all()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no named pipes, no such file names")
+def test_pipes_links_and_names_that_are_no_unicode_cost_one_row_at_most(archive, tmp_path):
+    os.mkfifo(archive / "pipe.dcm")
+    os.mkfifo(archive / "pipe")
+    (archive / "broken.dcm").symlink_to(tmp_path / "nowhere")
+    (archive / "zero.dcm").symlink_to("/dev/zero")
+    (archive / "loop").symlink_to(archive)
+    latin = os.fsencode(archive) + b"/caf\xe9.dcm"
+    Path(os.fsdecode(latin)).write_bytes((archive / "a.dcm").read_bytes())
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    run = Extraction.read("out")
+    assert "caf\\xe9.dcm" in set(run.table["file"])
+    assert len(run.vectors) == 5
+    assert sorted(run.failures["file"]) == ["broken.dcm", "pipe.dcm", "zero.dcm"]
+
+
+def test_a_folder_that_cannot_be_opened_is_a_failure_and_not_lost(archive, monkeypatch):
+    locked = archive / "locked"
+    locked.mkdir()
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224", "--strict"]) == 1
+    failures = Extraction.read("out").failures
+    assert list(failures["file"]) == ["locked"]
+    assert "folder cannot be opened" in failures["reason"][0]
+
+
+def test_what_other_libraries_log_is_not_printed(archive, capsys):
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    for handler in logging.getLogger().handlers:
+        record = logging.LogRecord("pydicom", logging.ERROR, "x", 1, "Doe^Jane", None, None)
+        if type(handler) is logging.StreamHandler:
+            handler.handle(record)
+    assert "Doe^Jane" not in capsys.readouterr().err
+
+
+def test_results_cannot_go_where_a_file_is_and_that_is_said_at_once(archive, tmp_path, capsys):
+    (tmp_path / "taken").write_text("x")
+    for option in ("-o", "--cache"):
+        arguments = ["embed", str(archive), "-o", "out", option, str(tmp_path / "taken" / "in")]
+        assert cli.main(arguments) == 2
+        assert "taken is a file" in capsys.readouterr().err
+
+
+def test_overlapping_inputs_are_refused(archive, capsys):
+    assert cli.main(["embed", str(archive), str(archive / "b"), "-o", "out"]) == 2
+    assert "overlap" in capsys.readouterr().err
+
+
+def test_a_run_without_any_embedding_cannot_be_clustered(tmp_path, capsys):
+    (tmp_path / "text.dcm").write_text("x")
+    assert cli.main(["embed", str(tmp_path / "text.dcm"), "-o", "out"]) == 1
+    assert cli.main(["cluster", "out"]) == 2
+    assert "embedded no image" in capsys.readouterr().err
+
+
+def test_an_unfinished_or_mixed_run_is_refused(archive, capsys):
+    assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
+    assert cli.main(["embed", str(archive / "a.dcm"), "-o", "other", "--size", "224"]) == 0
+    Path("out/thumbnails.parquet").write_bytes(Path("other/thumbnails.parquet").read_bytes())
+    assert cli.main(["cluster", "out"]) == 1
+    assert "holds no finished run" in capsys.readouterr().err
+
+
+def test_a_reader_that_closes_the_pipe_ends_the_command_without_a_traceback(archive):
+    command = [*COURSE, "embed", str(archive), "-o", "out", "--size", "224"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert b"Traceback" not in process.stderr.read()
+    process.wait(60)
+
+
 def test_nothing_embedded_is_exit_status_1(tmp_path, capsys):
     (tmp_path / "text.dcm").write_text("x")
     assert cli.main(["embed", str(tmp_path / "text.dcm"), "-o", "out"]) == 1
@@ -129,6 +208,10 @@ def test_nothing_embedded_is_exit_status_1(tmp_path, capsys):
         ["embed", ".", "-o", "out", "--precision", "fp8"],
         ["embed", "."],
         ["embed", ".", "-o", "out", "--voi", "best"],
+        ["embed", ".", "-o", "out", "--size", "4"],
+        ["embed", "", "-o", "out"],
+        ["cluster", "out", "--seed", "-1"],
+        ["cluster", "out", "--seed", "99999999999"],
         ["fly"],
     ],
 )
@@ -190,6 +273,10 @@ def test_labels_that_match_no_image_are_refused(archive, tmp_path, capsys):
     for text, message in [
         ("file,site\nother.dcm,x\n", "no row's file"),
         ("name,site\na.dcm,x\n", "needs a column"),
+        ("file;site\na.dcm;x\n", "commas"),
+        ("", "is no table"),
+        ("file,site,site\na.dcm,x,y\n", "same name"),
+        ("file,PatientName\na.dcm,Doe\n", "identifies people"),
     ]:
         table.write_text(text)
         assert cli.main(["cluster", "out", "--labels", str(table)]) == 2

@@ -28,6 +28,8 @@ def test_a_command_loses_the_folders_of_the_machine(monkeypatch, tmp_path):
         "3",
     ]
     assert provenance.command_line(argv) == "course embed archive -o out --cache=store -k 3"
+    odd = ["cli.py", "embed", "/data/DOE=1950", "../../elsewhere/x", "-o/data/out", "--seed=3"]
+    assert provenance.command_line(odd) == "course embed DOE=1950 x -oout --seed=3"
 
 
 def test_a_path_is_shown_below_the_working_folder_or_by_its_name(monkeypatch, tmp_path):

@@ -49,6 +49,7 @@ from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import (
     RunRecord,
+    as_text,
     command_line,
     git_commit,
     machine,
@@ -98,6 +99,8 @@ class Extraction:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        # Without it, what lies here is no finished run: it must never stand beside tables of another one.
+        (folder / "run.json").unlink(missing_ok=True)
         note = {"disclaimer": DISCLAIMER}
         identity = pa.table({name: pa.array(self.table[name], pa.string()) for name in TABLE_COLUMNS[:6]})
         flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
@@ -129,16 +132,16 @@ class Extraction:
             pictures = pq.read_table(folder / "thumbnails.parquet")
             failures = pd.read_csv(folder / "failures.csv", dtype=str, keep_default_na=False)
             record = RunRecord.read(folder / "run.json")
-        except (OSError, ValueError, pa.ArrowException) as error:
+            lists = embeddings["embedding"].combine_chunks()
+            vectors = lists.values.to_numpy().reshape(len(lists), lists.type.list_size)
+            rows = embeddings.drop_columns("embedding").to_pylist()
+            notes = pictures.select(["voi", "warnings"]).to_pylist()
+            table = _as_table([{**row, **note} for row, note in zip(rows, notes, strict=True)])
+            return cls(vectors, table, failures, record, pictures["thumbnail"].to_pylist())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
             raise EmbeddingError(
                 f"{folder.name} holds no finished run: make one with course embed INPUT -o {folder.name}"
             ) from error
-        lists = embeddings["embedding"].combine_chunks()
-        vectors = lists.values.to_numpy().reshape(len(lists), lists.type.list_size)
-        rows = embeddings.drop_columns("embedding").to_pylist()
-        notes = pictures.select(["voi", "warnings"]).to_pylist()
-        table = _as_table([{**row, **note} for row, note in zip(rows, notes, strict=True)])
-        return cls(vectors, table, failures, record, pictures["thumbnail"].to_pylist())
 
 
 class EmbeddingExtractor:
@@ -199,6 +202,7 @@ class EmbeddingExtractor:
         return {
             "preprocessing": preprocessor.fingerprint,
             "backbone": self.backbone.name,
+            "embedding_dim": self.backbone.embedding_dim,
             "weights": self.backbone.weights.sha256,
             "adapter": self.adapter,
             "precision": self.precision,
@@ -426,6 +430,10 @@ class _Run:
         stage = "read"
         outcome: Entry | _Prepared | Failure
         try:
+            if file.is_dir():
+                raise MammogramError("This folder cannot be opened.")
+            if file.exists() and not file.is_file():  # opening a pipe would wait for ever
+                raise MammogramError("This is not a regular file.")
             with file.open("rb") as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             known = self.shelf.get(digest) if self.shelf is not None else None
@@ -474,7 +482,8 @@ def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
 def _is_watched() -> bool:
     """Whether somebody can see a progress bar: a terminal or a notebook."""
     ipython = sys.modules.get("IPython")
-    return sys.stderr.isatty() or (ipython is not None and ipython.get_ipython() is not None)
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return terminal or (ipython is not None and ipython.get_ipython() is not None)
 
 
 def _names(files: Sequence[Path]) -> list[str]:
@@ -482,7 +491,7 @@ def _names(files: Sequence[Path]) -> list[str]:
     if not files:
         return []
     shared = Path(os.path.commonpath([file.absolute().parent for file in files]))
-    return [file.absolute().relative_to(shared).as_posix() for file in files]
+    return [as_text(file.absolute().relative_to(shared).as_posix()) for file in files]
 
 
 def _as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:

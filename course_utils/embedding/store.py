@@ -7,12 +7,13 @@ file. So a change in any of them misses, and nothing else does. Entries are Parq
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import io
 import json
 import logging
 import os
 import secrets
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
@@ -72,24 +74,34 @@ class EmbeddingStore:
     def key(self) -> bytes:
         """The secret of this store's pseudonyms: drawn on first use, kept in it, readable by its owner."""
         file = self.folder / "pseudonym.key"
-        self.folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            if any(self.folder.glob("*/part-*.parquet")):
+                # A new key would give one woman two pseudonyms in one table.
+                raise EmbeddingError(
+                    f"{file.name} is missing from a store with embeddings: restore it, or delete the store"
+                )
+            self._draw_key(file)
         try:
-            descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            for _ in range(100):  # another run may be writing it just now
-                if len(secret := file.read_text(encoding="ascii")) == 64:
-                    return bytes.fromhex(secret)
-                time.sleep(0.01)
-            raise EmbeddingError(
-                f"{file.name} in the store is damaged: restore it, or delete the store and embed again"
-            ) from None
-        secret = secrets.token_hex(32)
-        with os.fdopen(descriptor, "w", encoding="ascii") as stream:
-            stream.write(secret)
-        return bytes.fromhex(secret)
+            key = bytes.fromhex(file.read_text(encoding="ascii"))
+        except ValueError:
+            key = b""
+        if len(key) != 32:
+            raise EmbeddingError(f"{file.name} in the store is damaged: restore it, or delete the store")
+        return key
+
+    def _draw_key(self, file: Path) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            beside.touch(mode=0o600)
+            beside.write_text(secrets.token_hex(32), encoding="ascii")
+            with contextlib.suppress(FileExistsError):  # another run was first: its key counts
+                os.link(beside, file)
+        finally:
+            beside.unlink(missing_ok=True)
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
-        """The shelf of one configuration: a dict of everything that changes a vector, the file apart."""
+        """The shelf of one configuration: `backbone`, `embedding_dim`, and all else that changes a vector."""
         return Shelf(self.folder / f"{config['backbone']}-{fingerprint(config)}", config)
 
 
@@ -154,19 +166,42 @@ class Shelf:
 
     def _read(self, part: Path) -> None:
         try:
-            table = pq.read_table(part, schema=_SCHEMA, page_checksum_verification=True, partitioning=None)
+            table = pq.read_table(io.BytesIO(part.read_bytes()), page_checksum_verification=True)
+            entries = self._entries_of(table)
         except FileNotFoundError:  # another run has just merged it into a larger part
             return
-        except (pa.ArrowException, OSError, ValueError):
-            part.replace(part.with_suffix(".damaged"))
-            logger.warning("Set aside a damaged part of the store (%s); its images are read again", part.name)
+        except OSError as error:
+            if error.errno is None:  # Arrow's own: the bytes are there and make no sense
+                self._set_aside(part)
+            else:  # not ours to judge: permissions, a network drive that is away
+                logger.warning("A part of the store cannot be read now (%s): %s", part.name, error.strerror)
             return
-        vectors = table["embedding"].combine_chunks()
-        for index, row in enumerate(table.drop_columns("embedding").to_pylist()):
-            row["warnings"] = tuple(row["warnings"])
-            embedding = vectors[index].values.to_numpy()
-            self._entries[row["sha256"]] = Entry(**row, embedding=embedding)
+        except (pa.ArrowException, ValueError, TypeError):
+            self._set_aside(part)
+            return
+        self._entries.update(entries)
         self._parts.append(part)
+
+    def _entries_of(self, table: pa.Table) -> dict[str, Entry]:
+        """The entries of a part; raises ValueError or TypeError where it is none of this shelf's."""
+        if table.schema != _SCHEMA or table["embedding"].null_count:
+            raise ValueError("another schema")
+        dimensions = set(pc.list_value_length(table["embedding"]).to_pylist())
+        if not dimensions <= {self._config["embedding_dim"]}:
+            raise ValueError("another length")
+        vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
+        if not np.isfinite(vectors).all():
+            raise ValueError("not finite")
+        rows = table.drop_columns("embedding").to_pylist()
+        return {
+            row["sha256"]: Entry(**{**row, "warnings": tuple(row["warnings"])}, embedding=vector)
+            for row, vector in zip(rows, vectors, strict=True)
+        }
+
+    def _set_aside(self, part: Path) -> None:
+        logger.warning("Set aside a damaged part of the store (%s); its images are read again", part.name)
+        with contextlib.suppress(OSError):
+            part.replace(part.with_suffix(".damaged"))
 
 
 def fingerprint(config: dict[str, Any]) -> str:

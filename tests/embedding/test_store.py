@@ -1,14 +1,18 @@
 import logging
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from course_utils.embedding import EmbeddingError, EmbeddingStore
 from course_utils.embedding.store import COMPACT_ABOVE, Entry
 
-CONFIG = {"backbone": "resnet50", "precision": "fp32"}
+CONFIG = {"backbone": "resnet50", "embedding_dim": 6, "precision": "fp32"}
 
 
 def _entry(number: int) -> Entry:
@@ -77,7 +81,65 @@ def test_the_key_is_drawn_once_and_kept_from_other_users(tmp_path):
         assert stat.S_IMODE((tmp_path / "pseudonym.key").stat().st_mode) == 0o600
 
 
-def test_a_damaged_key_is_an_error_and_not_a_new_key(tmp_path):
-    (tmp_path / "pseudonym.key").write_text("")
+@pytest.mark.parametrize("content", ["", "ab", "z" * 64, "ü" * 64])
+def test_a_damaged_key_is_an_error_and_not_a_new_key(tmp_path, content):
+    (tmp_path / "pseudonym.key").write_text(content, encoding="utf-8")
     with pytest.raises(EmbeddingError, match="damaged"):
         _ = EmbeddingStore(tmp_path).key
+
+
+def test_an_editors_newline_after_the_key_does_no_harm(tmp_path):
+    key = EmbeddingStore(tmp_path).key
+    (tmp_path / "pseudonym.key").write_text(key.hex() + "\n")
+    assert EmbeddingStore(tmp_path).key == key
+
+
+def test_a_key_that_is_missing_beside_embeddings_is_an_error(tmp_path):
+    EmbeddingStore(tmp_path).shelf(CONFIG).put([_entry(1)])
+    with pytest.raises(EmbeddingError, match="is missing"):
+        _ = EmbeddingStore(tmp_path).key
+
+
+def test_many_runs_that_start_at_once_agree_on_the_key(tmp_path):
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: EmbeddingStore(tmp_path).key, range(32)))
+    assert len(keys) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
+
+
+def test_two_runs_that_write_the_same_part_do_not_trip_over_each_other(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: EmbeddingStore(tmp_path).shelf(CONFIG).put([_entry(1)]), range(64)))
+    assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 1
+    assert not list(shelf.folder.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda table: table.drop_columns("warnings"),
+        lambda table: table.drop_columns("embedding"),
+        lambda table: table.set_column(8, "embedding", pa.array([[1.0, 2.0]], pa.list_(pa.float32()))),
+        lambda table: table.set_column(8, "embedding", pa.array([[np.nan] * 6], pa.list_(pa.float32()))),
+        lambda table: table.set_column(8, "embedding", pa.array([None], pa.list_(pa.float32()))),
+    ],
+)
+def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    shelf.put([_entry(1)])
+    part = next(shelf.folder.glob("part-*.parquet"))
+    pq.write_table(spoil(pq.read_table(part)), part)
+    assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 0
+    assert "Set aside" in caplog.text
+    assert not part.exists()
+
+
+def test_a_part_that_cannot_be_opened_now_is_left_where_it_is(tmp_path, caplog, monkeypatch):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    shelf.put([_entry(1)])
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "denied")))
+        assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 0
+    assert "cannot be read now" in caplog.text
+    assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 1
