@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+import torch
 
+from course_utils.imaging import MammogramError
 from course_utils.teaching import exercise
 from course_utils.teaching import exercises as mechanism
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, all_exercises, tried
@@ -48,6 +51,142 @@ def test_each_planted_mistake_gets_its_own_message(ex, planted):
     assert planted.says in verdict.text
     others = [other.says for other in ex.planted if other is not planted]
     assert not any(says in verdict.text for says in others)
+
+
+def raises_by_hand(vectors, names):
+    for name in names:
+        if name not in vectors:
+            raise ValueError(name)
+    return np.stack([vectors[name] for name in names])
+
+
+def asserts(vectors, names):
+    assert set(names) <= set(vectors)
+    return np.stack([vectors[name] for name in names])
+
+
+def yields(items, size):
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def detaches_each(network, images, size):
+    network.train(False)
+    rows = []
+    for batch in images.split(size):
+        row = network(batch)
+        rows.append(row.detach())
+    return torch.cat(rows)
+
+
+def freezes(network, images, size):
+    network.eval().requires_grad_(False)
+    return torch.cat([network.forward(batch) for batch in images.split(size)])
+
+
+@torch.no_grad()
+def fills(network, images, size):
+    rows = torch.empty(len(images), 4)
+    for start in range(0, len(images), size):
+        rows[start : start + size] = network.eval()(images[start : start + size])
+    return rows
+
+
+def gives_iterators(read, names):
+    pictures, failures = {}, {}
+    for name in names:
+        try:
+            pictures[name] = read(name)
+        except MammogramError as error:
+            failures[name] = str(error)
+    return [iter(pictures), iter(pictures.values()), failures]
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer"),
+    [
+        ("00.2", raises_by_hand),
+        ("00.2", asserts),
+        ("00.2", lambda vectors, names: np.stack([vectors.get(name) for name in names])),
+        ("05.1", yields),
+        ("05.1", lambda items, size: [tuple(batch) for batch in yields(items, size)]),
+        ("05.2", detaches_each),
+        ("05.2", freezes),
+        ("05.2", fills),
+        ("05.3", gives_iterators),
+    ],
+)
+def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
+    verdict = exercise(exercise_id).judge(answer)
+    assert verdict.state == "right", verdict.text
+
+
+def stops_early(items, size):
+    for batch in yields(items, size):
+        return [batch]
+    return []
+
+
+def grows(network, images, size):
+    network.eval()
+    rows = torch.empty(0, 4)
+    for batch in images.split(size):
+        rows = torch.cat([rows, network(batch)])
+    return rows.detach()
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer", "says"),
+    [
+        ("00.1", lambda p, bits: (p / (2**bits - 1)).astype(np.float16), "of dtype float16"),
+        ("00.1", lambda p, bits: (p / 255).astype(np.float32), "white came out above 1"),
+        ("00.2", lambda v, n: np.stack([v[k] for k in n]) if set(n) <= set(v) else None, "in silence"),
+        ("05.1", lambda items, size: items, "A batch is itself a list"),
+        ("05.1", stops_early, "is `return` inside the loop?"),
+        (
+            "05.1",
+            lambda items, size: [items[i * size : (i + 1) * size] for i in range(round(len(items) / size))],
+            "The end of the list is gone",
+        ),
+        (
+            "05.1",
+            lambda items, size: [items[i : i + size] for i in range(0, len(items) - 1, size)],
+            "The end of the list is gone",
+        ),
+        ("05.1", lambda items, size: ["".join(batch) for batch in yields(items, size)], "itself a list"),
+        ("05.1", lambda items, size: [*yields(items, size), []], "An empty batch"),
+        ("05.2", lambda net, images, size: fills(net, images, 1), "in batches of [1, 1"),
+        (
+            "05.2",
+            lambda net, images, size: torch.cat(
+                [fills(net, piece, 9)[: len(piece)] for piece in images.chunk(size)]
+            ),
+            "`chunk` how many pieces",
+        ),
+        ("05.2", grows, "keeps its graph until the end"),
+        (
+            "05.3",
+            lambda read, names: [*gives_iterators(read, names)[1::-1], {}],
+            "first the list of names",
+        ),
+    ],
+)
+def test_a_rarer_mistake_is_named_too(exercise_id, answer, says):
+    verdict = exercise(exercise_id).judge(answer)
+    assert verdict.state == "wrong"
+    assert says in verdict.text
+
+
+def test_a_check_leaves_the_students_random_numbers_alone():
+    before = torch.get_rng_state()
+    exercise("05.2").judge(fills)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
+@pytest.mark.parametrize("result", [np.zeros((2, 2)), [1, 2]], ids=["array", "list"])
+def test_the_result_in_place_of_the_function_is_told_so(ex, result):
+    assert "Give `check` the function itself, without brackets." in ex.judge(result).text
 
 
 @pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)

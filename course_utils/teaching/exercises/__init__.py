@@ -65,7 +65,7 @@ class Exercise:
 
     ``test(answer)`` returns if the answer is right and raises ``NotYet`` if not; ``buys`` says what a right
     answer is good for; ``hints`` go from a nudge to almost the answer. The answer is a function, or any
-    other value.
+    other value; if the planted answers are functions, it has to be one.
     """
 
     id: str
@@ -86,6 +86,8 @@ class Exercise:
     def judge(self, answer: Any) -> Verdict:
         """The verdict on an answer, without printing; an answer that raises is wrong, not an error."""
         try:
+            if self._asks_for_a_function() and not callable(tried(answer)):
+                raise NotYet("Give `check` the function itself, without brackets.")
             self.test(_watched(answer) if _is_function(answer) else tried(answer))
         except NotTried:
             return self._verdict("untried", "not tried yet")
@@ -103,6 +105,9 @@ class Exercise:
             _print_wrapped(f"💡 {self.id} hint {given + 1} of {len(self.hints)}: {self.hints[given]}")
         else:
             _print_wrapped(f"💡 {self.id} has no more hints. The solved lesson is {_solved_lesson(self.id)}.")
+
+    def _asks_for_a_function(self) -> bool:
+        return any(_is_function(planted.answer) for planted in self.planted)
 
     def _verdict(self, state: Literal["untried", "wrong", "right"], text: str) -> Verdict:
         return Verdict(state, f"{_MARKS[state]} {self.id} {text}")

@@ -20,6 +20,18 @@ def _test_scale(scale: Scale) -> None:
         raise NotYet(f"an array of shape {stored.shape} went in, and out came {_what(got)}.")
     if np.all((got == 0) | (got == 1)):
         raise NotYet("every gray value became 0 or 1. Is it `//` where `/` is needed?")
+    if got.dtype != np.float32:
+        raise NotYet(
+            f"the result is of dtype {got.dtype}. Networks compute in float32: ask for it with "
+            "`.astype(np.float32)`."
+        )
+    if abs(got[0, 0]) > 1e-6:
+        raise NotYet(f"0 should stay 0, and becomes {got[0, 0]:.4g}. Is black taken for white?")
+    if got.max() > 1 + 1e-6:
+        raise NotYet(
+            f"3000 became {got[1, 0]:.4g}: white came out above 1. The largest number in `bits_stored` bits "
+            "is a power of 2, less 1. In Python a power is `**`; `^` is something else."
+        )
     if np.isclose(got.max(), 1.0, atol=1e-6):
         raise NotYet(
             "the brightest pixel of this picture is 3000 and became 1.0. Only the brightest value that a "
@@ -36,13 +48,11 @@ def _test_scale(scale: Scale) -> None:
         )
     if not np.allclose(got, stored / 4095, atol=1e-6):
         raise NotYet(f"with 12 bits, 3000 should become {3000 / 4095:.4f}, and becomes {got[1, 0]:.4f}.")
-    if got.dtype != np.float32:
-        raise NotYet(
-            f"the numbers are right, but of dtype {got.dtype}. Networks compute in float32: ask for it with "
-            "`.astype(np.float32)`."
-        )
     if not np.allclose(scale(stored.copy(), 14), stored / 16383, atol=1e-6):
-        raise NotYet("it holds for 12 bits, but not for 14. Is 4095 written into your function?")
+        raise NotYet(
+            "it holds for 12 bits, but not for 14. Is 4095 written into your function, or taken from the "
+            "picture?"
+        )
 
 
 def _test_stack(stack: Stack) -> None:
@@ -70,6 +80,11 @@ def _test_stack(stack: Stack) -> None:
         )
     if order != names:
         raise NotYet(came)
+    if not np.issubdtype(got.dtype, np.floating):
+        raise NotYet(
+            f"the rows are right, but of dtype {got.dtype}, and the vectors are floats: nothing that comes "
+            "later can compute with them. What does np.stack give without a dtype?"
+        )
     twice = stack(dict(vectors), ["b", "d", "b"])
     if len(twice) != 3:
         raise NotYet(
@@ -80,11 +95,13 @@ def _test_stack(stack: Stack) -> None:
         raise NotYet("it holds while every name comes once, but not for the names b, d, b.")
     try:
         stack(dict(vectors), ["a", "nobody"])
-    except LookupError:
+    except NotYet:  # it gave back None, which is silence too
+        pass
+    except Exception:
         return
     raise NotYet(
         "a name without a vector was passed over in silence, so the rows no longer match the labels. Let it "
-        "raise: `vectors[name]` does, `vectors.get(name)` and `if name in vectors` do not."
+        "raise: `vectors[name]` does, `if name in vectors` and a vector made up in its place do not."
     )
 
 
@@ -127,6 +144,23 @@ EXERCISES = (
                 "the array's 16 bits taken for the file's 12",
                 "the file uses 12 of them",
             ),
+            Planted(
+                lambda pixels, bits_stored: (pixels / (2 ^ bits_stored - 1)).astype(np.float32),
+                "`^` taken for a power",
+                "`^` is something else",
+            ),
+            Planted(
+                lambda pixels, bits_stored: (pixels / (2 ** int(pixels.max()).bit_length() - 1)).astype(
+                    np.float32
+                ),
+                "the bits counted in the picture",
+                "or taken from the picture?",
+            ),
+            Planted(
+                lambda pixels, bits_stored: (1 - pixels / pixels.max()).astype(np.float32),
+                "turned black into white",
+                "0 should stay 0",
+            ),
         ),
     ),
     Exercise(
@@ -164,6 +198,11 @@ EXERCISES = (
                 lambda vectors, names: np.stack([vectors[name] for name in names if name in vectors]),
                 "passed over what is missing",
                 "passed over in silence",
+            ),
+            Planted(
+                lambda vectors, names: np.array([vectors[name] for name in names], dtype=object),
+                "made an array of objects",
+                "of dtype object",
             ),
         ),
     ),

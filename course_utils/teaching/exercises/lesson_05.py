@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+import weakref
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,29 +22,46 @@ ReadAll = Callable[[Read, Sequence[str]], tuple[list[str], list[np.ndarray], dic
 
 
 def _test_batches(batches: Batches) -> None:
-    names = list("abcdefgh")
-    got = [list(batch) for batch in batches(list(names), 3)]
-    came = f"8 files in batches of 3 became {got}."
+    for number, size in [(8, 3), (7, 3), *itertools.product(range(11), range(1, 12))]:
+        _test_cut(batches, [f"{i}.dcm" for i in range(number)], size)
+
+
+def _test_cut(batches: Batches, files: list[str], size: int) -> None:
+    cut: list[Any] = list(batches(list(files), size))
+    came = f"{len(files)} files in batches of {size} became {cut}."
+    if any(isinstance(batch, str) for batch in cut):
+        raise NotYet(f"{came} A batch is itself a list: `[[a, b], [c]]`, not `[a, b, c]`.")
+    if len(cut) > 1 and isinstance(cut[0], list) and all(batch is cut[0] for batch in cut):
+        raise NotYet(f"{came} All batches are one and the same list. Begin a new one: `batch = []`.")
+    got = [list(batch) for batch in cut]
     flat = [name for batch in got for name in batch]
-    if flat == names[:6]:
-        raise NotYet(f"{came} The last two files are gone. What becomes of a batch that is not full?")
-    if len(flat) > len(names):
+    if None in flat:
+        raise NotYet(f"{came} `None` is not one of the files. The last batch may be shorter.")
+    if got == [files[:size]] and len(files) > 2 * size:
+        raise NotYet(f"{came} That is the first batch alone: is `return` inside the loop?")
+    if len(flat) < len(files) and flat == files[: len(flat)]:
+        raise NotYet(f"{came} The end of the list is gone. What becomes of a batch that is not full?")
+    if len(flat) > len(files):
         raise NotYet(
             f"{came} Some files come twice. Where does one batch end, and where does the next begin?"
         )
-    if sorted(flat) == names and flat != names:
+    if flat != files and sorted(flat) == files:
         raise NotYet(f"{came} All are there, in another order. A batch is a run of neighbours in the list.")
-    if flat != names:
+    if flat != files:
         raise NotYet(f"{came} Each file must come once, in the order of the list.")
-    if [len(batch) for batch in got] != [3, 3, 2]:
-        raise NotYet(f"{came} Full batches first: sizes 3, 3 and 2.")
-    if [list(batch) for batch in batches(list(names), 8)] != [names]:
-        raise NotYet("8 files in batches of 8 are one batch, and no empty one after it.")
-    if [list(batch) for batch in batches([], 3)]:
-        raise NotYet("no files make no batch at all, not an empty one.")
+    if [] in got:
+        raise NotYet(f"{came} An empty batch is no batch.")
+    if [len(batch) for batch in got] != _sizes(len(files), size):
+        raise NotYet(f"{came} Full batches first: the sizes should be {_sizes(len(files), size)}.")
 
 
-def _network() -> nn.Module:
+def _sizes(number: int, size: int) -> list[int]:
+    full, rest = divmod(number, size)
+    return [size] * full + [rest] * (rest > 0)
+
+
+@torch.random.fork_rng(devices=[])  # the student's random numbers stay as they are
+def _network() -> nn.Sequential:
     """Small, with the two layers that behave otherwise in training: batch normalisation and dropout."""
     torch.manual_seed(0)
     return nn.Sequential(
@@ -54,11 +74,44 @@ def _network() -> nn.Module:
     )
 
 
+class _Saved:
+    """A tensor that a graph keeps for its gradients; it lives as long as the graph."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor.detach()  # a layer's own output would hold the graph that holds it
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """What the network saw in one call: images, its mode, and the tensors that graphs hold after it."""
+
+    images: int
+    training: bool
+    saved: int
+
+
 def _test_embed_all(embed_all: EmbedAll) -> None:
-    images = torch.rand((7, 1, 8, 8), generator=torch.Generator().manual_seed(1))
+    for size in (2, 3):
+        _test_embed(embed_all, torch.rand((7, 1, 8, 8), generator=torch.Generator().manual_seed(1)), size)
+
+
+def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
     with torch.inference_mode():
         expected = _network().eval()(images)
-    got = tried(embed_all(_network().train(), images.clone(), 3))
+    network, passes = _network().train(), list[_Pass]()
+    saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
+
+    def watch(layer: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
+        passes.append(_Pass(len(inputs[0]), layer.training, len(saved)))
+
+    def save(tensor: torch.Tensor) -> _Saved:
+        saved.add(box := _Saved(tensor))
+        return box
+
+    network[-1].register_forward_hook(watch)  # on a layer: `network.forward(batch)` is seen too
+    with torch.autograd.graph.saved_tensors_hooks(save, lambda box: box.tensor):
+        got = tried(embed_all(network, images.clone(), size))
+
     if not isinstance(got, torch.Tensor):
         raise NotYet(
             f"a tensor (N, D) is needed, and out came a {type(got).__name__}. What does torch.cat do?"
@@ -69,29 +122,48 @@ def _test_embed_all(embed_all: EmbedAll) -> None:
         )
     if got.shape != expected.shape:
         raise NotYet(f"7 images make {tuple(expected.shape)}, one row each, not {tuple(got.shape)}.")
-    if not torch.allclose(got, expected, atol=1e-6):
-        again = embed_all(_network().train(), images.clone(), 3)
-        repeat = "the same" if torch.equal(got, again) else "not even the same"
+    if any(one.training for one in passes):
         raise NotYet(
-            f"the rows are wrong, and {repeat} on a second call. Here the network came in training mode, "
-            "where "
-            "batch normalisation looks at the neighbours and dropout throws dice. Which method of a module "
-            "switches that off?"
+            "the rows are wrong: the network came in training mode, where batch normalisation looks at the "
+            "neighbours and dropout throws dice. Which method of a module switches that off?"
         )
+    _test_lengths([one.images for one in passes], size)
+    rows = got.detach().float()
+    if not torch.allclose(rows, expected, atol=1e-6):
+        found = torch.isclose(rows[:, None], expected, atol=1e-6).all(dim=2).any(dim=0)
+        if found.all():
+            raise NotYet("these are the right vectors, in the wrong order: row i belongs to image i.")
+        raise NotYet("the network ran as it should, but the numbers are altered before or after it.")
     if got.requires_grad:
         raise NotYet(
-            "the numbers are right, but the result drags the whole graph for gradients along "
-            "(requires_grad is "
-            "True), and memory grows with every batch. Look at torch.inference_mode() or torch.no_grad()."
+            "the numbers are right, but the result drags the whole graph for gradients along (requires_grad "
+            "is True), and memory grows with every batch. Look at torch.inference_mode() or torch.no_grad()."
+        )
+    if passes[-1].saved > 2 * passes[0].saved:  # two: a name may hold the last batch while the next runs
+        raise NotYet(
+            "the numbers are right, but every batch keeps its graph until the end, and memory grows with "
+            "each. Let none come up: torch.inference_mode() around the loop."
+        )
+
+
+def _test_lengths(lengths: list[int], size: int) -> None:
+    came = f"with a batch size of {size}, the network saw 7 images in batches of {lengths}."
+    if lengths == [7]:
+        raise NotYet(f"{came} All at once: ten thousand will not fit into memory.")
+    if lengths != _sizes(7, size):
+        raise NotYet(
+            f"{came} It should be {_sizes(7, size)}. Is the size a number of your own? `split` takes the "
+            "size of a piece, `chunk` how many pieces."
         )
 
 
 def _test_read_all(read_all: ReadAll) -> None:
     pictures = {name: np.full((2, 2), number, np.float32) for number, name in enumerate("abde")}
+    reasons = {"c": "c is no DICOM file", "x": "x holds no pixels"}
 
     def read(name: str) -> np.ndarray:
-        if name not in pictures:
-            raise MammogramError(f"{name} is no DICOM file")
+        if name in reasons:
+            raise MammogramError(reasons[name])
         return pictures[name]
 
     names = ["d", "a", "c", "e", "x", "b"]
@@ -99,9 +171,13 @@ def _test_read_all(read_all: ReadAll) -> None:
         got: Any = read_all(read, list(names))
     except MammogramError:
         raise NotYet("the first bad file stopped everything. Catch MammogramError around one file.") from None
-    if not isinstance(got, tuple) or len(got) != 3:
+    if not isinstance(got, Sequence) or isinstance(got, str) or len(got) != 3:
         raise NotYet("three things go back: the names that were read, their pictures, and the failures.")
-    good, stack, failures = got
+    failures = got[2]
+    good, stack = (part if isinstance(part, Mapping) else list(part) for part in got[:2])
+    _test_kinds(good, stack, failures)
+    if len(stack) == 2 and good[:2] == names[:2]:
+        raise NotYet("everything after the first bad file is missing: does the loop go on?")
     if len(stack) == len(names):
         raise NotYet(
             "6 pictures came back for 4 that can be read. A picture that was made up gets an embedding like "
@@ -110,21 +186,45 @@ def _test_read_all(read_all: ReadAll) -> None:
     if len(good) != len(stack):
         raise NotYet(
             f"{len(good)} names and {len(stack)} pictures: the rows no longer match. A name belongs into "
-            "the list "
-            "only once its picture is there."
+            "the list only once its picture is there."
         )
-    if list(good) != ["d", "a", "e", "b"]:
-        raise NotYet(f"d, a, e and b can be read, in this order; your names are {', '.join(good)}.")
+    if good != ["d", "a", "e", "b"]:
+        raise NotYet(f"d, a, e and b can be read, in this order; your names are {', '.join(map(str, good))}.")
     if not all(np.array_equal(picture, pictures[name]) for name, picture in zip(good, stack, strict=True)):
         raise NotYet("names and pictures are in different orders: row i must be the picture of name i.")
-    if set(failures) != {"c", "x"}:
+    if set(failures) != set(reasons):
         raise NotYet(
             f"c and x cannot be read, but the failures name {', '.join(map(str, failures)) or 'nobody'}. A "
-            "file "
-            "that vanishes without a word is the worst kind of failure."
+            "file that vanishes without a word is the worst kind of failure."
         )
-    if "no DICOM" not in str(failures["c"]):
-        raise NotYet("the failure of c should say why. The exception brings a sentence: `str(error)`.")
+    for name, reason in reasons.items():
+        if failures[name] != reason:
+            raise NotYet(
+                f"the reason for {name} should be the string {reason!r}, and is {failures[name]!r}. The "
+                "exception brings its sentence: `str(error)`."
+            )
+    _test_lets_bugs_out(read_all)
+
+
+def _test_kinds(good: Any, pictures: Any, failures: Any) -> None:
+    names_last = any(isinstance(name, np.ndarray) for name in good)
+    if names_last or isinstance(good, Mapping) or isinstance(pictures, Mapping):
+        raise NotYet("first the list of names, then the list of pictures, then the dictionary of failures.")
+    if not isinstance(failures, Mapping):
+        raise NotYet(
+            f"the failures should be a dictionary, {{name: reason}}, and are a {type(failures).__name__}."
+        )
+
+
+def _test_lets_bugs_out(read_all: ReadAll) -> None:
+    def read(name: str) -> np.ndarray:
+        raise ZeroDivisionError
+
+    try:
+        read_all(read, ["a"])
+    except ZeroDivisionError:
+        return
+    raise NotYet("you caught everything, even a bug in `read`: catch MammogramError only.")
 
 
 def _skip_silently(read: Read, names: Sequence[str]) -> Any:
@@ -147,16 +247,53 @@ def _stop_at_first(read: Read, names: Sequence[str]) -> Any:
     return list(names), [read(name) for name in names], {}
 
 
-def _sorted_out(read: Read, names: Sequence[str]) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
+def _leave_the_loop(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, _ = _sorted_out(read, names[:2])
+    return good, pictures, {"c": "c is no DICOM file"}
+
+
+def _exception_kept(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, failures = _sorted_out(read, names)
+    return good, pictures, {name: MammogramError(reason) for name, reason in failures.items()}
+
+
+def _list_of_failures(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, failures = _sorted_out(read, names)
+    return good, pictures, list(failures)
+
+
+def _other_order(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, failures = _sorted_out(read, names)
+    return failures, good, pictures
+
+
+def _catch_everything(read: Read, names: Sequence[str]) -> Any:
+    return _sorted_out(read, names, Exception)
+
+
+def _sorted_out(
+    read: Read, names: Sequence[str], caught: type[Exception] = MammogramError
+) -> tuple[list[str], list[np.ndarray], dict[str, str]]:
     """What the planted answers have in common: each then spoils it in its own way."""
     pictures: dict[str, np.ndarray] = {}
     failures = {}
     for name in names:
         try:
             pictures[name] = read(name)
-        except MammogramError as error:
+        except caught as error:
             failures[name] = str(error)
     return list(pictures), list(pictures.values()), failures
+
+
+def _one_list(items: Sequence[Any], size: int) -> list[list[Any]]:
+    found: list[list[Any]] = []
+    batch: list[Any] = []
+    for item in items:
+        if len(batch) == size:
+            found.append(batch)
+            batch.clear()
+        batch.append(item)
+    return [*found, batch]
 
 
 def _loop(network: nn.Module, images: torch.Tensor, size: int) -> list[torch.Tensor]:
@@ -177,6 +314,30 @@ def _last_batch_only(network: nn.Module, images: torch.Tensor, size: int) -> tor
         return _loop(network.eval(), images, size)[-1]
 
 
+def _all_at_once(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return network.eval()(images)
+
+
+def _size_of_its_own(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat(_loop(network.eval(), images, 3))
+
+
+def _detached_late(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    return torch.cat(_loop(network.eval(), images, size)).detach()
+
+
+def _backwards(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return torch.cat(_loop(network.eval(), images, size)).flip(0)
+
+
+def _normalised(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    with torch.inference_mode():
+        return nn.functional.normalize(torch.cat(_loop(network.eval(), images, size)))
+
+
 EXERCISES = (
     Exercise(
         id="05.1",
@@ -195,7 +356,7 @@ EXERCISES = (
             Planted(
                 lambda items, size: [items[i * size : (i + 1) * size] for i in range(len(items) // size)],
                 "dropped the last batch",
-                "The last two files are gone",
+                "The end of the list is gone",
             ),
             Planted(
                 lambda items, size: [
@@ -209,6 +370,18 @@ EXERCISES = (
                 "one too many in each slice",
                 "Some files come twice",
             ),
+            Planted(lambda items, size: items[:size], "gave back files, not batches", "itself a list"),
+            Planted(
+                lambda items, size: list(itertools.zip_longest(*[iter(items)] * size)),
+                "filled the last batch up",
+                "`None` is not one of the files",
+            ),
+            Planted(
+                lambda items, size: np.array_split(items, -(-len(items) // size)),
+                "made all batches about equal",
+                "Full batches first",
+            ),
+            Planted(_one_list, "emptied a batch that was already handed over", "one and the same list"),
         ),
     ),
     Exercise(
@@ -228,6 +401,11 @@ EXERCISES = (
             Planted(_forgot_eval, "forgot eval()", "came in training mode"),
             Planted(_kept_gradients, "kept the graph for gradients", "requires_grad is"),
             Planted(_last_batch_only, "kept the last batch only", "the last batch alone"),
+            Planted(_all_at_once, "gave the network all images at once", "All at once"),
+            Planted(_size_of_its_own, "wrote the batch size in", "Is the size a number of your own?"),
+            Planted(_detached_late, "detached after the loop", "keeps its graph until the end"),
+            Planted(_backwards, "put the rows in another order", "in the wrong order"),
+            Planted(_normalised, "normalised the rows", "the numbers are altered"),
         ),
     ),
     Exercise(
@@ -250,6 +428,11 @@ EXERCISES = (
             Planted(_skip_silently, "passed over bad files in silence", "the failures name nobody"),
             Planted(_names_first, "kept the names of bad files", "the rows no longer match"),
             Planted(_zeros, "made up a black picture", "A picture that was made up"),
+            Planted(_leave_the_loop, "left the loop at a bad file", "does the loop go on?"),
+            Planted(_exception_kept, "kept the exception, not its sentence", "`str(error)`"),
+            Planted(_list_of_failures, "made a list of the failures", "should be a dictionary"),
+            Planted(_other_order, "gave the failures back first", "first the list of names"),
+            Planted(_catch_everything, "caught every exception", "you caught everything"),
         ),
     ),
 )
