@@ -84,12 +84,14 @@ def apply_lut(values: np.ndarray, table: LookupTable) -> np.ndarray:
     """Look ``values`` (H, W) up in ``table``; returns new float32 values in [0, 2**bits - 1].
 
     Inputs below the first or above the last entry get that entry (PS3.3 C.11.2.1.1). The index is worked out
-    in int32, whatever the width of the table's entries.
+    in float64, which holds all integers of 32 bits, whatever the width of the table's entries.
     """
-    index = np.rint(values).astype(np.int32) if values.dtype.kind == "f" else values.astype(np.int32)
-    index -= table.first
-    np.clip(index, 0, len(table.values) - 1, out=index)
-    return table.values.astype(np.float32)[index]
+    entries = table.values.astype(np.float32)
+    out = np.empty(values.shape, np.float32)
+    for top in range(0, len(values), 64):  # a few rows at a time, so that no index of full size is kept
+        index = np.rint(values[top : top + 64].astype(np.float64)) - table.first
+        out[top : top + 64] = entries[np.clip(index, 0, len(entries) - 1).astype(np.intp)]
+    return out
 
 
 def percentile_window(values: np.ndarray, inside: np.ndarray) -> Window:

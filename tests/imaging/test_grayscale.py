@@ -1,5 +1,7 @@
 """The grayscale transforms against the standard's own equations and values worked out by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -79,6 +81,23 @@ def test_a_table_clamps_what_lies_outside_it():
     assert_array_equal(
         apply_lut(np.array([-9.0, -1, 0.4, 0.6, 1, 9], np.float32), table), [10, 10, 20, 30, 30, 30]
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int16, np.uint32, np.float32])
+def test_a_table_is_looked_up_in_little_more_memory_than_its_result_takes(dtype):
+    values = np.random.default_rng(0).integers(0, 30000, (2000, 1500)).astype(dtype)
+    table = LookupTable(np.arange(65536)[::-1].astype(np.uint16), first=-5, bits=16)
+    tracemalloc.start()
+    got = apply_lut(values, table)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert_array_equal(got, 65530 - values.astype(np.int64))
+    assert most < 1.5 * got.nbytes
+
+
+def test_a_table_clamps_values_of_32_bits_too():
+    table = LookupTable(np.array([10, 20], np.uint16), first=0, bits=12)
+    assert_array_equal(apply_lut(np.array([2**32 - 1, 0], np.uint32), table), [20, 10])
 
 
 @pytest.mark.parametrize("bits", [8, 12, 16])
