@@ -33,7 +33,10 @@ FILM_EDGE = 0.015  # a white film edge is at most this part of a side deep
 PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
 NO_GROUND = 0.6  # no ground in sight if the darker class is more than this part of the brighter (of roots)
 
+THINNEST = 16  # pixels of that copy on its shorter side; with fewer, edges and opening lose their meaning
+
 NOTHING_THERE = "No breast can be told from the background of this image."
+TOO_SMALL = "This image is too small to be a mammogram."
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,9 +215,11 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
     the ground: the rim of skin, the nipple, the corners at the chest wall. Holes are filled.
 
     Raises:
-        MammogramError: there is nothing but ground.
+        MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
     """
     small, factor = shrink(pixels)
+    if min(small.shape) < THINNEST:
+        raise MammogramError(TOO_SMALL)
     frame = top, bottom, left, right = _film_frame(small)
     inside = np.zeros(small.shape, bool)
     inside[top:bottom, left:right] = _breast(small[top:bottom, left:right])

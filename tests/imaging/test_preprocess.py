@@ -115,6 +115,13 @@ def test_a_dark_image_has_no_breast():
         Preprocessor()(mammogram(np.zeros((400, 300))))
 
 
+@pytest.mark.parametrize("shape", [(1, 900), (900, 3), (15, 15), (64, 60000)])
+@pytest.mark.filterwarnings("error")
+def test_an_image_of_a_few_pixels_or_a_strip_is_refused_without_a_numpy_warning(shape):
+    with pytest.raises(MammogramError, match="too small"):
+        Preprocessor()(mammogram(np.random.default_rng(0).random(shape, np.float32)))
+
+
 @pytest.mark.parametrize("vendor", ["alder", "birch", "cedar"])
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 @pytest.mark.parametrize("density", ["a", "d"])
