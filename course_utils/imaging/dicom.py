@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import secrets
+import stat
 import threading
 import warnings
 from collections.abc import Iterator
@@ -23,17 +24,26 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import UID
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from . import grayscale
 from .errors import MammogramError
-from .preprocess import find_breast, shrink
+from .preprocess import TOO_SMALL, find_breast, shrink
 
 VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 
-MAX_PIXELS = 100_000_000
-"""Rows × Columns above which a file is refused undecoded; a large film at 43.5 µm has 40 million."""
+MAX_PIXELS = 60_000_000
+"""Rows × Columns above which a file is refused undecoded. The largest mammograms have about 5000 × 6000
+pixels, a large film scanned at 43.5 µm has 40 million; what unpacks to more is a mistake or an attack. With
+`MAX_BITS` it keeps the memory that one file takes under about 1.2 GB."""
+
+MAX_BITS = 32
+"""BitsAllocated above which a file is refused undecoded; mammograms have 8 or 16."""
+
+MIN_SIDE = 64
+"""Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
 
 PROCESS_KEY = secrets.token_bytes(32)
 """Keys the pseudonyms when the caller has no key: they then hold within this process and nowhere else."""
@@ -148,10 +158,11 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
 
 
 def _open(path: Path) -> BinaryIO:
-    if path.is_dir():
-        raise MammogramError("This is a folder, not a file.")
     try:
-        if path.stat().st_size == 0:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever
+            raise MammogramError("This is not a regular file.")
+        if status.st_size == 0:
             raise MammogramError("This file is empty.")
         return path.open("rb")
     except FileNotFoundError:
@@ -162,6 +173,11 @@ def _open(path: Path) -> BinaryIO:
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     try:
+        syntax = read_file_meta_info(file.name).get("TransferSyntaxUID")
+        if syntax == DeflatedExplicitVRLittleEndian:  # dcmread would inflate all of it, however much that is
+            raise MammogramError(
+                "This file is deflated as a whole; convert it first, for example with DCMTK's dcmconv."
+            )
         header = pydicom.dcmread(file, stop_before_pixels=True)
     except InvalidDicomError:
         raise MammogramError("This is not a DICOM file.") from None
@@ -224,6 +240,10 @@ def _check(header: Dataset) -> list[str]:
         raise MammogramError(
             f"This image is too large: more than {MAX_PIXELS / 1e6:.0f} million pixels (Rows × Columns)."
         )
+    if min(rows, columns) < MIN_SIDE:
+        raise MammogramError(TOO_SMALL)
+    if header.get("BitsAllocated", 0) > MAX_BITS:
+        raise MammogramError(f"This image has more than {MAX_BITS} bits a pixel; mammograms have 8 or 16.")
     return problems
 
 
@@ -254,7 +274,7 @@ def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, bool, list[str
         available = get_decoder(syntax).is_available
     except NotImplementedError:
         available = False
-    if not available or syntax.is_deflated:
+    if not available:
         raise MammogramError(
             "The pixels are compressed in a way for which no decoder is here; `course doctor` lists them."
         )
@@ -448,7 +468,7 @@ def _identity(header: Dataset, stored: np.ndarray, key: bytes) -> tuple[dict[str
     problems = []
     instance = _text(header, "SOPInstanceUID") or _text(header.file_meta, "MediaStorageSOPInstanceUID")
     if not instance:
-        instance = hashlib.sha256(stored.tobytes()).hexdigest()
+        instance = hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest()
         problems.append("The file has no SOPInstanceUID; the image's pseudonym is made from its pixels.")
     patient = _text(header, "PatientID")
     cbis = CBIS_PATIENT_ID.fullmatch(patient)
@@ -522,7 +542,10 @@ def _text(header: Dataset, keyword: str, default: str = "") -> str:
     return str(value).strip() if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(value))).strip()
 
 
-# --- pydicom's warnings ---
+# --- pydicom's warnings and log records ---
+
+LIBRARIES = frozenset({"pydicom", "pylibjpeg", "openjpeg", "_openjpeg", "jpeg_ls", "PIL"})
+"""Top names of the loggers of all that parses or decodes here."""
 
 _heard = threading.local()
 _readers = 0
@@ -530,9 +553,26 @@ _outside: Any = None
 _lock = threading.Lock()
 
 
+def _not_reading(_record: logging.LogRecord) -> bool:
+    """Let a log record pass unless this thread is inside `_quiet`."""
+    return getattr(_heard, "kinds", None) is None
+
+
+def _filter_loggers() -> None:
+    """Put `_not_reading` on each logger of `LIBRARIES`: a logger's filters do not see its children's records.
+
+    It stays there, where it does nothing outside `_quiet`; adding it once more changes nothing.
+    """
+    for name, logger in list(logging.root.manager.loggerDict.items()):
+        if name.partition(".")[0] in LIBRARIES and isinstance(logger, logging.Logger):
+            logger.addFilter(_not_reading)
+
+
 @contextmanager
 def _quiet() -> Iterator[list[str]]:
     """Collect the kinds of warning that this thread gives; their texts quote the header and are not printed.
+
+    Log records of the libraries quote it too, and those of a damaged file have tracebacks: they are dropped.
 
     `warnings.catch_warnings` alone is not safe with several threads (the one that leaves last puts another's
     settings back), so the first reader sets it up for all and the last one takes it down.
@@ -541,6 +581,7 @@ def _quiet() -> Iterator[list[str]]:
     kinds: list[str] = []
     _heard.kinds = kinds
     with _lock:
+        _filter_loggers()
         _readers += 1
         if _readers == 1:
             _outside = warnings.catch_warnings()

@@ -2,6 +2,8 @@
 
 import hashlib
 import hmac
+import logging
+import os
 import subprocess
 import sys
 import warnings
@@ -16,6 +18,7 @@ from needs import needs
 from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -390,7 +393,7 @@ def empty_file(path: Path) -> Path:
 BAD = {
     "text": (lambda w, t: text_file(t / "text.dcm"), "not a DICOM file"),
     "empty": (lambda w, t: empty_file(t / "empty.dcm"), "is empty"),
-    "folder": (lambda w, t: t, "a folder"),
+    "folder": (lambda w, t: t, "not a regular file"),
     "missing": (lambda w, t: t / "nowhere.dcm", "no such file"),
     "truncated": (lambda w, t: truncated(w(), 0.7), "truncated"),
     "truncated RLE": (lambda w, t: truncated(w(syntax=RLELossless), 0.7), "it ends before its pixels"),
@@ -410,7 +413,7 @@ BAD = {
     "multi-frame": (lambda w, t: w(NumberOfFrames=2, Rows=150), "several frames"),
     "RGB": (
         lambda w, t: w(
-            np.zeros((20, 20, 3), np.uint8) + np.arange(3, dtype=np.uint8),
+            np.zeros((80, 70, 3), np.uint8) + np.arange(3, dtype=np.uint8),
             bits=8,
             SamplesPerPixel=3,
             PlanarConfiguration=0,
@@ -419,13 +422,19 @@ BAD = {
         "colour",
     ),
     "palette": (lambda w, t: w(PhotometricInterpretation="PALETTE COLOR"), "colour"),
-    "constant": (lambda w, t: w(np.full((50, 40), 700, np.uint16)), "same value"),
+    "constant": (lambda w, t: w(np.full((80, 70), 700, np.uint16)), "same value"),
     "nothing but padding": (
-        lambda w, t: w(np.pad(np.full((50, 40), 700, np.uint16), ((0, 50), (0, 0))), PixelPaddingValue=0),
+        lambda w, t: w(np.pad(np.full((80, 70), 700, np.uint16), ((0, 50), (0, 0))), PixelPaddingValue=0),
         "same value",
     ),
     "black under its window": (lambda w, t: w(WindowCenter=60000, WindowWidth=2), "ends up the same"),
     "too large": (lambda w, t: w(Rows=20000, Columns=20000), "too large"),
+    "a few pixels high": (lambda w, t: w(np.arange(63 * 900, dtype=np.uint16).reshape(63, 900)), "too small"),
+    "a strip": (
+        lambda w, t: w(np.arange(64 * 6000).reshape(64, 6000).astype(np.uint16), WindowCenter=None),
+        "too small",
+    ),
+    "more than 32 bits": (lambda w, t: w(np.arange(5600, dtype=np.uint64).reshape(80, 70)), "bits a pixel"),
     "lying about its size": (lambda w, t: w(Rows=5000), "truncated"),
     "photometric interpretation missing": (
         lambda w, t: w(PhotometricInterpretation=None),
@@ -456,6 +465,24 @@ def test_a_size_is_refused_before_anything_is_decoded(write_mammogram, monkeypat
     monkeypatch.setattr("course_utils.imaging.dicom.pixel_array", lambda *a, **k: pytest.fail("decoded"))
     with pytest.raises(MammogramError, match="too large"):
         read_mammogram(write_mammogram(Rows=20000, Columns=20000))
+
+
+def test_what_is_deflated_is_refused_before_it_is_inflated(write_mammogram, monkeypatch):
+    path = write_mammogram(syntax=DeflatedExplicitVRLittleEndian)
+    monkeypatch.setattr("zlib.decompress", lambda *a, **k: pytest.fail("inflated"))
+    with pytest.raises(MammogramError, match="deflated"):
+        read_mammogram(path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link.dcm").symlink_to(tmp_path / "pipe")
+    code = "import sys; from course_utils.imaging import read_mammogram as r; r(sys.argv[1])"
+    ran = subprocess.run(  # in another process: a read that hangs could not be stopped here
+        [sys.executable, "-c", code, tmp_path / "link.dcm"], capture_output=True, timeout=60, check=False
+    )
+    assert b"MammogramError: This is not a regular file." in ran.stderr
 
 
 def test_damage_anywhere_ends_in_a_mammogram_or_a_mammogram_error(write_mammogram):
@@ -509,6 +536,46 @@ def test_what_pydicom_warns_of_is_neither_printed_nor_quoted(write_mammogram, ca
     assert seen == []
     assert capfd.readouterr() == ("", "")
     assert got.warnings == ("The file departs from the DICOM standard in ways that do not hinder reading.",)
+
+
+def broken_jpeg_2000(path: Path) -> Path:
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\x4f\xff\x51")
+    data[at + 8 : at + 40] = b"\xff" * 32  # the image's size, in the stream's own header
+    path.write_bytes(data)
+    return path
+
+
+def test_what_the_libraries_log_while_reading_goes_nowhere_and_outside_it_still_does(
+    write_mammogram, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(pydicom.config, "debugging", True)
+    caplog.set_level(logging.DEBUG)
+    for name in ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils"):
+        caplog.set_level(logging.DEBUG, logger=name)
+    named = write_mammogram(name="named.dcm", PatientID="DOE^JANE 1947-07-13 ")
+    named.write_bytes(named.read_bytes().replace(b"\x10\x00\x20\x00LO", b"\x10\x00\x20\x00UI"))
+    broken = broken_jpeg_2000(write_mammogram(name="broken.dcm", syntax=JPEG2000Lossless))
+    caplog.clear()
+
+    def read_both(_: int) -> None:
+        assert read_mammogram(named).patient_key
+        with pytest.raises(MammogramError, match="cannot be decoded"):
+            read_mammogram(broken)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(read_both, range(8)))
+    mine = ("course_utils.imaging.dicom", logging.DEBUG)
+    assert {(name, level) for name, level, _ in caplog.record_tuples} == {mine}
+    assert not any(record.exc_info for record in caplog.records)
+    for value in ("DOE", "1947", str(tmp_path), "site-packages", "Traceback"):
+        assert value not in caplog.text
+
+    with pytest.raises(RuntimeError):
+        pydicom.pixels.pixel_array(broken)
+    pydicom.dcmread(named)
+    assert "1947" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_many_threads_read_the_same_pixels_and_leave_the_warning_filters_alone(write_mammogram):
