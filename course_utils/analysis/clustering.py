@@ -14,6 +14,7 @@ from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.reduction import (
     centre,
     check_dims,
+    check_seed,
     check_vectors,
     choose_params,
     principal_components,
@@ -66,7 +67,7 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     Args:
         vectors: ``(N, D)`` finite numbers, one row an image.
         method: ``"kmeans"``.
-        seed: seed of every random choice; the same seed gives the same labels.
+        seed: seed of every random choice, 0 to 2³² − 1; the same seed gives the same labels.
         params: ``k`` (a number, or ``"auto"``), ``dims`` (dimensions kept by PCA; None means 50, or N − 1 or
             D if that is less), ``n_init`` (starts of k-means, of which the best is kept; 10), ``standardise``
             (divide each column by its standard deviation first; False).
@@ -77,7 +78,8 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     is taken. The choice is a choice and no proof: see ``evaluate``.
 
     Raises:
-        AnalysisError: vectors that cannot be clustered, an unknown method or parameter, k larger than N.
+        AnalysisError: vectors that cannot be clustered, an unknown method or parameter, k larger than N, a
+            seed out of range.
 
     Source: Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 28 (1982) 129–137; Arthur and
     Vassilvitskii, k-means++, SODA 2007; the comparison with clouds and the rule of one standard deviation
@@ -85,6 +87,7 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     Stat. Soc. B 63 (2001) 411–423.
     """
     options = choose_params("cluster", _DEFAULTS, method, params)
+    check_seed(seed)
     matrix = check_vectors(vectors)
     space, singular = pca_space(matrix, options)
     options["dims"] = space.shape[1]

@@ -23,7 +23,7 @@ from course_utils.analysis.clustering import (
     silhouettes,
 )
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.reduction import check_vectors
+from course_utils.analysis.reduction import check_seed, check_vectors
 
 _LEVEL = 0.05
 _PERMUTATIONS = 999
@@ -134,14 +134,22 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Evaluation":
-        """Rebuild from what ``to_dict`` gave, as read back from JSON."""
+        """Rebuild from what ``to_dict`` gave, as read back from JSON.
+
+        Raises:
+            KeyError, TypeError, ValueError or AttributeError: it is something else.
+        """
         nulls = tuple(
             Null(null["name"], {int(k): v for k, v in null["silhouettes"].items()}, null["p_value"])
             for null in plain["nulls"]
         )
         associations = tuple(Association(**one) for one in plain["associations"])
         curve = {int(k): value for k, value in plain["curve"].items()}
-        return cls(**plain | {"nulls": nulls, "associations": associations, "curve": curve})
+        found = cls(**plain | {"nulls": nulls, "associations": associations, "curve": curve})
+        at_k = {null.name for null in nulls if null.silhouettes.get(found.k)}
+        if found.silhouette is not None and at_k != {"gaussian", "permuted"}:
+            raise ValueError("a silhouette stands without its two nulls")
+        return found
 
 
 def evaluate(
@@ -165,18 +173,20 @@ def evaluate(
         labels: the Clustering, or ``(N,)`` labels; −1 is noise and is left out.
         metadata: one row an image, in the order of the vectors. Columns of few repeated values are compared
             with the labels by the adjusted Rand index, with a permutation test (999 shuffles).
-        seed: seed of every random choice.
+        seed: seed of every random choice, 0 to 2³² − 1.
         draws: null data sets of each kind; the smallest p-value is 1 / (draws + 1), so 19 is the least that
             can reach 0.05.
 
     Raises:
-        AnalysisError: vectors that cannot be used, or labels or metadata of another length.
+        AnalysisError: vectors that cannot be used, labels or metadata of another length, or a seed out of
+            range.
 
     Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 20 (1987) 53–65; Hubert and Arabie, Comparing
     partitions, J. Classif. 2 (1985) 193–218; Langsrud, Rotation tests, Statistics and Computing 15 (2005)
     53–60; Phipson and Smyth, Permutation p-values should never be zero, Stat. Appl. Genet. Mol. Biol. 9
     (2010) 39.
     """
+    check_seed(seed)
     matrix = check_vectors(vectors)
     groups, params = _labels_and_params(labels)
     if len(groups) != len(matrix):

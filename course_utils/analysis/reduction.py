@@ -93,6 +93,12 @@ def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
     return int(dims)
 
 
+def check_seed(seed: int) -> None:
+    """Raise AnalysisError unless ``seed`` is a whole number that every generator takes, 0 to 2³² − 1."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+        raise AnalysisError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
+
+
 def choose_params(
     caller: str, defaults: dict[str, dict[str, Any]], method: str, given: dict[str, Any]
 ) -> dict[str, Any]:

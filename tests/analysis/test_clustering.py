@@ -75,6 +75,17 @@ def test_a_parameter_that_makes_no_sense_gets_a_sentence_of_its_own(params, sent
         cluster(blobs()[0], **params)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**32, 1.5, None, True])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    with pytest.raises(AnalysisError, match="a seed is a whole number from 0 to 4294967295"):
+        cluster(blobs()[0], k=3, seed=seed)
+
+
+def test_the_largest_seed_is_taken():
+    data, truth = blobs()
+    assert np.array_equal(cluster(data, seed=2**32 - 1).labels, truth)
+
+
 def test_vectors_that_cannot_be_clustered_get_a_sentence_of_their_own():
     with pytest.raises(AnalysisError, match="identical"):
         cluster(np.ones((5, 3)))

@@ -175,6 +175,20 @@ def test_the_same_seed_gives_the_same_evaluation_which_survives_json():
     assert Evaluation.from_dict(json.loads(json.dumps(first.to_dict()))) == first
 
 
+def test_what_is_no_evaluation_is_refused():
+    data, truth = three_blobs()
+    plain = evaluate(data, truth, draws=1).to_dict()
+    for change in ({"nulls": []}, {"nulls": [5]}, {"k": 7}, {"curve": None}, {"surprise": 1}):
+        with pytest.raises((KeyError, TypeError, ValueError, AttributeError)):
+            Evaluation.from_dict(plain | change)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_a_seed_that_no_generator_takes_is_refused(seed):
+    with pytest.raises(AnalysisError, match="a seed is a whole number from 0 to 4294967295"):
+        evaluate(*three_blobs(), seed=seed)
+
+
 def test_labels_and_metadata_of_another_length_are_refused():
     data, truth = three_blobs()
     with pytest.raises(AnalysisError, match="29 labels for 30 vectors"):
