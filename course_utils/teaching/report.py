@@ -4,6 +4,7 @@ The page asks the network for nothing, holds no path of a machine, and reads wel
 on paper. What cannot be shown (too few images, no clusters yet) is said in a sentence, in its place.
 """
 
+import hashlib
 import json
 import re
 from collections import Counter
@@ -30,6 +31,11 @@ MOST_PICTURES = 48
 MOST_ROWS = 100
 """How many rows the table of failures shows at most; failures.csv has them all."""
 
+MOST_LABELS = 12
+"""How many columns beside view and side get a map of their own at most."""
+
+_TEXTS = ("file", "sha256", "patient_key", "view", "laterality", "voi")
+_FAILURE = ["file", "stage", "reason"]
 _NOT_METADATA = ("image_id", "file", "sha256", "embedding", "warnings")
 _NAMES = {"laterality": "side", "patient_key": "patient", "voi": "grayscale transform"}
 _SIDES = {"L": "left", "R": "right"}
@@ -43,6 +49,7 @@ class _Run:
     table: pd.DataFrame
     vectors: NDArray[np.float32]
     thumbnails: list[bytes]
+    pictures_note: str
     failures: pd.DataFrame
     record: dict[str, Any]
     clustering: Clustering | None
@@ -56,10 +63,19 @@ class _Run:
         return kept.rename(columns=_NAMES)
 
     @property
-    def categories(self) -> pd.DataFrame:
-        """Those of them that a picture can be coloured by: at most eight values, and no pseudonyms."""
-        kept = [name for name, values in self.metadata.items() if values.nunique() <= len(plots.MARKERS)]
-        return self.metadata[[name for name in kept if name != "patient"]]
+    def categories(self) -> tuple[pd.DataFrame, int]:
+        """Those of them that a picture can be coloured by, and how many more there would be.
+
+        That is view and side, and columns of two to eight values that are no pseudonyms.
+        """
+        metadata, most = self.metadata, len(plots.MARKERS)
+        kept = [name for name in ("view", "side") if name in metadata and metadata[name].nunique() <= most]
+        others = [
+            name
+            for name, values in metadata.items()
+            if name not in ("view", "side", "patient") and 2 <= values.nunique() <= most
+        ]
+        return metadata[[*kept, *others[:MOST_LABELS]]], len(others[MOST_LABELS:])
 
 
 def write_report(run_dir: Path) -> Path:
@@ -91,63 +107,105 @@ def _read(folder: Path) -> _Run:
         raise AnalysisError(
             "this folder holds no embeddings.parquet: make one with `course embed INPUT -o FOLDER` first"
         )
-    table = _read_file(folder / "embeddings.parquet", pd.read_parquet)
-    if "embedding" not in table or "image_id" not in table:
-        raise AnalysisError(
-            "embeddings.parquet has no columns image_id and embedding: `course embed` did not write it"
-        )
-    vectors = np.stack(table["embedding"].to_list()) if len(table) else np.empty((0, 0), np.float32)
-    thumbnails: dict[str, bytes] = {}
+    table, vectors = _read_file(folder / "embeddings.parquet", _read_embeddings)
+    thumbnails, pictures_note = [b""] * len(table), ""
     if (folder / "thumbnails.parquet").is_file():
-        rows = _read_file(folder / "thumbnails.parquet", pd.read_parquet)
-        thumbnails = dict(zip(rows["image_id"], rows["thumbnail"], strict=True))
-        if "warnings" in rows:
-            warnings = dict(zip(rows["image_id"], rows["warnings"], strict=True))
-            table["warnings"] = [warnings.get(each, ()) for each in table["image_id"]]
-    failures = pd.DataFrame(columns=["file", "stage", "reason"])
+        pictures = _read_file(folder / "thumbnails.parquet", _read_pictures)
+        if pictures["image_id"].tolist() == table["image_id"].tolist():
+            thumbnails = pictures["thumbnail"].tolist()
+            if "warnings" in pictures:
+                table["warnings"] = pictures["warnings"]
+        else:
+            pictures_note = "The pictures in this folder belong to another run, so none is shown."
+    failures = pd.DataFrame(columns=_FAILURE)
     if (folder / "failures.csv").is_file():
         failures = _read_file(
-            folder / "failures.csv", lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)
+            folder / "failures.csv",
+            lambda path: pd.read_csv(path, dtype=str, keep_default_na=False)[_FAILURE],
         )
-    record = _read_file(folder / "run.json", _read_json) if (folder / "run.json").is_file() else {}
-    read = _Run(
-        table.drop(columns="embedding"),
-        vectors,
-        [thumbnails.get(each, b"") for each in table["image_id"]],
-        failures,
-        record,
-        None,
-        None,
-        "",
-    )
+    record = _read_file(folder / "run.json", _read_record) if (folder / "run.json").is_file() else {}
+    read = _Run(table, vectors, thumbnails, pictures_note, failures, record, None, None, "")
     return _with_clusters(folder, read)
 
 
 def _read_file(path: Path, reader: Callable[[Path], Any]) -> Any:
+    """Return what ``reader`` makes of a file; whatever it stumbles over becomes one sentence."""
     try:
         return reader(path)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+        command = "course cluster" if path.name.startswith("clusters") else "course embed"
         raise AnalysisError(
-            f"{path.name} cannot be read ({type(error).__name__}): run `course embed` again"
+            f"{path.name} cannot be read ({type(error).__name__}): run `{command}` again"
         ) from error
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
+    """Return what is known of N images, and their vectors (N, D)."""
+    rows = pd.read_parquet(path).reset_index(drop=True)
+    if "embedding" not in rows or "image_id" not in rows:
+        raise AnalysisError(
+            "embeddings.parquet has no columns image_id and embedding: `course embed` did not write it"
+        )
+    vectors = np.empty((0, 0), np.float32)
+    if len(rows):
+        vectors = np.stack(rows["embedding"].to_list()).astype(np.float32)
+    if vectors.ndim != 2:
+        raise ValueError("an embedding is a list of numbers")
+    table = pd.DataFrame({"image_id": rows["image_id"].map(str)})
+    for name in _TEXTS:
+        if name in rows:
+            table[name] = rows[name].map(lambda value: value if isinstance(value, str) else None)
+    return table.join(rows[["warnings"]]) if "warnings" in rows else table, vectors
+
+
+def _read_pictures(path: Path) -> pd.DataFrame:
+    """Return image_id, thumbnail (a PNG, or nothing) and, where they are, warnings."""
+    rows = pd.read_parquet(path).reset_index(drop=True)
+    rows["image_id"] = rows["image_id"].map(str)
+    rows["thumbnail"] = [b"" if value is None else value for value in rows["thumbnail"]]
+    if not all(value[:4] in (b"", b"\x89PNG") for value in rows["thumbnail"]):
+        raise ValueError("a thumbnail is a PNG")
+    return rows
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    record = json.loads(path.read_text(encoding="utf-8"))
+    kinds = {"weights": dict, "counts": dict, "started": str, "device": str, "backbone": str}
+    if not isinstance(record, dict) or not all(
+        isinstance(record[name], kind) for name, kind in kinds.items() if record.get(name) is not None
+    ):
+        raise ValueError("a run record is a JSON object")
+    return record
+
+
+def _read_labels(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path)
+    return rows.assign(image_id=rows["image_id"].map(str), cluster=rows["cluster"].astype(np.int64))
+
+
+def _read_judgement(path: Path) -> tuple[Clustering, Evaluation | None, str | None]:
+    """Return the clustering (labels yet to come), its evaluation, and the SHA-256 of its vectors."""
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    params = stored["params"]
+    whole = [params[name] for name in ("k", "dims", "n_init", "standardise")] + params.get("k_searched", [])
+    if not all(isinstance(number, int) for number in whole):
+        raise ValueError("a parameter is no whole number")
+    found = Clustering(np.empty(0, np.int64), None, params, str(stored["method"]), stored.get("seed", 0))
+    judged = Evaluation.from_dict(stored["evaluation"]) if stored.get("evaluation") else None
+    return found, judged, stored.get("embeddings_sha256")
 
 
 def _with_clusters(folder: Path, run: _Run) -> _Run:
     """Return the run with the clusters of the folder, or with new ones, or with a note why there are none."""
     try:
         if (folder / "clusters.csv").is_file() and (folder / "clusters.json").is_file():
-            rows = _read_file(folder / "clusters.csv", pd.read_csv)
-            stored = _read_file(folder / "clusters.json", _read_json)
-            if rows["image_id"].tolist() == run.table["image_id"].tolist():
-                labels = rows["cluster"].to_numpy(np.int64)
-                found = Clustering(labels, None, stored["params"], stored["method"], stored.get("seed", 0))
-                known = [*run.table, *run.metadata, "cluster"]
+            rows = _read_file(folder / "clusters.csv", _read_labels)
+            found, judged, sha256 = _read_file(folder / "clusters.json", _read_judgement)
+            same = rows["image_id"].tolist() == run.table["image_id"].tolist()
+            if same and sha256 in (None, hashlib.sha256(run.vectors.tobytes()).hexdigest()):
+                found = replace(found, labels=rows["cluster"].to_numpy())
+                known = {*run.table, *_NAMES, *_NAMES.values(), "cluster"}
                 run = replace(run, table=run.table.join(rows[[each for each in rows if each not in known]]))
-                judged = Evaluation.from_dict(stored["evaluation"]) if stored.get("evaluation") else None
                 judged = judged or evaluate(run.vectors, found, metadata=run.metadata)
                 return replace(run, clustering=found, evaluation=judged)
             note = "The clusters in this folder belong to other embeddings, so this report made new ones: "
@@ -177,11 +235,13 @@ def _context(run: _Run) -> dict[str, Any]:
         "tiles": _tiles(run),
         "points": _points(run),
         "note": _clean(run.note),
+        "pictures_note": run.pictures_note,
         "pictures": _cards(run, plots.spread(len(run.table), MOST_PICTURES)),
         "total": len(run.table),
         "map_note": map_note,
         "picture_map": _picture_map(run, points, shares),
         "maps": _maps(run, points, shares),
+        "maps_left_out": run.categories[1],
         "clusters": _prototypes(run),
         "silhouette": _silhouette(run),
         "evaluation": run.evaluation,
@@ -320,15 +380,14 @@ def _picture_map(
 def _maps(
     run: _Run, points: NDArray[np.float32] | None, shares: NDArray[np.float64] | None
 ) -> list[dict[str, str]]:
-    """The map once for the clusters, and once for each column with two to eight values."""
+    """The map once for the clusters, and once for each of the categories."""
     if points is None or shares is None:
         return []
     colourings: dict[str, list[Any]] = {}
     if run.clustering is not None:
         colourings["cluster"] = run.clustering.labels.tolist()
-    for column, values in run.categories.items():
-        if column in ("view", "side") or values.nunique() >= 2:
-            colourings[str(column)] = values.tolist()
+    for column, values in run.categories[0].items():
+        colourings[str(column)] = values.tolist()
     where = shares.tolist()
 
     def draw(name: str, values: list[Any]) -> Callable[[plots.Theme], plots.Illustration]:
@@ -340,11 +399,11 @@ def _maps(
 def _prototypes(run: _Run) -> list[dict[str, Any]]:
     if run.clustering is None:
         return []
-    labels = run.clustering.labels
+    labels, categories = run.clustering.labels, run.categories[0]
     nearest = nearest_to_centre(run.vectors, labels, params=run.clustering.params)
     clusters = []
     for label, rows in nearest.items():
-        members = run.categories[labels == label]
+        members = categories[labels == label]
         made_of = []
         for column, values in members.items():
             counts = Counter(_text(value) or plots.MISSING for value in values)

@@ -1,4 +1,6 @@
+import base64
 import functools
+import hashlib
 import io
 import json
 import re
@@ -347,3 +349,168 @@ def test_a_folder_that_is_no_run_gets_one_clear_sentence(tmp_path):
     (tmp_path / "embeddings.parquet").write_bytes(b"not parquet")
     with pytest.raises(AnalysisError, match=r"embeddings.parquet cannot be read \(ArrowInvalid\)"):
         write_report(tmp_path)
+
+
+@pytest.fixture
+def no_maps(monkeypatch):
+    """Leave the maps away, which take most of a page's time, where a test is about words alone."""
+    monkeypatch.setattr("course_utils.teaching.report._map", lambda run: (None, None, "No map here."))
+
+
+def cards(shown: Page) -> list[bytes]:
+    """The pictures of the contact sheet, in its order, as PNG."""
+    images = [one["src"] for one in shown.all("img") if one["alt"].startswith("Preprocessed mammogram")]
+    return [base64.b64decode(one.split(",", 1)[1]) for one in images]
+
+
+def test_images_of_the_same_id_keep_their_own_pictures_and_warnings(tmp_path):
+    twins = ["img-000000000000"] * 3
+    folder = run_folder(tmp_path, 3, vectors=np.eye(3, 30), image_id=twins)
+    pictures = pq.read_table(folder / "thumbnails.parquet")
+    warnings = pa.array([["No view."], ["No view."], []])
+    pq.write_table(pictures.append_column("warnings", warnings), folder / "thumbnails.parquet")
+    shown = page(folder)
+    assert cards(shown)[:3] == [png(0), png(1), png(2)]
+    assert "images warning 2 No view." in shown.text
+
+
+def test_pictures_of_another_run_are_left_away_and_the_page_says_so(tmp_path, no_maps):
+    folder = run_folder(tmp_path)
+    pictures = pq.read_table(folder / "thumbnails.parquet")
+    pq.write_table(pictures.take(np.arange(18)[::-1]), folder / "thumbnails.parquet")
+    shown = page(folder)
+    assert "The pictures in this folder belong to another run, so none is shown" in shown.text
+    assert "no picture kept" in shown.text
+    assert cards(shown) == []
+
+
+def test_clusters_of_the_same_images_but_other_vectors_are_not_taken(tmp_path, no_maps):
+    folder = run_folder(tmp_path)
+    stored = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    vectors = grouped_vectors(18).astype(np.float32)
+    for belongs, hashed in ((True, vectors), (False, vectors + 1)):
+        stored["embeddings_sha256"] = hashlib.sha256(hashed.tobytes()).hexdigest()
+        (folder / "clusters.json").write_text(json.dumps(stored), encoding="utf-8")
+        assert ("belong to other embeddings, so this report made new ones" in page(folder).text) != belongs
+
+
+def test_many_columns_give_a_dozen_maps_and_the_number_left_out(tmp_path):
+    folder = run_folder(tmp_path)
+    rows = pd.read_csv(folder / "clusters.csv")
+    columns = {f"label{i}": ["a", "b"] * 9 for i in range(40)}
+    rows.assign(**columns, constant="x").to_csv(folder / "clusters.csv", index=False)
+    shown = page(folder)
+    drawn = [one["alt"] for one in shown.all("img") if "coloured by label" in one["alt"]]
+    assert len(drawn) == 12
+    assert "Of 28 further columns in clusters.csv no map is drawn." in shown.text
+    assert "label11: a" in shown.text
+    assert "label12: a" not in shown.text
+
+
+@pytest.mark.parametrize(
+    "embedding",
+    [
+        pa.array([1.0, 2.0]),
+        pa.array(["a", "b"]),
+        pa.array([["a"], ["b"]]),
+        pa.array([[1.0], [1.0, 2.0]]),
+        pa.array([[1.0], None]),
+        pa.array([[[1.0]], [[2.0]]]),
+        pa.array([{"x": 1.0}, {"x": 2.0}]),
+    ],
+    ids=str,
+)
+def test_embeddings_of_another_kind_get_one_clear_sentence(tmp_path, embedding):
+    table = pa.table({"image_id": ["a", "b"], "embedding": embedding})
+    pq.write_table(table, tmp_path / "embeddings.parquet")
+    with pytest.raises(AnalysisError, match=r"embeddings.parquet cannot be read .* run `course embed` again"):
+        write_report(tmp_path)
+
+
+def test_embeddings_with_strange_columns_are_shown_without_them(tmp_path):
+    lists = pa.array([[1.0, 2.0], [2.0, 1.0], [5.0, 0.0]], pa.list_(pa.float64()))
+    columns = {"image_id": [1, 2, 3], "embedding": lists, "view": lists, "side": lists, "laterality": lists}
+    pq.write_table(pa.table(columns), tmp_path / "embeddings.parquet")
+    assert "vector of 2 numbers" in page(tmp_path).text
+    pq.write_table(pa.table({"image_id": ["a"]}), tmp_path / "embeddings.parquet")
+    with pytest.raises(AnalysisError, match="has no columns image_id and embedding"):
+        write_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"picture": [b""] * 18},
+        {"image_id": ["a"] * 18},
+        {"image_id": ["a"] * 18, "thumbnail": ["text"] * 18},
+        {"image_id": ["a"] * 18, "thumbnail": [b"no PNG"] * 18},
+        {"image_id": ["a"] * 18, "thumbnail": [1] * 18},
+    ],
+)
+def test_thumbnails_of_another_kind_get_one_clear_sentence(tmp_path, columns):
+    folder = run_folder(tmp_path)
+    pq.write_table(pa.table(columns), folder / "thumbnails.parquet")
+    with pytest.raises(AnalysisError, match=r"thumbnails.parquet cannot be read .* run `course embed` again"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("run.json", "5"),
+        ("run.json", "[1, 2]"),
+        ("run.json", '{"weights": 5}'),
+        ("run.json", "{"),
+        ("failures.csv", "path,reason\na,b\n"),
+        ("failures.csv", ""),
+    ],
+)
+def test_a_damaged_record_or_list_of_failures_gets_one_clear_sentence(tmp_path, name, text):
+    folder = run_folder(tmp_path)
+    (folder / name).write_text(text, encoding="utf-8")
+    with pytest.raises(AnalysisError, match=rf"{name} cannot be read .* run `course embed` again"):
+        write_report(folder)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "[]",
+        "{}",
+        "5",
+        {"params": None},
+        {"params": {}},
+        {"params": {"k": 3, "dims": None, "n_init": 10, "standardise": False}},
+        {"evaluation": {"surprise": 1}},
+        {"evaluation": [1]},
+        "surprise",
+    ],
+    ids=str,
+)
+def test_damaged_clusters_give_a_page_without_clusters_that_says_so(tmp_path, no_maps, change):
+    folder = run_folder(tmp_path)
+    stored = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    if change == "surprise":
+        stored["evaluation"]["surprise"] = 1
+    text = json.dumps(stored | change) if isinstance(change, dict) else change
+    text = json.dumps(stored) if change == "surprise" else text
+    (folder / "clusters.json").write_text(text, encoding="utf-8")
+    assert re.search(
+        r"no clusters to show: clusters.json cannot .* `course cluster` again", page(folder).text
+    )
+
+
+@pytest.mark.parametrize("text", ["", "cluster\n0\n", "image_id,cluster\na,\n", "image_id\na\n"])
+def test_a_damaged_table_of_clusters_gives_a_page_without_clusters_that_says_so(tmp_path, no_maps, text):
+    folder = run_folder(tmp_path)
+    (folder / "clusters.csv").write_text(text, encoding="utf-8")
+    assert re.search(r"no clusters to show: clusters.csv cannot .* `course cluster` again", page(folder).text)
+
+
+def test_a_run_without_rows_is_told_beside_the_clusters_of_an_older_one(tmp_path):
+    folder = run_folder(tmp_path)
+    for name in ("embeddings.parquet", "thumbnails.parquet"):
+        pq.write_table(pq.read_table(folder / name).slice(0, 0), folder / name)
+    text = page(folder).text
+    assert "No file could be embedded" in text
+    assert "There are no clusters to show" in text
