@@ -123,7 +123,7 @@ def contact_sheet(
     for axes, index in zip(grid.flat, shown, strict=False):
         axes.imshow(_pixels(pictures[index]), cmap="gray", vmin=0, vmax=1)
         if titles is not None:
-            axes.set_title(titles[index], fontsize=7.5, color=_INK[theme], pad=2)
+            axes.set_title(titles[index], fontsize=7.5, color=_INK[theme], pad=4)
     part = (
         f"{len(shown)} of {len(pictures)} pictures, spread evenly"
         if len(shown) < len(pictures)
