@@ -113,7 +113,9 @@ def command_line(argv: Sequence[str] | None = None) -> str:
 
 def _without_folder(argument: str) -> str:
     """An argument, or the value in `--option=value` and `-ovalue`, as it may be stored."""
-    option, value = re.fullmatch(r"(--[\w-]+=|-[A-Za-z](?!-))?(.*)", argument, re.DOTALL).groups("")  # type: ignore[union-attr]
+    named = re.match(r"--[\w-]+=|-[A-Za-z](?!-)", argument)
+    option = named[0] if named else ""
+    value = argument.removeprefix(option)
     leads_out = Path(value).is_absolute() or ".." in Path(value).parts
     return option + (as_text(shown(value)) if leads_out else as_text(value))
 

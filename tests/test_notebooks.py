@@ -314,14 +314,21 @@ def test_errors_and_warnings_are_refused(output, complaint):
         tool.tidy(notebook)
 
 
-def test_a_picture_keeps_its_size_and_at_most_64_colours():
-    gradient = Image.linear_gradient("L").convert("RGBA")
+def test_a_smaller_picture_keeps_its_size_its_grays_and_a_few_coloured_marks():
+    drawn = Image.linear_gradient("L").convert("RGBA")
+    marks = {(10, 10): (0, 114, 178), (10, 20): (0, 158, 115), (10, 30): (213, 94, 0)}
+    for place, colour in marks.items():
+        drawn.putpixel(place, (*colour, 255))
     buffer = io.BytesIO()
-    gradient.save(buffer, format="png")
+    drawn.save(buffer, format="png")
     reduced = tool.quantised(base64.b64encode(buffer.getvalue()).decode())
-    picture = Image.open(io.BytesIO(base64.b64decode(reduced)))
-    assert picture.size == gradient.size
-    assert len(picture.convert("RGB").getcolors()) <= 64
+    picture = Image.open(io.BytesIO(base64.b64decode(reduced))).convert("RGB")
+    assert picture.size == drawn.size
+    assert len(picture.getcolors()) <= 256
+    assert {place: picture.getpixel(place) for place in marks} == marks
+    ramp = [picture.getpixel((200, row))[0] for row in range(256)]
+    assert max(abs(gray - row) for row, gray in enumerate(ramp)) <= 1
+    assert (ramp[0], ramp[255]) == (0, 255)
 
 
 def test_lessons_are_chosen_by_number_or_name(toy):

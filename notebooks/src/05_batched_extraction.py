@@ -173,7 +173,8 @@ axes.plot(range(len(sizes)), rate, "o-", color="#0072B2")
 axes.set(xticks=range(len(sizes)), xticklabels=sizes, xlabel="batch size (pictures)", ylim=(0, None))
 axes.set_ylabel("pictures a second")
 caption = "Resizing and network, without reading files. Run it: your curve will look different."
-Illustration(figure, caption, "Pictures a second for batch sizes 1, 2, 4 and 8, as a line, measured on one machine.")
+alt = "Pictures a second for batch sizes 1, 2, 4 and 8, as a line, measured on one machine."
+Illustration(figure, caption, alt)
 
 # %% [markdown]
 # Where does your curve turn flat? (If it jumps about, something else is using your processor: close it and run the cell
@@ -214,9 +215,9 @@ for module in training.modules():
     if isinstance(module, torch.nn.BatchNorm2d):
         _ = module.train()
 
-print("as in training, the same eight twice:    moved by more than 10%:", moved(training, 8, 8) > 0.1)
-print("as in training, in twos and in eights:   moved by more than 10%:", moved(training, 8, 2) > 0.1)
-print("as in evaluation, in twos and in eights: moved by more than 1e-5:", moved(backbone.module, 8, 2) > 1e-5)
+print("training, the same eight twice:    moved by more than 10%: ", moved(training, 8, 8) > 0.1)
+print("training, in twos and in eights:   moved by more than 10%: ", moved(training, 8, 2) > 0.1)
+print("evaluation, in twos and in eights: moved by more than 1e-5:", moved(backbone.module, 8, 2) > 1e-5)
 
 # %% [markdown]
 # Ada is right about training, and Ben has always called `eval()`, which puts the whole network into evaluation mode. In training, batch normalisation computes
