@@ -289,7 +289,8 @@ def _lab(_: argparse.Namespace) -> int:
         raise UsageError("JupyterLab is not installed: run python start.py setup") from None
     print("JupyterLab opens in your browser; stop it with Ctrl-C here.", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        return subprocess.call([sys.executable, "-m", "jupyterlab", str(lesson)], cwd=notebooks)
+        as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container
+        return subprocess.call([sys.executable, "-m", "jupyterlab", str(lesson), *as_root], cwd=notebooks)
     return 0
 
 
