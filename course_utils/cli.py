@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
+import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -175,9 +178,6 @@ def _cluster(arguments: argparse.Namespace) -> int:
 
 
 def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
-    import hashlib
-    import json
-
     from course_utils.analysis import cluster, evaluate
     from course_utils.embedding import Extraction
 
@@ -275,8 +275,6 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _lab(_: argparse.Namespace) -> int:
-    import subprocess
-
     notebooks = Path(__file__).resolve().parents[1] / "notebooks"
     lesson = notebooks / "00_start_here.ipynb"
     if not lesson.is_file():

@@ -6,6 +6,7 @@ or host name, and nothing that a DICOM header says of a person.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import platform
@@ -88,6 +89,11 @@ def write_whole(path: Path, data: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def fingerprint(config: dict[str, Any]) -> str:
+    """16 hexadecimal digits that differ when anything in a plain dict differs: SHA-256 of its sorted JSON."""
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def now() -> str:

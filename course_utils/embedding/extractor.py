@@ -43,8 +43,8 @@ from course_utils.embedding.device import (
     pick_device,
 )
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.embedding.store import EmbeddingStore, Entry, Shelf
-from course_utils.imaging.dicom import read_mammogram
+from course_utils.embedding.store import EmbeddingStore, Entry, Shelf, write_parquet
+from course_utils.imaging.dicom import open_file, read_mammogram
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import (
@@ -105,7 +105,7 @@ class Extraction:
         identity = pa.table({name: pa.array(self.table[name], pa.string()) for name in TABLE_COLUMNS[:6]})
         flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
         embedding = pa.FixedSizeListArray.from_arrays(flat, self.vectors.shape[1])
-        _write_parquet(
+        write_parquet(
             identity.append_column("embedding", embedding).replace_schema_metadata(note),
             folder / "embeddings.parquet",
         )
@@ -117,7 +117,7 @@ class Extraction:
                 "thumbnail": pa.array(self.thumbnails, pa.binary()),
             }
         )
-        _write_parquet(pictures.replace_schema_metadata(note), folder / "thumbnails.parquet")
+        write_parquet(pictures.replace_schema_metadata(note), folder / "thumbnails.parquet")
         write_whole(folder / "failures.csv", self.failures.to_csv(index=False).encode())
         write_whole(folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
         self.record.write(folder / "run.json")
@@ -432,9 +432,7 @@ class _Run:
         try:
             if file.is_dir():
                 raise MammogramError("This folder cannot be opened.")
-            if file.exists() and not file.is_file():  # opening a pipe would wait for ever
-                raise MammogramError("This is not a regular file.")
-            with file.open("rb") as stream:
+            with open_file(file) as stream:
                 digest = hashlib.file_digest(stream, "sha256").hexdigest()
             known = self.shelf.get(digest) if self.shelf is not None else None
             if known is not None:
@@ -498,9 +496,3 @@ def _as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=TABLE_COLUMNS)
     table["warnings"] = [tuple(row["warnings"]) for row in rows]
     return table
-
-
-def _write_parquet(table: pa.Table, path: Path) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_whole(path, sink.getvalue().to_pybytes())

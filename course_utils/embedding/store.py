@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.provenance import write_whole
+from course_utils.provenance import fingerprint, write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -154,14 +154,10 @@ class Shelf:
         values = np.concatenate([entry.embedding for entry in entries]).astype(np.float32)
         vectors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
         arrays = [pa.array(columns[field.name], field.type) for field in _SCHEMA if field.name in columns]
-        sink = pa.BufferOutputStream()
-        pq.write_table(
-            pa.Table.from_arrays([*arrays, vectors], schema=_SCHEMA), sink, write_page_checksum=True
-        )
         # Named by its content: two runs that compute the same part write the same file.
         names = "".join(entry.sha256 for entry in entries)
         part = self.folder / f"part-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
-        write_whole(part, sink.getvalue().to_pybytes())
+        write_parquet(pa.Table.from_arrays([*arrays, vectors], schema=_SCHEMA), part)
         return part
 
     def _read(self, part: Path) -> None:
@@ -204,6 +200,8 @@ class Shelf:
             part.replace(part.with_suffix(".damaged"))
 
 
-def fingerprint(config: dict[str, Any]) -> str:
-    """16 hexadecimal digits that differ when anything in a plain dict differs."""
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table with a checksum on each page, whole or not at all."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, write_page_checksum=True)
+    write_whole(path, sink.getvalue().to_pybytes())

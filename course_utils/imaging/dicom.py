@@ -17,6 +17,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias
 
@@ -143,13 +144,11 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
             f"voi must be 'auto', 'lut', 'window', 'percentile', 'none' or a window's number, not {voi!r}"
         )
     try:
-        with _quiet() as heard, _open(Path(path)) as file:
+        with _quiet() as heard, open_file(Path(path)) as file:
             mammogram = _read(file, voi, key or PROCESS_KEY, heard)
     except MammogramError:
         raise
-    except (
-        Exception
-    ) as error:  # whatever a decoder or a parser makes of a damaged file ends here, values unquoted
+    except Exception as error:  # whatever a parser makes of a damaged file ends here, values unquoted
         _log.debug("unreadable: %s", type(error).__name__)
         raise MammogramError(
             "This file is damaged or breaks the DICOM standard in a way that cannot be read."
@@ -157,7 +156,8 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
     return mammogram
 
 
-def _open(path: Path) -> BinaryIO:
+def open_file(path: Path) -> BufferedReader:
+    """Open a regular file that is not empty, in binary; MammogramError with a sentence for anything else."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever

@@ -107,9 +107,9 @@ def percentile_window(values: np.ndarray, inside: np.ndarray) -> Window:
 def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
     """Return the windows of a header in their order, and warnings.
 
-    A window that cannot be used (empty, not a number, or of no width) is None, so that the others keep their
-    number. An empty VOILUTFunction means LINEAR (PS3.3 C.11.2.1.2.1); so does, with a warning, an unknown
-    one.
+    A window that cannot be used (empty, not a number, or of no width) is None, so that the others keep
+    their number. An empty VOILUTFunction means LINEAR (PS3.3 C.11.2.1.2.1), and so does an unknown one, with
+    a warning.
     """
     problems: list[str] = []
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
@@ -129,8 +129,7 @@ def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
 
 
 def read_lut(item: Dataset, *, little_endian: bool = True) -> tuple[LookupTable, list[str]]:
-    """Return the table in an item of a Modality or VOI LUT Sequence (PS3.3 C.11.1.1, C.11.2.1.1), and
-    warnings.
+    """Return the table of a Modality or VOI LUT Sequence's item (PS3.3 C.11.1.1, C.11.2.1.1), and warnings.
 
     Raises:
         MammogramError: the descriptor or the data are missing or do not fit each other.
@@ -140,9 +139,8 @@ def read_lut(item: Dataset, *, little_endian: bool = True) -> tuple[LookupTable,
     if descriptor is None or len(descriptor) != 3 or not data:
         raise MammogramError("A lookup table in this file is empty or has no proper descriptor.")
     entries, first, bits = (int(number) for number in descriptor)
-    entries = (
-        entries % 65536 or 65536
-    )  # 0 stands for 65536, and a signed reading of a large count is negative
+    # 0 stands for 65536, and a signed reading of a large count is negative.
+    entries = entries % 65536 or 65536
     if isinstance(data, bytes):
         order = "<" if little_endian else ">"
         values = np.frombuffer(data[: len(data) // 2 * 2], dtype=f"{order}u2")

@@ -1,18 +1,18 @@
 """A mammogram of any size becomes a square picture for a network (lesson 02).
 
 In: a `Mammogram`. Out: float32 ``(1, size, size)`` in [0, 1], the breast alone on black, its chest wall at
-    the left
-edge, its proportions kept. Nothing is learned from the data: a file's picture depends on that file only.
+the left edge, its proportions kept. Nothing is learned from the data: a file's picture depends on that file
+only.
 """
 
-import hashlib
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import cv2
 import numpy as np
+
+from course_utils.provenance import fingerprint
 
 from .errors import MammogramError
 
@@ -54,8 +54,7 @@ class BreastMask:
     frame: tuple[int, int, int, int]
 
     def well_inside(self) -> np.ndarray:
-        """Return the mask, bool ``(h, w)``, without its margin and the blurred skin line: for statistics of
-        tissue."""
+        """Return the mask, bool ``(h, w)``, without margin and blurred skin: for statistics of tissue."""
         deep = 1 - _widen(1 - self.inside.astype(np.uint8), round(2 * MARGIN * min(self.inside.shape)))
         return deep.astype(bool) if deep.any() else self.inside
 
@@ -68,12 +67,10 @@ class Preprocessor:
         size: height and width of the picture, in pixels.
         voi: the VOI transform with which files are to be read for this preprocessor (see `read_mammogram`).
         mask: set everything outside the breast to 0: labels, film edges, noise.
-        crop: cut to the breast's box. No tissue is cut: the box is that of the mask, which errs on the large
-            side.
+        crop: cut to the breast's box. No tissue is cut: the box is the mask's, which errs on the large side.
         margin: room around the box, as a fraction of its longer side; none at the chest wall.
         orient: turn the chest wall to the left, as the mask shows it where that is plain, else by laterality.
-        keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to the
-            square.
+        keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to a square.
 
     Calling it is free of side effects, so one instance may serve many threads.
     """
@@ -102,12 +99,10 @@ class Preprocessor:
         return np.ascontiguousarray(picture[np.newaxis])
 
     def trace(self, mammogram: "Mammogram") -> dict[str, np.ndarray]:
-        """Return the picture after each step, float32 ``(h, w)`` in [0, 1], in the order in which they are
-        taken.
+        """Return the picture after each step, float32 ``(h, w)`` in [0, 1], in the order of the steps.
 
         Keys: ``read``, ``crop``, ``resize``, ``mask``, ``orient``, ``pad``; a step that is not taken is left
-            out.
-        The last one is what calling the preprocessor gives, without its channel axis.
+        out. The last one is what calling the preprocessor gives, without its channel axis.
         """
         return {name: picture.copy() for name, picture in self._steps(mammogram)}
 
@@ -119,7 +114,7 @@ class Preprocessor:
     @property
     def fingerprint(self) -> str:
         """16 hexadecimal digits that change with any option: SHA-256 of `config` as sorted JSON."""
-        return hashlib.sha256(json.dumps(self.config, sort_keys=True).encode()).hexdigest()[:16]
+        return fingerprint(self.config)
 
     def _steps(self, mammogram: "Mammogram") -> Iterator[tuple[str, np.ndarray]]:
         picture = mammogram.pixels
