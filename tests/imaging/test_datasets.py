@@ -7,28 +7,53 @@ import pytest
 
 from course_utils.imaging import MammogramError, datasets, read_mammogram
 
+SAMPLES = {
+    "cohort": datasets.sample_cohort,
+    "variants": datasets.sample_variants,
+    "broken": datasets.broken_samples,
+}
+
 
 def test_every_row_of_the_sample_cohort_is_a_file_that_says_what_the_manifest_says():
     table = datasets.sample_cohort()
-    manifest = pd.read_csv(datasets.COHORT / "manifest.csv")
+    manifest = pd.read_csv(datasets.SAMPLES / "cohort" / "manifest.csv")
     assert list(table.columns) == ["path", *manifest.columns]
-    assert len(table) == len(list(datasets.COHORT.glob("*.dcm")))
+    assert len(table) == len(list((datasets.SAMPLES / "cohort").glob("*.dcm")))
     for row in table.itertuples():
         got = read_mammogram(row.path)
         assert (got.view, got.laterality) == (row.view, row.laterality)
 
 
-def test_a_missing_cohort_is_said_in_a_sentence(monkeypatch, tmp_path):
-    monkeypatch.setattr(datasets, "COHORT", tmp_path)
-    with pytest.raises(MammogramError, match="course samples"):
-        datasets.sample_cohort()
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_are_the_manifest_with_the_paths_first_and_empty_cells_as_empty_text(
+    name, monkeypatch, tmp_path
+):
+    folder = tmp_path / name
+    folder.mkdir()
+    (folder / "a.dcm").touch()
+    (folder / "b.dcm").touch()
+    (folder / "manifest.csv").write_text("file,what,rows,same_as\na.dcm,one,3,\nb.dcm,two,4,reference\n")
+    monkeypatch.setattr(datasets, "SAMPLES", tmp_path)
+    table = SAMPLES[name]()
+    assert list(table.columns) == ["path", "file", "what", "rows", "same_as"]
+    assert list(table["path"]) == [folder / "a.dcm", folder / "b.dcm"]
+    assert (list(table["rows"]), list(table["same_as"])) == ([3, 4], ["", "reference"])
 
 
-def test_a_cohort_with_a_missing_file_is_refused(monkeypatch, tmp_path):
-    (tmp_path / "manifest.csv").write_text("file,view\nnowhere.dcm,CC\n")
-    monkeypatch.setattr(datasets, "COHORT", tmp_path)
+@pytest.mark.parametrize("name", SAMPLES)
+def test_missing_samples_are_said_in_a_sentence(name, monkeypatch, tmp_path):
+    monkeypatch.setattr(datasets, "SAMPLES", tmp_path)
+    with pytest.raises(MammogramError, match=rf"^The samples of data_samples/{name} are not here; .*\.$"):
+        SAMPLES[name]()
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_with_a_missing_file_are_refused(name, monkeypatch, tmp_path):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "manifest.csv").write_text("file,view\nnowhere.dcm,CC\n")
+    monkeypatch.setattr(datasets, "SAMPLES", tmp_path)
     with pytest.raises(MammogramError, match="missing") as refusal:
-        datasets.sample_cohort()
+        SAMPLES[name]()
     assert str(tmp_path) not in str(refusal.value)
 
 
