@@ -73,7 +73,7 @@ outlines gave means of 4, 19, 40 and 62 %.
 _GRID = 256  # samples down the field on which glandular tissue is decided: one per 0.94 mm
 _LAYERS = 24
 _LAYER_MM = 2.3  # between two layers of the shared noise volume
-_PARTS = {"anatomy": 1, "side": 2, "exposure": 3, "label": 4, "noise": 5, "cohort": 6}
+_PARTS = {"anatomy": 1, "side": 2, "exposure": 3, "label": 4, "noise": 5, "cohort": 6, "film": 7}
 
 
 def _rng(part: str, *key: int) -> np.random.Generator:
@@ -589,6 +589,42 @@ def _text(text: str, style: _Style, rng: np.random.Generator, rows: int, left: b
     return np.where(ink > 0.01, ink, 0.0)
 
 
+def _film(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Array]:
+    """Return how far a scanned film's frame covers each pixel, 0 to 1, and its gray; chest wall at the left.
+
+    One to three edges are white strips, a little askew and wavy, some of them ending before the corner. There
+    may be a piece of tape in the lower outer corner and a scratch in the dark beside it.
+    """
+    pixel = FIELD_MM[0] / rows
+    y = (np.arange(rows)[:, None] + 0.5) * pixel
+    x = (np.arange(columns)[None, :] + 0.5) * pixel
+    sides = rng.permutation(4)[: int(rng.integers(1, 4))].tolist()  # top, bottom, chest wall, outer side
+    strips = np.zeros((rows, columns))
+    for side in sides:
+        away = (y, FIELD_MM[0] - y, x, FIELD_MM[1] - x)[side]
+        along, length = (x, FIELD_MM[1]) if side < 2 else (y, FIELD_MM[0])
+        start, end = (np.array([-0.4, 1.4]) + [0.5, -0.5] * rng.random(2)) * length
+        width = float(rng.uniform(0.9, 2.7)) * (0.35 if side == 2 else 1.0)
+        askew, wave, phase = rng.uniform(-1, 1, 3).tolist()
+        width = width * (
+            1 + 0.4 * askew * (2 * along / length - 1) + 0.06 * wave * np.sin(along / 7 + 3 * phase)
+        )
+        width = width * np.sqrt(np.clip(np.minimum(along - start, end - along) / 3, 0, 1))
+        strips = np.maximum(strips, np.clip((width - away) / pixel + 0.5, 0, 1))
+    a, b, c, d, e, f = rng.random(6).tolist()
+    tape = np.zeros_like(strips)
+    if a < 0.4:
+        turn, size = math.radians(30 + 30 * b), 7 + 7 * c
+        reach = (FIELD_MM[0] - y) * math.cos(turn) + (FIELD_MM[1] - x) * math.sin(turn)
+        tape = np.clip((size - reach) / pixel + 0.5, 0, 1)
+    if d < 0.4:
+        line = x - FIELD_MM[1] + 30 + 25 * e - 0.3 * (y - 200) * (f - 0.5)
+        scratch = np.clip((0.15 - np.abs(line)) / pixel + 0.5, 0, 1) * ((y > 150 + 40 * f) & (y < 225))
+        strips = np.maximum(strips, scratch)
+    cover = np.maximum(strips, tape)
+    return np.where(cover > 0.01, cover, 0.0), np.where(strips >= tape, 4000.0, 1900.0)
+
+
 def _expose(
     t: _Tissues, gland: Array, style: _Style, rng: np.random.Generator, pixel: float
 ) -> tuple[Array, float]:
@@ -647,9 +683,10 @@ class Rendering:
     ``pixels`` is uint16, 0 to 4095, breast bright. ``raw`` is float32: detected quanta a pixel before any
     processing, and ``air`` what bare air gives. The float32 maps ``breast_mm`` (the breast inside its skin,
     muscle left out), ``gland_mm`` (the part of it that is gland), ``muscle_mm`` and ``skin_mm`` are the ray's
-    way through each tissue. ``tissue`` and ``label`` are bool: where breast (skin, nipple and muscle
-    included) and where burned-in text lies. ``volumetric_fraction`` is gland over breast by volume;
-    ``area_density`` the share of rays with more than :data:`DENSE_SHARE` gland, the thin rim left out.
+    way through each tissue. ``tissue``, ``label`` and ``film_edge`` are bool: where breast (skin, nipple and
+    muscle included), burned-in text and the frame of the film lie; the frame covers what is under it.
+    ``volumetric_fraction`` is gland over breast by volume; ``area_density`` the share of rays with more than
+    :data:`DENSE_SHARE` gland, the thin rim left out.
     """
 
     pixels: NDArray[np.uint16]
@@ -661,6 +698,7 @@ class Rendering:
     skin_mm: NDArray[np.float32]
     tissue: NDArray[np.bool_]
     label: NDArray[np.bool_]
+    film_edge: NDArray[np.bool_]
     volumetric_fraction: float
     area_density: float
 
@@ -673,10 +711,11 @@ class Phantom:
     """One synthetic mammogram.
 
     ``density`` is the BI-RADS-like class; ``thickness_mm`` the compressed thickness (20 to 110); ``vendor``
-    the style of exposure and rendering; ``label`` whether text such as RMLO is burned into the dark corner.
+    the style of exposure and rendering; ``label`` whether text such as RMLO is burned into the dark corner;
+    ``film_edge`` whether there are the white edges of digitised film, at times with tape or a scratch.
     ``seed`` is the woman: her images share size, shape, glandular fraction and much of the texture.
-    ``nuisance_seed`` is the visit: positioning, exposure, quantum noise, place of the label. ``rows`` (128 to
-    4096) is the sampling of a field of 240 × 192 mm; ``woman`` the name that goes into the file.
+    ``nuisance_seed`` is the visit: positioning, exposure, quantum noise, place of the label, film. ``rows``
+    (128 to 4096) is the sampling of a field of 240 × 192 mm; ``woman`` the name that goes into the file.
 
     Raises ValueError if a field is outside these ranges.
     """
@@ -687,6 +726,7 @@ class Phantom:
     thickness_mm: float = 55.0
     vendor: Vendor = "alder"
     label: bool = False
+    film_edge: bool = False
     seed: int = 0
     nuisance_seed: int = 0
     rows: int = 1024
@@ -694,7 +734,7 @@ class Phantom:
 
     def __post_init__(self) -> None:
         # Equal phantoms have equal UIDs, whether their fields come from Python, numpy or a table.
-        for field, kind in (("thickness_mm", float), ("label", bool), ("rows", int)):
+        for field, kind in (("thickness_mm", float), ("label", bool), ("film_edge", bool), ("rows", int)):
             object.__setattr__(self, field, kind(getattr(self, field)))
         choices = {"density": DENSITIES, "view": VIEWS, "laterality": LATERALITIES, "vendor": VENDORS}
         for field, allowed in choices.items():
@@ -750,6 +790,12 @@ class Phantom:
             rng = _rng("label", self.nuisance_seed, self.seed, *which)
             label = _text(self.laterality + self.view, style, rng, self.rows, self.laterality == "L")
             display += (3900 - display) * label
+        film: Array = np.zeros_like(display)
+        if self.film_edge:
+            film, gray = _film(_rng("film", self.nuisance_seed, self.seed, *which), self.rows, self.columns)
+            if self.laterality == "R":
+                film, gray = film[:, ::-1], gray[:, ::-1]
+            display += (gray - display) * film
         return Rendering(
             pixels=np.rint(display).astype(np.uint16),
             raw=whole(raw, air).astype(np.float32),
@@ -759,7 +805,8 @@ class Phantom:
             muscle_mm=whole(t.muscle).astype(np.float32),
             skin_mm=whole(t.skin).astype(np.float32),
             tissue=whole(t.outer) > 0,
-            label=label > 0,
+            label=(label > 0) & (film < 1),
+            film_edge=film > 0,
             volumetric_fraction=float(gland.sum() / t.inner.sum()),
             area_density=float((gland > DENSE_SHARE * t.inner)[t.inner > 0.2 * self.thickness_mm].mean()),
         )
@@ -899,6 +946,7 @@ def cohort(
     views: Sequence[View] = VIEWS,
     sides: Sequence[Laterality] | None = None,
     rows: int = 1024,
+    film_edges: bool = False,
     seed: int = 0,
 ) -> Iterator[Phantom]:
     """Yield the phantoms of a cohort in which density and every nuisance are crossed, woman by woman.
@@ -907,7 +955,8 @@ def cohort(
     with fewer it is cut. Thickness comes in three strata that are dealt out within each density, so that it
     says nothing about density. ``sides=None`` takes one side a view and lets it alternate between views and
     women; ``("L", "R")`` takes both sides in every view. Every other image of a woman carries label text; a
-    seed of its own says which. Raises ValueError if ``women`` is less than 1.
+    seed of its own says which. With ``film_edges`` all images of every other woman in each
+    density are digitised film. Raises ValueError if ``women`` is less than 1.
     """
     if women < 1:
         raise ValueError(f"women must be at least 1, not {women}")
@@ -934,14 +983,21 @@ def cohort(
                         "woman": f"W{number:02d}",
                     }
                 )
-    turn: dict[str, int] = {}
-    for d in range(4):
-        names = sorted({row["woman"] for row in plan if row["density"] == DENSITIES[d]})
-        _rng("cohort", seed, 2, d).shuffle(names)
-        turn.update({name: (i + d) % 2 for i, name in enumerate(names)})
+    turn, film = _turns(plan, seed, 2), _turns(plan, seed, 3)
     for row in plan:
         turn[row["woman"]] += 1
-        yield Phantom(label=turn[row["woman"]] % 2 == 0, **row)
+        edge = film_edges and film[row["woman"]] == 1
+        yield Phantom(label=turn[row["woman"]] % 2 == 0, film_edge=edge, **row)
+
+
+def _turns(plan: list[dict[str, Any]], seed: int, part: int) -> dict[str, int]:
+    """Return 0 or 1 for each woman, by turns within each density, in an order of the part's own."""
+    turns: dict[str, int] = {}
+    for d, density in enumerate(DENSITIES):
+        names = sorted({row["woman"] for row in plan if row["density"] == density})
+        _rng("cohort", seed, part, d).shuffle(names)
+        turns.update({name: (i + d) % 2 for i, name in enumerate(names)})
+    return turns
 
 
 def write_cohort(
@@ -951,6 +1007,7 @@ def write_cohort(
     views: Sequence[View] = VIEWS,
     sides: Sequence[Laterality] | None = None,
     rows: int = 1024,
+    film_edges: bool = False,
     seed: int = 0,
     progress: bool = False,
 ) -> pd.DataFrame:
@@ -958,12 +1015,14 @@ def write_cohort(
     manifest.
 
     One row a file: ``file, sha256, woman, density, volumetric_fraction, area_density, view, laterality,
-    thickness_mm, vendor, label, rows, columns, seed, nuisance_seed``. Fractions are shares (0 to 1) rounded
-    to four digits. Files of the same names are replaced; ``progress`` shows a bar.
+    thickness_mm, vendor, label, film_edge, rows, columns, seed, nuisance_seed``. Fractions are shares (0 to
+    1) rounded to four digits. Files of the same names are replaced; ``progress`` shows a bar.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    phantoms: Iterable[Phantom] = list(cohort(women=women, views=views, sides=sides, rows=rows, seed=seed))
+    phantoms: Iterable[Phantom] = list(
+        cohort(women=women, views=views, sides=sides, rows=rows, film_edges=film_edges, seed=seed)
+    )
     if progress:
         from tqdm.auto import tqdm
 
@@ -985,6 +1044,7 @@ def write_cohort(
                 "thickness_mm": p.thickness_mm,
                 "vendor": p.vendor,
                 "label": p.label,
+                "film_edge": p.film_edge,
                 "rows": p.rows,
                 "columns": p.columns,
                 "seed": p.seed,

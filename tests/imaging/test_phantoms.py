@@ -122,6 +122,34 @@ def test_the_label_changes_nothing_but_the_label(vendor):
     assert np.array_equal(plain.pixels != marked.pixels, marked.label)
 
 
+def test_film_has_white_edges_along_one_to_three_sides_and_nothing_else_changes():
+    touched = []
+    for i in range(24):
+        fields = {"view": VIEWS[i % 2], "laterality": "LR"[i // 2 % 2], "vendor": VENDORS[i % 3], "seed": i}
+        plain, film = (Phantom(**fields, film_edge=flag, rows=ROWS).render() for flag in (False, True))
+        assert not plain.film_edge.any()
+        assert not (plain.pixels != film.pixels)[~film.film_edge].any()
+        assert (plain.pixels != film.pixels)[film.film_edge].mean() > 0.98
+        assert np.array_equal(plain.tissue, film.tissue)
+        f = film.film_edge
+        assert film.pixels[f].max() > 3800
+        assert 0.001 < f.mean() < 0.05
+        assert (f & film.tissue).sum() < 0.03 * film.tissue.sum()  # strips run over the breast's own border
+        sides = [f[0].mean(), f[-1].mean(), f[:, 0].mean(), f[:, -1].mean()]
+        touched.append(sum(side > 0.3 for side in sides))
+    assert set(touched) == {1, 2, 3}
+
+
+def test_half_of_the_women_are_on_film_on_request():
+    table = pd.DataFrame([vars(p) for p in cohort(women=48, film_edges=True, rows=ROWS)])
+    for other in ("density", "view", "label"):
+        assert np.unique(pd.crosstab(table.film_edge, table[other])).size == 1, other
+    assert table.groupby("woman").film_edge.nunique().eq(1).all()
+    plain = [vars(p) | {"film_edge": None} for p in cohort(women=48, rows=ROWS)]
+    assert plain == [row | {"film_edge": None} for row in table.to_dict("records")]
+    assert not any(p.film_edge for p in cohort(women=48, rows=ROWS))
+
+
 def test_a_phantom_is_the_same_woman_at_every_resolution():
     small, large = (Phantom("c", "MLO", seed=9, rows=rows).render() for rows in (320, 960))
     shrunk = cv2.resize(large.gland_mm, small.gland_mm.shape[::-1], interpolation=cv2.INTER_AREA)
