@@ -73,11 +73,14 @@ outlines gave means of 4, 19, 40 and 62 %.
 _GRID = 256  # samples down the field on which glandular tissue is decided: one per 0.94 mm
 _LAYERS = 24
 _LAYER_MM = 2.3  # between two layers of the shared noise volume
-_PARTS = {"anatomy": 1, "side": 2, "exposure": 3, "label": 4, "noise": 5, "cohort": 6, "film": 7}
+_PARTS = {"anatomy": 1, "side": 2, "exposure": 3, "label": 4, "noise": 5, "cohort": 6, "film": 7, "woman": 8}
 
 
 def _rng(part: str, *key: int) -> np.random.Generator:
-    """Return the generator of one part of the phantom; parts never share random numbers."""
+    """Return the generator of one part of the phantom; parts never share random numbers.
+
+    Keys of one part have one length: SeedSequence takes no notice of zeros at a key's end.
+    """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((_PARTS[part], *key))))
 
 
@@ -763,7 +766,7 @@ class Phantom:
         """Return the picture and its truth. Equal phantoms give equal arrays."""
         style = _STYLES[self.vendor]
         which = (VIEWS.index(self.view), LATERALITIES.index(self.laterality))
-        woman = _rng("side", self.seed, which[0])
+        woman = _rng("woman", self.seed, which[0])
         side = _rng("side", self.seed, *which)
         visit = _rng("exposure", self.nuisance_seed, self.seed, *which)
         shape = _Shape.of(_Anatomy.of(self.seed, self.density), self.view, self.thickness_mm, visit)
