@@ -31,7 +31,7 @@ def requirements(lines: list[str]) -> dict[str, Requirement]:
 # The lists of dependencies
 
 
-def test_environment_yml_asks_for_what_pyproject_asks_for_with_its_course_extra() -> None:
+def test_environment_yml_asks_for_what_pyproject_asks_for_with_the_extras_of_students() -> None:
     listed = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     from_conda = [line for line in listed if isinstance(line, str)]
     from_pip = next(line["pip"] for line in listed if isinstance(line, dict))
@@ -40,7 +40,7 @@ def test_environment_yml_asks_for_what_pyproject_asks_for_with_its_course_extra(
         for name, r in requirements([*from_conda, *from_pip]).items()
         if name not in CONDA_ONLY
     }
-    wanted = requirements(PROJECT["dependencies"] + EXTRAS["course"])
+    wanted = requirements(PROJECT["dependencies"] + EXTRAS["course"] + EXTRAS["archives"])
     assert conda == {name: str(r.specifier) for name, r in wanted.items()}
 
 
@@ -62,7 +62,7 @@ def test_requirements_lock_holds_every_dependency_within_its_range() -> None:
     lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
     locked = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     locked = {canonicalize_name(name): Version(version) for name, version in locked.items()}
-    wanted = requirements(PROJECT["dependencies"] + EXTRAS["course"] + EXTRAS["test"])
+    wanted = requirements([*PROJECT["dependencies"], *EXTRAS["course"], *EXTRAS["archives"], *EXTRAS["test"]])
     assert not set(wanted) - set(locked), "make lock"
     outside = [
         str(r) for name, r in wanted.items() if not r.specifier.contains(locked[name], prereleases=True)
