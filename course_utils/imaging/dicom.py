@@ -24,12 +24,20 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
-from pydicom.pixels import get_decoder, pixel_array
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from . import grayscale
+from .codestream import DECODERS, NOT_GRAY, TRUNCATED, check_decodable, check_frame, read_frame
 from .errors import MammogramError
 from .preprocess import TOO_SMALL, find_breast, shrink
 
@@ -42,6 +50,12 @@ pixels, a large film scanned at 43.5 µm has 40 million; what unpacks to more is
 
 MAX_BITS = 32
 """BitsAllocated above which a file is refused undecoded; mammograms have 8 or 16."""
+
+NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+"""The transfer syntaxes in which pixels are not compressed. (What is deflated as a whole is refused.)"""
+
+UNDEFINED = 0xFFFFFFFF
+"""The length of pixels that are in items (PS3.5 A.4)."""
 
 MIN_SIDE = 64
 """Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
@@ -56,6 +70,8 @@ TOMOSYNTHESIS = frozenset(
     {"1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5"}
 )
 FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1"})
+RAW_LINEAR = "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
+RAW_LOG = "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing."
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 PROJECTION_X_RAY = frozenset(
     {
@@ -126,7 +142,8 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
     """Read one mammogram from a DICOM file.
 
     Args:
-        path: the file; single-frame and gray, in any transfer syntax for which a decoder is installed.
+        path: the file; single-frame and gray, uncompressed or in any transfer syntax of
+            `codestream.DECODERS`, which says what decodes it.
         voi: how values become gray levels. ``auto``: the file's VOI LUT, else its first usable window, else
             the window that the values inside the breast span. ``lut``, ``window``, ``percentile``: that one.
             An int: the n-th window, from 0. ``none``: all stored values, stretched to [0, 1].
@@ -182,8 +199,14 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     except InvalidDicomError:
         raise MammogramError("This is not a DICOM file.") from None
     problems = _check(header)
-    stored, inverted, odd = _decode(file, header)
-    padding = _padding(header, stored)
+    inverted, odd = _polarity(header)
+    decoded = _decode(file, header)
+    stored, stray = _clear_unused_bits(header, decoded)
+    padding = _padding(header, decoded, stored)
+    if stray is not None and (stray if padding is None else stray & ~padding).any():
+        odd.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
+    if padding is not None and padding.all():
+        raise MammogramError("Every pixel of this image is marked as padding.")
     if _constant(stored if padding is None else stored[~padding]):
         raise MammogramError("Every pixel of this image has the same value.")
     pixels, used, more = _display_values(stored, header, voi, inverted, padding)
@@ -235,7 +258,7 @@ def _check(header: Dataset) -> list[str]:
     if header.get("SamplesPerPixel", 1) != 1 or not _text(
         header, "PhotometricInterpretation", "MONO"
     ).startswith("MONO"):
-        raise MammogramError("This is a colour image; mammograms are gray.")
+        raise MammogramError(NOT_GRAY)
     if rows * columns > MAX_PIXELS:
         raise MammogramError(
             f"This image is too large: more than {MAX_PIXELS / 1e6:.0f} million pixels (Rows × Columns)."
@@ -255,37 +278,61 @@ def _constant(values: np.ndarray) -> bool:
 # --- decode ---
 
 
-def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, bool, list[str]]:
-    """Return stored values ``(H, W)``, whether low values are bright, and warnings."""
+def _polarity(header: Dataset) -> tuple[bool, list[str]]:
+    """Return whether low values are bright, and warnings."""
     photometric = _text(header, "PhotometricInterpretation").upper()
     shape = _text(header, "PresentationLUTShape").upper()
     if photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise MammogramError(
             "The header does not say whether low values are bright (PhotometricInterpretation)."
         )
-    inverted, problems = photometric == "MONOCHROME1", []
+    inverted = photometric == "MONOCHROME1"
     if shape in ("IDENTITY", "INVERSE") and inverted != (shape == "INVERSE"):
-        problems.append(
+        return inverted, [
             "PresentationLUTShape contradicts PhotometricInterpretation; the latter was followed."
-        )
+        ]
+    return inverted, []
 
+
+def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
+    """Return pixels ``(H, W)`` as they are stored, perhaps with something in the bits above BitsStored."""
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
+    if not syntax:
+        raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
+    if syntax not in NATIVE:
+        check_decodable(syntax, header.BitsStored)
+    position, vr, length = _pixel_data(file, header)
+    source: BinaryIO | bytes = file
+    if syntax in NATIVE:
+        if length == UNDEFINED:
+            raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
+        needed = header.Rows * header.Columns * header.BitsAllocated // 8
+        if min(length, os.fstat(file.fileno()).st_size - position) < needed:
+            raise MammogramError(TRUNCATED)
+        file.seek(position)
+    else:
+        frame = read_frame(file, position)
+        frame = check_frame(frame, syntax, header.Rows, header.Columns, header.BitsAllocated)
+        source = encapsulate([frame], has_bot=False)
+        del frame
+    options: dict[str, Any] = {
+        "rows": header.Rows,
+        "columns": header.Columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",  # of no account here
+        "bits_allocated": header.BitsAllocated,
+        "bits_stored": header.BitsStored,
+        "pixel_representation": header.PixelRepresentation,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": vr,
+        "allow_excess_frames": False,
+        "correct_unused_bits": False,
+        "view_only": syntax in NATIVE,
+    }
+    plugin = DECODERS[syntax][0] if syntax in DECODERS else ""
     try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        available = False
-    if not available:
-        raise MammogramError(
-            "The pixels are compressed in a way for which no decoder is here; `course doctor` lists them."
-        )
-    _check_whole(file, header, syntax)
-    file.seek(0)
-    try:
-        stored = pixel_array(file, view_only=True, correct_unused_bits=False)
-        lowest, highest = _stored_range(header, stored)
-        if int(stored.max()) > highest or int(stored.min()) < lowest:
-            stored = pixel_array(file)
-            problems.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
+        stored, _ = get_decoder(syntax).as_array(source, decoding_plugin=plugin, **options)
     except Exception as error:
         _log.debug("undecodable: %s", type(error).__name__)
         raise MammogramError(
@@ -293,36 +340,37 @@ def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, bool, list[str
         ) from None
     if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
         raise MammogramError("The pixels of this file are not what its header says.")
-    return stored, inverted, problems
+    return stored
 
 
-def _check_whole(file: BinaryIO, header: Dataset, syntax: UID) -> None:
-    """Refuse a file that ends before its pixels do. Decoders may make up the rest, so they are not asked."""
-    truncated = MammogramError("This file is truncated: it ends before its pixels do.")
-    position = _pixel_data_start(file, header)
-    size = os.fstat(file.fileno()).st_size
-    if not syntax.is_encapsulated:
-        if size - position < header.Rows * header.Columns * header.BitsAllocated // 8:
-            raise truncated
-        return
-    while position < size:  # from item to item (PS3.5 A.4); a missing delimiter at the very end does no harm
-        file.seek(position)
-        item = file.read(8)
-        if item[:4] == b"\xfe\xff\xdd\xe0":
-            return
-        position += 8 + int.from_bytes(item[4:], "little")
-        if item[:4] != b"\xfe\xff\x00\xe0" or position > size:
-            raise truncated
+def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
+    """Return where the value of PixelData begins, its VR and its length.
 
-
-def _pixel_data_start(file: BinaryIO, header: Dataset) -> int:
-    """Return where the value of PixelData begins; the file stands at its tag, where `dcmread` stopped."""
+    The file stands at its tag, where `dcmread` stopped.
+    """
     implicit, little = header.original_encoding
-    group, element = b"\xe0\x7f", b"\x10\x00"
-    tag = group + element if little else group[::-1] + element[::-1]
-    if file.read(4) != tag:
+    order: Literal["little", "big"] = "little" if little else "big"
+    start = file.read(8 if implicit else 12)
+    if [int.from_bytes(start[at : at + 2], order) for at in (0, 2)] != [0x7FE0, 0x0010]:
         raise MammogramError("This DICOM file holds no pixels.")
-    return file.tell() + (4 if implicit else 8)
+    vr = "OW" if implicit else start[4:6].decode("ascii")
+    return file.tell(), vr, int.from_bytes(start[-4:], order)
+
+
+def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels with nothing but their value in them, and where other bits were set (PS3.5 8.1.1)."""
+    lowest, highest = _stored_range(header, decoded)
+    least, greatest = int(decoded.min()), int(decoded.max())
+    if lowest <= least and greatest <= highest:
+        return decoded, None
+    bits = int(header.BitsStored)
+    if header.get("HighBit", bits - 1) != bits - 1:
+        raise MammogramError("HighBit and BitsStored contradict each other, and the pixels do not tell.")
+    unused = 8 * decoded.itemsize - bits
+    stored = (decoded << unused) >> unused
+    if lowest < 0 <= least and greatest < 2**bits:  # negative values without the bits above their sign
+        return stored, None
+    return stored, (decoded < lowest) | (decoded > highest)
 
 
 def _stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
@@ -331,8 +379,11 @@ def _stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0, 2**bits - 1)
 
 
-def _padding(header: Dataset, stored: np.ndarray) -> np.ndarray | None:
-    """Return where padding is, bool ``(H, W)``, or None (PS3.3 C.7.5.1.1.2: both ends of the range count)."""
+def _padding(header: Dataset, decoded: np.ndarray, stored: np.ndarray) -> np.ndarray | None:
+    """Return where padding is, bool ``(H, W)``, or None (PS3.3 C.7.5.1.1.2: both ends of the range count).
+
+    The values should fit into BitsStored; where they do not, the padding has them all the same.
+    """
     first = header.get("PixelPaddingValue")
     if first is None:
         return None
@@ -340,8 +391,14 @@ def _padding(header: Dataset, stored: np.ndarray) -> np.ndarray | None:
     low, high = sorted(
         _as_stored(int(value), stored.dtype) for value in (first, first if last is None else last)
     )
-    padding = (stored == low) if low == high else (stored >= low) & (stored <= high)
+    padding = _between(stored, low, high)
+    if decoded is not stored:
+        padding |= _between(decoded, low, high)
     return padding if padding.any() else None
+
+
+def _between(values: np.ndarray, low: int, high: int) -> np.ndarray:
+    return values == low if low == high else (values >= low) & (values <= high)
 
 
 def _as_stored(value: int, dtype: np.dtype) -> int:
@@ -358,64 +415,93 @@ def _display_values(
     stored: np.ndarray, header: Dataset, voi: VOI, inverted: bool, padding: np.ndarray | None
 ) -> tuple[np.ndarray, str, list[str]]:
     """Return display values, float32 ``(H, W)`` in [0, 1] with padding at 0, the VOI used, and warnings."""
-    values, (low, high) = _modality(stored, header)
+    gray, (least, greatest), slope, intercept = _modality(stored, header)
+    total = least + greatest
     windows, problems = grayscale.read_windows(header)
     tables = header.get("VOILUTSequence") or []
-    if _for_processing(header):
+    linear_signal = False
+    if raw := _for_processing(header):
         if voi not in ("auto", "percentile", "none"):
             raise MammogramError("This image is FOR PROCESSING, so it has no window or LUT; use voi='auto'.")
-        values, inverted, problem = _from_detector(values, header, inverted)
-        low, high = (-float(np.log(max(high, 2))), 0.0) if problem.startswith("Raw") else (low, high)
-        windows, tables, problems = [], [], [problem]
+        linear_signal = _is_linear(header)
+        windows, tables, problems = [], [], [RAW_LINEAR if linear_signal else RAW_LOG]
 
-    used: str
-    if voi in ("auto", "lut") and tables:
-        table, more = grayscale.read_lut(tables[0], little_endian=bool(header.original_encoding[1]))
-        values = grayscale.apply_lut(values, table)
-        values *= np.float32(1 / (2**table.bits - 1))
-        problems += more
-        used = "lut"
-    elif voi == "lut":
+    if voi == "lut" and not tables:
         raise MammogramError("This file has no VOI LUT; try voi='auto'.")
-    elif voi == "none":
+    if voi == "lut" or (voi == "auto" and tables):
+        signed = min(slope * least, slope * greatest) + intercept < 0
+        table, more = grayscale.read_lut(tables[0], signed=signed, little_endian=_little_endian(header))
+        values = grayscale.apply_lut(_rescaled(gray, slope, intercept), table)
+        brightest = np.float32(2**table.bits - 1)
+        if inverted:
+            np.subtract(brightest, values, out=values)
+        values *= 1 / brightest
+        return _without(padding, values), "lut", problems + more
+
+    if linear_signal:
+        values = _minus_log(grayscale.apply_rescale(gray, slope, intercept))
+        low, high = -float(np.log(max(slope * least + intercept, slope * greatest + intercept, 2))), 0.0
+    else:
+        # Bright is high from here on, while the numbers are still whole. So the same image stored either way
+        # round is the same numbers, and no rounding can part the two.
+        turned = total - gray if inverted != (slope < 0) else gray
+        values, low, high = turned.astype(np.float32), float(least), float(greatest)
+
+    if voi == "none":
         values -= np.float32(low)
         values *= np.float32(1 / (high - low))
-        np.clip(values, 0, 1, out=values)
-        used = "none"
-    elif voi != "percentile" and (window := _choose(windows, voi)):
-        grayscale.apply_window(values, window)
+        return _without(padding, np.clip(values, 0, 1, out=values)), "none", problems
+    if voi != "percentile" and (window := _choose(windows, voi)):
         used = f"window:{window.function}"
+        if slope < 0:
+            slope, intercept = -slope, intercept + slope * total
+        window = window.before_rescale(slope, intercept)
+        if inverted:
+            window = window.mirrored(total)
     else:
-        if padding is not None:
-            seen = values[~padding]
-            np.copyto(values, seen.max() if inverted else seen.min(), where=padding)
-        small, _ = shrink(values)
-        bright = small.max() - small if inverted else small - small.min()
-        breast = find_breast(bright)  # not shrunk a second time: it is small already
-        grayscale.apply_window(values, grayscale.percentile_window(small, breast.well_inside()))
         used = "percentile"
-        if voi == "auto" and not _for_processing(header):
+        if padding is not None:
+            np.copyto(values, values[~padding].min(), where=padding)
+        small, _ = shrink(values)
+        breast = find_breast(small - small.min())  # not shrunk a second time: it is small already
+        window = grayscale.percentile_window(small, breast.well_inside())
+        if voi == "auto" and not raw:
             problems.append("The file brings no usable window or LUT; the gray range is that of the breast.")
-    if inverted:
-        np.subtract(1, values, out=values)
+    return _without(padding, grayscale.apply_window(values, window)), used, problems
+
+
+def _without(padding: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    """Set display values to 0 where padding is, in place, and return them."""
     if padding is not None:
         np.copyto(values, 0, where=padding)
-    return values, used, problems
+    return values
 
 
-def _modality(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[float, float]]:
-    """Return modality values, float32 ``(H, W)``, and the range that they can have."""
+def _modality(stored: np.ndarray, header: Dataset) -> tuple[np.ndarray, tuple[int, int], float, float]:
+    """Return whole numbers ``(H, W)``, the range that they can have, and what makes modality values of them.
+
+    They are the stored values and the file's slope and intercept, or what the modality LUT gives, 1 and 0.
+    """
     sequence = header.get("ModalityLUTSequence")
     if sequence:
-        table, _ = grayscale.read_lut(sequence[0], little_endian=bool(header.original_encoding[1]))
-        return grayscale.apply_lut(stored, table), (0.0, 2.0**table.bits - 1)
+        table, _ = grayscale.read_lut(
+            sequence[0], signed=stored.dtype.kind == "i", little_endian=_little_endian(header)
+        )
+        return grayscale.apply_lut(stored, table), (0, 2**table.bits - 1), 1.0, 0.0
     slope = header.get("RescaleSlope")
     slope = 1.0 if slope is None else float(slope)
     intercept = float(header.get("RescaleIntercept") or 0)
-    if not np.isfinite([slope, intercept]).all() or slope == 0:
+    if not (1e-9 < abs(slope) < 1e9 and abs(intercept) < 1e12):  # not so for not-a-number either
         raise MammogramError("The rescale slope or intercept of this file makes no sense.")
-    low, high = sorted(slope * end + intercept for end in _stored_range(header, stored))
-    return grayscale.apply_rescale(stored, slope, intercept), (low, high)
+    return stored, _stored_range(header, stored), slope, intercept
+
+
+def _rescaled(gray: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    return gray if (slope, intercept) == (1, 0) else grayscale.apply_rescale(gray, slope, intercept)
+
+
+def _little_endian(header: Dataset) -> bool:
+    return bool(header.original_encoding[1])
 
 
 def _choose(windows: list[grayscale.Window | None], voi: VOI) -> grayscale.Window | None:
@@ -436,28 +522,27 @@ def _for_processing(header: Dataset) -> bool:
     return intent == "FOR PROCESSING" or _text(header, "SOPClassUID") in FOR_PROCESSING
 
 
-def _from_detector(values: np.ndarray, header: Dataset, inverted: bool) -> tuple[np.ndarray, bool, str]:
-    """Make a detector's signal fit to look at; returns values, whether low is bright, and a warning.
-
-    A linear signal is bright where there is air. Its logarithm is proportional to what the beam passed
-    through (Beer-Lambert), so that minus the logarithm shows tissue bright, whatever
-    PhotometricInterpretation says.
-    """
+def _is_linear(header: Dataset) -> bool:
+    """Return whether a raw signal is linear in exposure, not logarithmic; refuse what is neither."""
     relationship = _text(header, "PixelIntensityRelationship", "LIN").upper()
     if relationship == "LOG":
-        return (
-            values,
-            inverted,
-            "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing.",
-        )
+        return False
     if relationship != "LIN" or header.get("PixelIntensityRelationshipSign") == -1:
         raise MammogramError(
             "This image is FOR PROCESSING and its signal is not linear in exposure, so it cannot be shown."
         )
-    np.maximum(values, 1, out=values)
-    np.log(values, out=values)
-    np.negative(values, out=values)
-    return values, False, "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
+    return True
+
+
+def _minus_log(signal: np.ndarray) -> np.ndarray:
+    """Return minus the logarithm of a detector's linear signal, float32 ``(H, W)``, in place.
+
+    The signal is bright where there is air. Its logarithm is proportional to what the beam passed through
+    (Beer-Lambert), so that minus the logarithm shows tissue bright, whatever PhotometricInterpretation says.
+    """
+    np.maximum(signal, 1, out=signal)
+    np.log(signal, out=signal)
+    return np.negative(signal, out=signal)
 
 
 # --- who and what ---

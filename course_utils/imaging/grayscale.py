@@ -7,7 +7,9 @@ presentation step inverts by the image's maximum, so that the same gray would me
 file.
 """
 
+from collections.abc import MutableSequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Literal
 
 import numpy as np
@@ -28,6 +30,25 @@ class Window:
     center: float
     width: float
     function: WindowFunction = "LINEAR"
+
+    def before_rescale(self, slope: float, intercept: float) -> "Window":
+        """Return the window that does to x what this one does to ``slope * x + intercept``; slope above 0.
+
+        LINEAR becomes LINEAR_EXACT, for its half and its one are counted in modality units. The centre is
+        rounded to 6 decimals, see `mirrored`.
+        """
+        half, one = (0.5, 1) if self.function == "LINEAR" else (0, 0)
+        function: WindowFunction = "SIGMOID" if self.function == "SIGMOID" else "LINEAR_EXACT"
+        center = round((self.center - half - intercept) / slope, 6)
+        return Window(center, (self.width - one) / slope, function)
+
+    def mirrored(self, total: float) -> "Window":
+        """Return the window that makes of ``total - x`` one minus what this one makes of x.
+
+        Not for LINEAR, which is not symmetric. The centre is rounded to 6 decimals: so the same image stored
+        both ways round has the same window to the bit, and not one that is a rounding error beside it.
+        """
+        return Window(round(total - self.center, 6), self.width, self.function)
 
 
 @dataclass(frozen=True)
@@ -62,35 +83,45 @@ def apply_window(values: np.ndarray, window: Window) -> np.ndarray:
 
 def _window_rows(values: np.ndarray, window: Window) -> None:
     center, width = window.center, window.width
+    if window.function == "LINEAR":
+        center, width = center - 0.5, width - 1
+    if width == 0:
+        np.greater(values, np.float32(_within(center)), out=values)
+        return
+    factor = min(1 / width, 1e6)  # so that nothing here overflows in float32
     if window.function == "SIGMOID":
-        values -= np.float32(center)
-        values *= np.float32(-4 / width)
+        values -= np.float32(_within(center))
+        values *= np.float32(-4 * factor)
         np.minimum(values, 80, out=values)  # exp() of float32 overflows above 88; beyond 80 the answer is 0
         np.exp(values, out=values)
         values += 1
         np.reciprocal(values, out=values)
         return
-    if window.function == "LINEAR":
-        center, width = center - 0.5, width - 1
-    if width == 0:
-        np.greater(values, np.float32(center), out=values)
-        return
-    values -= np.float32(center - width / 2)
-    values *= np.float32(1 / width)
+    values -= np.float32(_within(center - width / 2))
+    values *= np.float32(factor)
     np.clip(values, 0, 1, out=values)
+
+
+def _within(value: float) -> float:
+    return max(-1e30, min(value, 1e30))
 
 
 def apply_lut(values: np.ndarray, table: LookupTable) -> np.ndarray:
     """Look ``values`` (H, W) up in ``table``; returns new float32 values in [0, 2**bits - 1].
 
     Inputs below the first or above the last entry get that entry (PS3.3 C.11.2.1.1). The index is worked out
-    in float64, which holds all integers of 32 bits, whatever the width of the table's entries.
+    in 64 bits, whatever the width of the values or of the table's entries. Values that are not whole, as
+    after rescaling, are rounded.
     """
     entries = table.values.astype(np.float32)
+    last = len(entries) - 1
     out = np.empty(values.shape, np.float32)
     for top in range(0, len(values), 64):  # a few rows at a time, so that no index of full size is kept
-        index = np.rint(values[top : top + 64].astype(np.float64)) - table.first
-        out[top : top + 64] = entries[np.clip(index, 0, len(entries) - 1).astype(np.intp)]
+        rows = values[top : top + 64]
+        if rows.dtype.kind == "f":
+            rows = np.clip(np.rint(rows.astype(np.float64)), table.first, table.first + last)
+        index = rows.astype(np.int64) - table.first
+        np.take(entries, index, mode="clip", out=out[top : top + 64])
     return out
 
 
@@ -101,54 +132,64 @@ def percentile_window(values: np.ndarray, inside: np.ndarray) -> Window:
         raise MammogramError(
             "The breast in this image has a single value everywhere, so there is nothing to see in it."
         )
-    return Window(center=float(low + high) / 2, width=float(high - low), function="LINEAR_EXACT")
+    return Window(float(low) / 2 + float(high) / 2, float(high) - float(low), "LINEAR_EXACT")
 
 
 def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
     """Return the windows of a header in their order, and warnings.
 
-    A window that cannot be used (empty, not a number, or of no width) is None, so that the others keep
-    their number. An empty VOILUTFunction means LINEAR (PS3.3 C.11.2.1.2.1), and so does an unknown one, with
-    a warning.
+    A window that cannot be used (empty, not a number, of no width, or a centre or width without its fellow)
+    is None, so that the others keep their number. An empty VOILUTFunction means LINEAR (PS3.3
+    C.11.2.1.2.1), and so does an unknown one, with a warning.
     """
     problems: list[str] = []
     function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         problems.append("The VOI LUT function is not one that the standard knows; read as LINEAR.")
         function = "LINEAR"
-    least = 1.0 if function == "LINEAR" else np.finfo(np.float32).tiny
     windows: list[Window | None] = []
-    for center, width in zip(
-        _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), strict=False
+    for center, width in zip_longest(
+        _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), fillvalue=np.nan
     ):
-        usable = np.isfinite(center) and np.isfinite(width) and width >= least
+        wide = width >= 1 if function == "LINEAR" else width > 0
+        usable = wide and width < 1e12 and abs(center) < 1e12  # not so for not-a-number
         windows.append(Window(center, width, function) if usable else None)  # type: ignore[arg-type]
     if None in windows or (not windows and ("WindowCenter" in dataset or "WindowWidth" in dataset)):
         problems.append("A window without a usable centre and width was skipped.")
     return windows, problems
 
 
-def read_lut(item: Dataset, *, little_endian: bool = True) -> tuple[LookupTable, list[str]]:
+def read_lut(
+    item: Dataset, *, signed: bool | None = None, little_endian: bool = True
+) -> tuple[LookupTable, list[str]]:
     """Return the table of a Modality or VOI LUT Sequence's item (PS3.3 C.11.1.1, C.11.2.1.1), and warnings.
+
+    Args:
+        item: with LUTDescriptor and LUTData.
+        signed: whether the values to look up may be negative; it decides how the first value mapped is to be
+            read, since writers often use the wrong one of US and SS for it. None: as it is written.
+        little_endian: the byte order of the file, for data that are bytes.
 
     Raises:
         MammogramError: the descriptor or the data are missing or do not fit each other.
     """
-    descriptor = item.get("LUTDescriptor")
-    data = item.get("LUTData")
-    if descriptor is None or len(descriptor) != 3 or not data:
-        raise MammogramError("A lookup table in this file is empty or has no proper descriptor.")
-    entries, first, bits = (int(number) for number in descriptor)
-    # 0 stands for 65536, and a signed reading of a large count is negative.
-    entries = entries % 65536 or 65536
-    if isinstance(data, bytes):
-        order = "<" if little_endian else ">"
-        values = np.frombuffer(data[: len(data) // 2 * 2], dtype=f"{order}u2")
-        if bits <= 8 and len(values) < entries:  # two entries to a word
-            values = np.frombuffer(values.astype("<u2").tobytes(), dtype=np.uint8)
-    else:
-        values = np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF
-    values = values[:entries].astype(np.uint16)
+    try:
+        entries, first, bits = (int(number) for number in item.get("LUTDescriptor") or ())
+        data = item.get("LUTData") or b""
+        if isinstance(data, bytes):
+            words = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little_endian else ">u2")
+        else:
+            words = (np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF).astype(np.uint16)
+    except (TypeError, ValueError, OverflowError):
+        raise MammogramError("A lookup table in this file is empty or has no proper descriptor.") from None
+    entries = (
+        entries % 65536 or 65536
+    )  # 0 stands for 65536, and a signed reading of a large count is negative
+    if signed is not None and -32768 <= first <= 65535:
+        first = (first + 32768) % 65536 - 32768 if signed else first % 65536
+    if bits <= 8 and len(words) < entries:  # two entries to a word
+        words = np.frombuffer(words.astype("<u2").tobytes(), dtype=np.uint8)
+    values = words[:entries].astype(np.uint16)
     if not 1 <= bits <= 16 or len(values) < entries:
         raise MammogramError("A lookup table in this file is shorter than its descriptor says.")
     problems = []
@@ -159,11 +200,19 @@ def read_lut(item: Dataset, *, little_endian: bool = True) -> tuple[LookupTable,
 
 
 def _numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """Return the numbers of an element, not-a-number for each that is none; empty if there is no element."""
+    if keyword not in dataset:
+        return []
     try:
         value = dataset.get(keyword)
-        if keyword not in dataset:
-            return []
-        values = value if isinstance(value, list | tuple) or hasattr(value, "append") else [value]
-        return [np.nan if number in (None, "") else float(number) for number in values]
-    except (TypeError, ValueError):
-        return []
+    except Exception:  # pydicom reads a value when it is asked for, and what it makes of a bad one varies
+        return [np.nan]
+    values = value if isinstance(value, MutableSequence | tuple) else [value]
+    return [_float(number) for number in values]
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return np.nan

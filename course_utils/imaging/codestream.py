@@ -1,0 +1,263 @@
+"""Compressed pixels before they are decoded: which decoder there is for them, and what their own header says.
+
+In: an open file and where its pixels begin. Out: one frame's compressed bytes, of which is known that they
+begin as their transfer syntax does and hold as many pixels as the DICOM header says; or a `MammogramError`.
+A decoder believes the stream, not the DICOM header: 14 kB of JPEG 2000 may unpack to gigabytes.
+"""
+
+import os
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import BinaryIO, NamedTuple
+
+from pydicom.pixels import get_decoder
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    JPEGLSTransferSyntaxes,
+    RLELossless,
+)
+
+from .errors import MammogramError
+
+_OPENJPEG = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
+DECODERS: dict[UID, tuple[str, str]] = {
+    RLELossless: ("pydicom", "pydicom"),
+    JPEGBaseline8Bit: ("gdcm", "python-gdcm"),
+    JPEGExtended12Bit: ("gdcm", "python-gdcm"),
+    JPEGLossless: ("gdcm", "python-gdcm"),
+    JPEGLosslessSV1: ("gdcm", "python-gdcm"),
+    JPEGLSLossless: ("pyjpegls", "pyjpegls"),
+    JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
+    JPEG2000Lossless: _OPENJPEG,
+    JPEG2000: _OPENJPEG,
+    HTJ2KLossless: _OPENJPEG,
+    HTJ2KLosslessRPCL: _OPENJPEG,
+    HTJ2K: _OPENJPEG,
+}
+"""For each compressed transfer syntax the one plugin of pydicom that decodes it here, whatever else is
+installed, so that a file has the same pixels on every machine; and what to ``pip install`` for it."""
+
+MAX_TILES = 4096
+"""Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
+
+MAX_BLOCKS = 2**19
+"""Code blocks of a JPEG 2000 stream above which it is refused: twice what 60 million pixels need in blocks of
+16 × 16. OpenJPEG keeps some hundred bytes for each, used or not; those of 4 × 4 would take gigabytes."""
+
+TRUNCATED = "This file is truncated: it ends before its pixels do."
+NOT_GRAY = "This is a colour image; mammograms are gray."
+
+
+class Size(NamedTuple):
+    """What a compressed stream says of its picture."""
+
+    rows: int
+    columns: int
+    precision: int
+    components: int
+
+
+def decoder_package(syntax: str) -> str | None:
+    """Return what to ``pip install`` for a syntax of `DECODERS`, or None if its decoder is here."""
+    plugin, package = DECODERS[UID(syntax)]
+    return None if plugin in get_decoder(syntax).available_plugins else package
+
+
+def check_decodable(syntax: UID, bits_stored: int) -> None:
+    """Raise a MammogramError that says which transfer syntax cannot be decoded, and what to do about it."""
+    name = syntax.name
+    if syntax not in DECODERS:
+        if name == str(syntax):  # not in the standard's list; not quoted, since it may be any text
+            raise MammogramError("The transfer syntax of this file is private or unknown; convert it first.")
+        raise MammogramError(
+            f"The pixels of this file are stored as {name}, in which no mammograms are met; convert it first."
+        )
+    if package := decoder_package(syntax):
+        raise MammogramError(
+            f"The pixels are compressed as {name}, for which no decoder is here: pip install {package}"
+        )
+    if syntax == JPEGExtended12Bit and bits_stored > 8:
+        raise MammogramError(
+            f"The pixels are compressed as {name}, for which there is no decoder; convert the file first, "
+            "for example with DCMTK's dcmdjpeg."
+        )
+
+
+def read_frame(file: BinaryIO, position: int) -> bytes:
+    """Return the compressed bytes of a file with one frame, whose encapsulated pixels begin at ``position``.
+
+    Raises:
+        MammogramError: the file ends within an item, or these are no items (PS3.5 A.4). Decoders may make up
+            what is missing, so they are not asked.
+    """
+    size = os.fstat(file.fileno()).st_size
+    items: list[tuple[int, int]] = []
+    while position < size:  # a missing delimiter at the very end does no harm
+        file.seek(position)
+        item = file.read(8)
+        if item[:4] == b"\xfe\xff\xdd\xe0":
+            break
+        start, length = position + 8, int.from_bytes(item[4:], "little")
+        if item[:4] != b"\xfe\xff\x00\xe0" or start + length > size:
+            raise MammogramError(TRUNCATED)
+        items.append((start, length))
+        position = start + length
+    parts = []
+    for start, length in items[1:]:  # the first item is the offset table, which one frame does not need
+        file.seek(start)
+        parts.append(file.read(length))
+    return b"".join(parts)
+
+
+def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocated: int) -> bytes:
+    """Hold a compressed frame against the DICOM header; return the frame, without a JP2 file's wrapping.
+
+    Args:
+        frame: what `read_frame` returned.
+        syntax: one of `DECODERS`.
+        rows, columns, bits_allocated: of the DICOM header.
+
+    Raises:
+        MammogramError: the stream is of another kind than its transfer syntax says, is in colour, or has
+            another size or more bits than the header says.
+
+    Sources: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 and A.6 (JPEG 2000), DICOM PS3.5 G (RLE).
+    """
+    if syntax == RLELossless:
+        _check_rle(frame, rows * columns, bits_allocated)
+        return frame
+    try:
+        if _is_jpeg_2000(syntax):
+            frame = _unwrapped(frame)
+            size = _jpeg_2000_size(frame)
+        else:
+            size = _jpeg_size(frame, b"\xf7" if syntax in JPEGLSTransferSyntaxes else b"\xc0\xc1\xc3")
+    except (IndexError, ValueError):
+        raise MammogramError(
+            f"The pixels of this file cannot be decoded: they do not begin as {syntax.name} does."
+        ) from None
+    if size.components != 1:
+        raise MammogramError(NOT_GRAY)
+    if (size.rows, size.columns) != (rows, columns):
+        raise MammogramError("The compressed picture has another size than Rows and Columns say.")
+    if size.precision > bits_allocated:
+        raise MammogramError("The compressed picture has more bits a pixel than BitsAllocated says.")
+    return frame
+
+
+def _is_jpeg_2000(syntax: UID) -> bool:
+    return DECODERS[syntax] is _OPENJPEG
+
+
+def _jpeg_size(stream: bytes, frames: bytes) -> Size:
+    """Return the size in the frame header (one of the markers ``frames``) of a JPEG or JPEG-LS stream."""
+    if stream[:2] != b"\xff\xd8":
+        raise ValueError("no start of image")
+    position = 2
+    while stream[position] == 0xFF:
+        marker = stream[position + 1]
+        if marker == 0xFF:  # filling
+            position += 1
+            continue
+        if marker in frames:
+            header = stream[position + 4 : position + 10]
+            return Size(_number(header[1:3]), _number(header[3:5]), header[0], header[5])
+        if marker == 0xDA:
+            break
+        position += 2 + _number(stream[position + 2 : position + 4])
+    raise ValueError("no frame header")
+
+
+def _unwrapped(stream: bytes) -> bytes:
+    """Return the codestream in a JP2 file; DICOM wants it bare, but some writers wrap it all the same."""
+    if stream[4:8] != b"jP  ":
+        return stream
+    position = 0
+    while stream[position + 4 : position + 8] != b"jp2c":
+        length = _number(stream[position : position + 4])
+        if length < 8 or position + length > len(stream):
+            raise ValueError("no codestream")
+        position += length
+    return stream[position + 8 :]
+
+
+def _jpeg_2000_size(stream: bytes) -> Size:
+    """Return the size of a JPEG 2000 codestream; ValueError also for one that takes absurd memory."""
+    if stream[:4] != b"\xff\x4f\xff\x51" or len(stream) < 45:
+        raise ValueError("no codestream")
+    x1, y1, x0, y0, tile_x, tile_y, tile_x0, tile_y0 = (
+        _number(stream[at : at + 4]) for at in range(8, 40, 4)
+    )
+    components, precision, step_x, step_y = _number(stream[40:42]), stream[42], stream[43], stream[44]
+    if components == 1 and (step_x, step_y) != (1, 1):
+        raise ValueError("subsampled")
+    if not (tile_x and tile_y):
+        raise ValueError("tiles of no size")
+    if -(-(x1 - tile_x0) // tile_x) * -(-(y1 - tile_y0) // tile_y) > MAX_TILES:
+        raise ValueError("too many tiles")
+    size = Size(y1 - y0, x1 - x0, (precision & 0x7F) + 1, components)
+    for marker, segment in _segments(stream):
+        skipped = {0x52: 5, 0x53: 2}.get(marker)  # COD and COC: how much stands before the coding parameters
+        if skipped and _blocks(size, segment[skipped:], bool(segment[marker == 0x53] & 1)) > MAX_BLOCKS:
+            raise ValueError("too many code blocks")
+    return size
+
+
+def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and content of the segments in the main header and in each tile part's."""
+    position, tile_part = 2, 0
+    while stream[position : position + 1] == b"\xff" and stream[position + 1] != 0xD9:
+        marker, end = stream[position + 1], position + 2 + _number(stream[position + 2 : position + 4])
+        if marker == 0x90:  # a tile part begins; how long it is, its data included
+            tile_part = position + _number(stream[position + 6 : position + 10])
+        if marker == 0x93:  # here its data begin
+            if tile_part <= position:  # the last one may leave its length open
+                return
+            end = tile_part
+        else:
+            yield marker, stream[position + 4 : end]
+        position = end
+
+
+def _blocks(size: Size, coding: bytes, has_precincts: bool) -> int:
+    """Return about how many code blocks a tile as large as the picture has (T.800 A.6.1, B.6, B.7)."""
+    levels = coding[0]
+    count = 0
+    for level in range(levels + 1):
+        precinct = coding[5 + level] if has_precincts else 0xFF
+        across, down = (
+            max(0, min(block + 2, limit - (level > 0)))
+            for block, limit in ((coding[1], precinct & 15), (coding[2], precinct >> 4))
+        )
+        smaller = levels - level
+        count += (((size.columns >> smaller) >> across) + 1) * (((size.rows >> smaller) >> down) + 1)
+    return count
+
+
+def _check_rle(frame: bytes, pixels: int, bits_allocated: int) -> None:
+    """Refuse an RLE frame whose header cannot be right for so many pixels (PS3.5 G.5)."""
+    header = [int.from_bytes(frame[at : at + 4], "little") for at in range(0, 64, 4)]
+    count = header[0]
+    starts = [*header[1 : count + 1], len(frame)]
+    # The longest code for n bytes is n + n / 128 long, and a byte more a row; half as much again is none.
+    if (
+        count != bits_allocated // 8
+        or starts[0] != 64
+        or any(not 0 < end - start <= 1.5 * pixels + 1024 for start, end in pairwise(starts))
+    ):
+        raise MammogramError("The pixels of this file cannot be decoded: their RLE header makes no sense.")
+
+
+def _number(digits: bytes) -> int:
+    return int.from_bytes(digits, "big")
