@@ -97,14 +97,49 @@ def _doctor(_: argparse.Namespace) -> int:
 
 
 def _samples(arguments: argparse.Namespace) -> int:
+    if arguments.archive is not None:
+        return _archive(arguments)
+    if arguments.dry_run or arguments.yes:
+        raise UsageError("--dry-run and --yes go with --from: synthetic mammograms are made, not fetched")
     from course_utils.imaging import write_cohort
 
-    manifest = write_cohort(
-        arguments.output, women=arguments.women, rows=arguments.rows, seed=arguments.seed, progress=True
-    )
-    print(f"{len(manifest)} synthetic mammograms of {arguments.women} women and their truth (manifest.csv)")
-    print(f"Next: course embed {shown(arguments.output)} -o out")
+    folder, women = arguments.output or Path("phantoms"), arguments.women or 12
+    rows, seed = arguments.rows or 1024, arguments.seed or 0
+    manifest = write_cohort(folder, women=women, rows=rows, seed=seed, progress=True)
+    print(f"{len(manifest)} synthetic mammograms of {women} women and their truth (manifest.csv)")
+    print(f"Next: course embed {shown(folder)} -o out")
     return 0
+
+
+def _archive(arguments: argparse.Namespace) -> int:
+    from course_utils.imaging import datasets
+
+    if arguments.rows is not None:
+        raise UsageError("--rows is for synthetic mammograms: those of an archive are as they are")
+    archive = arguments.archive
+    try:
+        series = datasets.plan(archive, women=arguments.women, seed=arguments.seed)
+    except ValueError as error:
+        raise UsageError(f"--women: {error}") from None
+    if arguments.dry_run:
+        print(f"{datasets.notice(series)}\nNothing was fetched.")
+        return 0
+    folder = arguments.output or Path(archive)
+    _check_folder("-o", folder)
+    files = datasets.download(series, folder, announce=lambda notice: _ask(notice, arguments.yes))
+    print(f"{len(files)} mammograms are here, and a table of them ({archive}.csv)")
+    print(f"Next: course embed {shown(folder)} -o out")
+    return 0
+
+
+def _ask(notice: str, yes: bool) -> None:
+    print(notice, flush=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise UsageError("nothing was fetched: add --yes where nobody can answer a question")
+    if input("Fetch it? [y/N] ").strip().lower() not in ("y", "yes"):
+        raise UsageError("nothing was fetched")
 
 
 def _embed(arguments: argparse.Namespace) -> int:
@@ -358,11 +393,26 @@ def _parser() -> argparse.ArgumentParser:
 
     _command(commands, "doctor", _doctor, "check this machine and say what to do")
 
-    samples = _command(commands, "samples", _samples, "make synthetic mammograms with known truth")
-    samples.add_argument("-o", "--output", type=_path, default=Path("phantoms"), help="folder (phantoms)")
-    samples.add_argument("--women", type=_positive, default=12, help="how many women, two images each (12)")
-    samples.add_argument("--rows", type=_positive, default=1024, help="rows of each image (1024)")
-    samples.add_argument("--seed", type=_seed, default=0, help="same seed, same bytes (0)")
+    samples = _command(commands, "samples", _samples, "make synthetic mammograms, or fetch public ones")
+    samples.add_argument("-o", "--output", type=_path, help="folder (phantoms, or the archive's name)")
+    samples.add_argument(
+        "--women", type=_positive, help="how many women (12 synthetic, 20 of victre, all 1775 of cmmd)"
+    )
+    samples.add_argument(
+        "--seed", type=_seed, help="same seed, same bytes (0); of an archive, which women (the first)"
+    )
+    samples.add_argument("--rows", type=_positive, help="rows of a synthetic image (1024)")
+    archive = samples.add_argument_group("a public archive, by way of the Imaging Data Commons")
+    archive.add_argument(
+        "--from",
+        dest="archive",
+        choices=["victre", "cmmd"],
+        help="victre: simulated, density known; cmmd: real. Shows size and licence, then asks",
+    )
+    archive.add_argument(
+        "--dry-run", action="store_true", help="show size, licence and what to cite, no more"
+    )
+    archive.add_argument("--yes", action="store_true", help="fetch without asking")
 
     embed = _command(commands, "embed", _embed, "turn mammograms into embeddings")
     embed.add_argument("input", nargs="+", type=_path, metavar="INPUT", help="DICOM files or folders of them")

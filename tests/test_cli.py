@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 
 from course_utils import DISCLAIMER, cli
 from course_utils.embedding import Extraction
+from course_utils.imaging import datasets
 from course_utils.imaging.datasets import real_mammograms, sample_cohort
 
 COURSE = [sys.executable, "-m", "course_utils.cli"]
@@ -295,6 +297,90 @@ def test_samples_makes_the_same_bytes_twice(tmp_path):
     one, two = (sorted((tmp_path / "work" / name).iterdir()) for name in ("one", "two"))
     assert [path.name for path in one] == [path.name for path in two]
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
+
+
+def test_an_archive_is_only_described_by_a_dry_run(tmp_path, capsys):
+    assert cli.main(["samples", "--from", "victre", "--women", "8", "--dry-run"]) == 0
+    said = capsys.readouterr().out
+    for part in (
+        "8 images of 8 women, 72 MB",
+        "CC BY 3.0",
+        "Badano",
+        "10.7937/tcia.2019.ho23nxaw",
+        "Nothing was",
+    ):
+        assert part in said
+    assert not list((tmp_path / "work").iterdir())
+
+
+@pytest.fixture
+def fetched(monkeypatch):
+    """What the archive was asked for; nothing is, really."""
+    jobs = []
+    monkeypatch.setattr(
+        datasets, "_fetch", lambda row, folder: jobs.append((row, folder)) or {"a.dcm": "0" * 64}
+    )
+    return jobs
+
+
+@pytest.mark.parametrize(("answer", "status", "count"), [("y", 0, 8), ("", 2, 0), ("no", 2, 0)])
+def test_an_archive_is_fetched_if_the_question_is_answered_with_yes(
+    answer, status, count, fetched, monkeypatch, capsys, tmp_path
+):
+    asked = []
+    (tmp_path / "work" / "victre").mkdir()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or answer)
+    assert cli.main(["samples", "--from", "victre", "--women", "8"]) == status
+    assert asked == ["Fetch it? [y/N] "]
+    assert len(fetched) == count
+    assert {folder for _, folder in fetched} <= {Path("victre")}
+    said = capsys.readouterr()
+    assert "CC BY 3.0" in said.out
+    assert ("nothing was fetched" in said.err) == (count == 0)
+    assert ("course embed victre" in said.out) == (count > 0)
+
+
+def test_where_nobody_can_answer_an_archive_is_fetched_only_with_yes(fetched, monkeypatch, capsys, tmp_path):
+    (tmp_path / "work" / "here").mkdir()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))
+    command = ["samples", "-o", "here", "--from", "cmmd", "--women", "3", "--seed", "5"]
+    assert cli.main(command) == 2
+    assert "--yes" in capsys.readouterr().err
+    assert not fetched
+    assert cli.main([*command, "--yes"]) == 0
+    wanted = datasets.plan("cmmd", women=3, seed=5)["series_uid"]
+    assert {row.series_uid for row, _ in fetched} == set(wanted)
+
+
+def test_an_archive_that_cannot_be_reached_is_one_sentence_and_status_1(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(datasets, "BUCKET", "http://127.0.0.1:9/{bucket}")  # the port of "discard": closed
+    monkeypatch.setattr(datasets, "PAUSES_S", ())
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert cli.main(["samples", "--from", "victre", "--yes", "-o", str(tmp_path / "deep" / "down")]) == 1
+    said = capsys.readouterr()
+    assert "course samples: The archive cannot be reached" in said.err
+    assert "Traceback" not in said.err
+    assert str(tmp_path) not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--yes"], "go with --from"),
+        (["--dry-run"], "go with --from"),
+        (["--from", "victre", "--rows", "64"], "--rows is for synthetic"),
+        (["--from", "victre", "--women", "9999"], "--women: victre has 1050 women"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, reason, capsys):
+    assert cli.main(["samples", *options]) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_every_archive_can_be_named(capsys):
+    for name in datasets.ARCHIVES:
+        assert cli._parser().parse_args(["samples", "--from", name]).archive == name
 
 
 def test_help_teaches_and_answers_at_once():

@@ -251,8 +251,8 @@ def download(
     Args:
         series: rows of `plan`.
         folder: where to; made if needed.
-        announce: is given the `notice` and what of it is not here yet, before anything is fetched; an error
-            that it raises stops the download.
+        announce: is given the `notice` and what of it is not here yet, before anything is fetched (and not if
+            all is here); an error that it raises stops the download.
         progress: show progress bars.
 
     Returns:
@@ -271,8 +271,9 @@ def download(
     done = {row.series_uid: _sums(row, folder, known) for row in here}
     missing = [row for row in rows if not done[row.series_uid]]
     total = sum(_bytes(row) for row in missing)
-    _check_room(total, folder)
-    announce(f"{notice(series)}\n  To be fetched now: {_size(total / 1e6)}")
+    if missing:
+        _check_room(total, folder)
+        announce(f"{notice(series)}\n  To be fetched now: {_size(total / 1e6)}")
     bar = tqdm(total=total, unit="B", unit_scale=True, disable=not (progress and total))
     pool = ThreadPoolExecutor(4)
     try:
@@ -338,9 +339,9 @@ def _series(archive: str) -> pd.DataFrame:
 def _fetch(row: Any, folder: Path) -> dict[str, str]:
     """Fetch the files of one series; return what `_sums` does."""
     bucket = BUCKET.format(bucket=row.bucket)
+    files = _list(bucket, row)
     target = folder / row.archive / row.series_uid
     target.mkdir(parents=True, exist_ok=True)
-    files = _list(bucket, row)
     for other in set(target.glob("*.dcm")) - {target / name for name, _, _ in files}:
         other.unlink()
     for name, size, md5 in files:

@@ -394,7 +394,7 @@ def test_a_bucket_that_is_down_is_said_in_a_sentence_and_soon(fetch, bucket, mon
         monkeypatch.setattr(datasets, "BUCKET", f"http://127.0.0.1:{closed.server_address[1]}/{{bucket}}")
     with pytest.raises(MammogramError, match=r"^The archive cannot be reached: is there a network\?"):
         fetch()
-    assert there(fetch.folder) == []
+    assert not fetch.folder.exists()
 
 
 def test_a_page_that_is_no_list_counts_as_no_network(fetch, bucket):
