@@ -115,7 +115,12 @@ def same_but_packed(ours: Path, theirs: Path) -> bool:
 def differences(built: Path, shipped: Path) -> tuple[list[str], list[str]]:
     """Return sentences: on each file that is missing, left over or wrong, and on each packed otherwise."""
     made = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
-    there = {p.relative_to(shipped).as_posix() for name in FOLDERS for p in shipped.glob(f"{name}/*")}
+    there = {
+        p.relative_to(shipped).as_posix()
+        for name in FOLDERS
+        if (built / name).is_dir()
+        for p in shipped.glob(f"{name}/*")
+    }
     wrong = [f"{name}: not there" for name in sorted(made) if not (shipped / name).exists()]
     wrong += [f"{name}: nothing makes this file" for name in sorted(there - made)]
     packed: list[str] = []

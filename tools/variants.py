@@ -268,7 +268,7 @@ def _voi_lut_signed_first(ds: Dataset, src: Source) -> None:
 def _voi_lut_first(ds: Dataset, src: Source) -> None:
     store(ds, src.pixels)
     no_window(ds)
-    table(ds, "VOILUTSequence", curve(12)[::2][:1000], first=600)
+    table(ds, "VOILUTSequence", curve(12)[::2][:2000], first=1400)
 
 
 def _voi_lut_and_window(ds: Dataset, src: Source) -> None:
@@ -433,7 +433,7 @@ VARIANTS = (
     Variant("voi_lut_16", "A VOI LUT of 16 bits.", partial(_voi_lut, bits=16), voi="lut", same=False),
     Variant(
         "voi_lut_first",
-        "A VOI LUT for the values 600 to 1599 only; below and above its ends hold.",
+        "A VOI LUT for the values 1400 to 3399 only; below and above, its ends hold.",
         _voi_lut_first,
         voi="lut",
         same=False,
@@ -634,12 +634,22 @@ def _short_lut(path: Path, src: Source) -> None:
     _save(ds, path)
 
 
-def _damaged_stream(path: Path, src: Source) -> None:
-    _with(path, src, syntax=JPEGLSLossless)
-    data = bytearray(path.read_bytes())
-    start = data.index(b"\xff\xd8\xff")
-    data[start + 2 : start + 40] = b"\x55" * 38
-    path.write_bytes(bytes(data))
+def _overwritten(path: Path, src: Source, syntax: UID, start: float, length: int) -> None:
+    """Write the reference with some bytes of its stream overwritten, from ``start``, a share of it."""
+    ds = _planted(src)
+    _pack(ds, syntax)
+    value = bytearray(ds.PixelData)
+    first = 20 + round(start * len(value))  # behind the offset table and the fragment's item header
+    value[first : first + length] = b"\x55" * length
+    ds["PixelData"].value = bytes(value)
+    _save(ds, path)
+
+
+def _other_stream(path: Path, src: Source) -> None:
+    ds = _planted(src)
+    _pack(ds, JPEGLSLossless)
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    _save(ds, path)
 
 
 def _signal_not_linear(path: Path, src: Source) -> None:
@@ -651,7 +661,6 @@ def _signal_not_linear(path: Path, src: Source) -> None:
 
 
 TRUNCATED = "This file is truncated: it ends before its pixels do."
-UNDECODABLE = "The pixels of this file cannot be decoded: it is damaged or truncated."
 CT, DX = "1.2.840.10008.5.1.4.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1"
 DBT = "1.2.840.10008.5.1.4.1.1.13.1.3"
 BROKEN = (
@@ -677,21 +686,34 @@ BROKEN = (
     ),
     Broken(
         "damaged_stream.dcm",
-        "The start of a JPEG-LS stream was overwritten.",
-        _damaged_stream,
-        UNDECODABLE,
+        "4000 bytes in the middle of a JPEG-LS stream were overwritten.",
+        partial(_overwritten, syntax=JPEGLSLossless, start=0.5, length=4000),
+        "The pixels of this file cannot be decoded: it is damaged or truncated.",
+    ),
+    Broken(
+        "damaged_start.dcm",
+        "The start of an RLE stream was overwritten.",
+        partial(_overwritten, syntax=RLELossless, start=0.0, length=80),
+        "The pixels of this file cannot be decoded: their RLE header makes no sense.",
+    ),
+    Broken(
+        "other_stream.dcm",
+        "A JPEG-LS stream that the header calls JPEG 2000.",
+        _other_stream,
+        "The pixels of this file cannot be decoded: "
+        "they do not begin as JPEG 2000 Image Compression (Lossless Only) does.",
     ),
     Broken(
         "bomb.dcm",
         "A JPEG 2000 stream of 40 000 × 40 000 pixels behind a header of 320 × 256.",
         _bomb,
-        "The pixels of this file are not what its header says.",
+        "The compressed picture has another size than Rows and Columns say.",
     ),
     Broken(
         "unknown_syntax.dcm",
         "A transfer syntax that nobody knows.",
         _unknown_syntax,
-        "The pixels are compressed in a way for which no decoder is here; `course doctor` lists them.",
+        "The transfer syntax of this file is private or unknown; convert it first.",
     ),
     Broken(
         "deflated.dcm",
