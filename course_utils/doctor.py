@@ -16,14 +16,13 @@ MARKS = {"ok": "[ok]  ", "note": "[note]", "problem": "[!!]  "}
 DISK_NEEDED_GB = 1.0
 MEMORY_NEEDED_GB = 4.0
 PACKAGES = ("numpy", "pydicom", "opencv-python-headless", "torch", "torchvision", "scikit-learn", "pandas")
-# The transfer syntaxes that mammograms come in, and the package that decodes each.
+# One transfer syntax of each kind that mammograms are compressed in.
 SYNTAXES = {
-    "1.2.840.10008.1.2.1": ("uncompressed", "pydicom"),
-    "1.2.840.10008.1.2.5": ("RLE", "pydicom"),
-    "1.2.840.10008.1.2.4.70": ("JPEG lossless", "python-gdcm"),
-    "1.2.840.10008.1.2.4.80": ("JPEG-LS", "pyjpegls"),
-    "1.2.840.10008.1.2.4.90": ("JPEG 2000", "pylibjpeg and pylibjpeg-openjpeg"),
-    "1.2.840.10008.1.2.4.201": ("HTJ2K", "pylibjpeg and pylibjpeg-openjpeg"),
+    "1.2.840.10008.1.2.5": "RLE",
+    "1.2.840.10008.1.2.4.70": "JPEG lossless",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000",
+    "1.2.840.10008.1.2.4.201": "HTJ2K",
 }
 
 
@@ -104,15 +103,14 @@ def memory_bytes() -> int | None:
 
 
 def _decoders() -> Iterator[Check]:
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import UID
+    from course_utils.imaging.codestream import decoder_package
 
-    readable = []
-    for syntax, (name, package) in SYNTAXES.items():
-        if get_decoder(UID(syntax)).is_available:
-            readable.append(name)
-        else:
+    readable = ["uncompressed"]
+    for syntax, name in SYNTAXES.items():
+        if package := decoder_package(syntax):
             yield Check("problem", f"{name} files cannot be decoded: pip install {package}")
+        else:
+            readable.append(name)
     yield Check("ok", f"decoders: {', '.join(readable)}")
 
 

@@ -7,10 +7,12 @@ A decoder believes the stream, not the DICOM header: 14 kB of JPEG 2000 may unpa
 
 import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
 from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import DecodeRunner
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
@@ -30,13 +32,14 @@ from pydicom.uid import (
 
 from .errors import MammogramError
 
+_JPEG = ("course_utils", "imagecodecs")
 _OPENJPEG = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
 DECODERS: dict[UID, tuple[str, str]] = {
     RLELossless: ("pydicom", "pydicom"),
-    JPEGBaseline8Bit: ("gdcm", "python-gdcm"),
-    JPEGExtended12Bit: ("gdcm", "python-gdcm"),
-    JPEGLossless: ("gdcm", "python-gdcm"),
-    JPEGLosslessSV1: ("gdcm", "python-gdcm"),
+    JPEGBaseline8Bit: _JPEG,
+    JPEGExtended12Bit: _JPEG,
+    JPEGLossless: _JPEG,
+    JPEGLosslessSV1: _JPEG,
     JPEGLSLossless: ("pyjpegls", "pyjpegls"),
     JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
     JPEG2000Lossless: _OPENJPEG,
@@ -46,7 +49,8 @@ DECODERS: dict[UID, tuple[str, str]] = {
     HTJ2K: _OPENJPEG,
 }
 """For each compressed transfer syntax the one plugin of pydicom that decodes it here, whatever else is
-installed, so that a file has the same pixels on every machine; and what to ``pip install`` for it."""
+installed, so that a file has the same pixels on every machine; and what to ``pip install`` for it. GDCM is
+not among them: a damaged JPEG stream makes it end the whole process."""
 
 MAX_TILES = 4096
 """Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
@@ -74,7 +78,7 @@ def decoder_package(syntax: str) -> str | None:
     return None if plugin in get_decoder(syntax).available_plugins else package
 
 
-def check_decodable(syntax: UID, bits_stored: int) -> None:
+def check_decodable(syntax: UID) -> None:
     """Raise a MammogramError that says which transfer syntax cannot be decoded, and what to do about it."""
     name = syntax.name
     if syntax not in DECODERS:
@@ -86,11 +90,6 @@ def check_decodable(syntax: UID, bits_stored: int) -> None:
     if package := decoder_package(syntax):
         raise MammogramError(
             f"The pixels are compressed as {name}, for which no decoder is here: pip install {package}"
-        )
-    if syntax == JPEGExtended12Bit and bits_stored > 8:
-        raise MammogramError(
-            f"The pixels are compressed as {name}, for which there is no decoder; convert the file first, "
-            "for example with DCMTK's dcmdjpeg."
         )
 
 
@@ -261,3 +260,29 @@ def _check_rle(frame: bytes, pixels: int, bits_allocated: int) -> None:
 
 def _number(digits: bytes) -> int:
     return int.from_bytes(digits, "big")
+
+
+# --- a plugin for pydicom, which has none for imagecodecs (its libjpeg-turbo decodes JPEG of all kinds) ---
+
+DECODER_DEPENDENCIES = {syntax: (package,) for syntax, (_, package) in DECODERS.items()}
+
+
+def is_available(_uid: str) -> bool:
+    """Return whether `decode_jpeg` can work; pydicom asks so of a plugin's module."""
+    return find_spec("imagecodecs") is not None
+
+
+def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG frame for pydicom, lossless or not, 2 to 16 bits."""
+    import imagecodecs
+
+    pixels = imagecodecs.jpeg8_decode(frame)
+    if pixels.ndim != 2:
+        raise NotImplementedError("this plugin decodes gray pictures only")
+    runner.set_option("bits_allocated", 8 * pixels.itemsize)
+    return pixels.tobytes()
+
+
+for _syntax, (_plugin, _) in DECODERS.items():
+    if _plugin == _JPEG[0]:
+        get_decoder(_syntax).add_plugin(_plugin, (__name__, "decode_jpeg"))

@@ -300,7 +300,7 @@ def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
     if not syntax:
         raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
     if syntax not in NATIVE:
-        check_decodable(syntax, header.BitsStored)
+        check_decodable(syntax)
     position, vr, length = _pixel_data(file, header)
     source: BinaryIO | bytes = file
     if syntax in NATIVE:
@@ -444,8 +444,9 @@ def _display_values(
     else:
         # Bright is high from here on, while the numbers are still whole. So the same image stored either way
         # round is the same numbers, and no rounding can part the two.
-        turned = total - gray if inverted != (slope < 0) else gray
-        values, low, high = turned.astype(np.float32), float(least), float(greatest)
+        turned = inverted != (slope < 0)
+        values = grayscale.mirror(gray, total) if turned else gray.astype(np.float32)
+        low, high = float(least), float(greatest)
 
     if voi == "none":
         values -= np.float32(low)

@@ -70,6 +70,17 @@ def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndar
     return out
 
 
+def mirror(values: np.ndarray, total: int) -> np.ndarray:
+    """Return ``total - values`` of whole numbers (H, W) as new float32, the range's ends swapped by it.
+
+    The difference is that of whole numbers and exact; only then is it rounded to float32, if it must be.
+    """
+    out = np.empty(values.shape, np.float32)
+    for top in range(0, len(values), 64):
+        out[top : top + 64] = total - values[top : top + 64]
+    return out
+
+
 def apply_window(values: np.ndarray, window: Window) -> np.ndarray:
     """Map float32 ``values`` to [0, 1] through ``window``, **in place**, and return them.
 
