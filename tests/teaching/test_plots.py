@@ -23,6 +23,9 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
     return {
         "sheet": plots.contact_sheet(PICTURES, ["CC left"] * 18, theme=theme),
         "batch": plots.batch_in_order(PICTURES, VECTORS, 7, 2, theme=theme),
+        "curves": plots.gray_curves(
+            PICTURES[0] * 4095, {"line": lambda x: x / 4095}, picture=PICTURES[0], theme=theme
+        ),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
@@ -39,7 +42,7 @@ def small_figures():
         yield
 
 
-@pytest.mark.parametrize("name", ["sheet", "map", "pictures", "prototypes", "null", "search"])
+@pytest.mark.parametrize("name", ["sheet", "curves", "map", "pictures", "prototypes", "null", "search"])
 def test_every_figure_has_caption_and_alternative_text_and_a_picture(name):
     shown = every_illustration()[name]
     assert len(shown.caption) > 40
@@ -164,3 +167,24 @@ def test_an_evaluation_without_silhouette_cannot_be_drawn():
 def test_the_last_batch_holds_what_is_left(batch_size, batch, title):
     drawn = plots.batch_in_order(PICTURES, VECTORS, batch_size, batch)
     assert drawn.figure.get_suptitle() == title
+
+
+def test_the_curve_over_the_histogram_is_the_function_that_was_given():
+    values = np.repeat([100.0, 900.0, 3000.0], [50, 5, 5])
+    shown = plots.gray_curves(values, {"window": lambda x: np.clip((x - 500) / 2000, 0, 1)}, span=(0, 4000))
+    (axes,) = shown.figure.axes
+    x, y = axes.lines[0].get_data()
+    assert (x[0], x[-1]) == (0, 4000)
+    assert np.allclose(y, np.interp(x, [0, 500, 2500, 4000], [0, 0, 1, 1]), atol=1e-6)
+    assert "window" in shown.alt
+
+
+def test_a_curve_that_works_in_place_changes_neither_values_nor_the_next_curve():
+    def spoils(x):
+        x -= 1000
+        return x
+
+    values = np.linspace(0, 4000, 50, dtype=np.float32)
+    shown = plots.gray_curves(values, {"first": spoils, "second": lambda x: x})
+    assert values[0] == 0
+    assert shown.figure.axes[0].lines[1].get_data()[1][0] == 0

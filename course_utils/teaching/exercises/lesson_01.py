@@ -1,0 +1,514 @@
+"""Exercises of lesson 01: what identifies a person, the LINEAR window, MONOCHROME1, the order of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+
+from course_utils.teaching.exercises import Exercise, NotYet, Planted
+
+Lookup = Callable[[np.ndarray], np.ndarray]
+Identifying = Callable[[Dataset], Iterable[Any]]
+Linear = Callable[[np.ndarray, float, float], np.ndarray]
+AsMonochrome2 = Callable[[np.ndarray, int, int], np.ndarray]
+ToDisplay = Callable[[np.ndarray, float, float, Lookup | None, Lookup | None, bool], np.ndarray]
+
+PRIVATE_NOTE = (0x0009, 0x1001)
+"""The private element of `planted_header` in which a name is hidden."""
+
+_IDENTIFYING: dict[str | tuple[int, int], str] = {
+    "PatientName": "names her",
+    "PatientID": "is her number in the clinic's archive",
+    "PatientBirthDate": "singles her out, together with any other date",
+    "AccessionNumber": "is the number of her visit in the clinic's books",
+    "ReferringPhysicianName": "names a person too: her doctor",
+    "StudyDate": "says on which day she was there",
+    "SOPInstanceUID": "is unique in the world: the archive knows whose it is",
+    "StudyInstanceUID": "is unique in the world: the archive knows whose it is",
+    "ImageComments": "is free text, and somebody has typed a name and a number into it",
+    PRIVATE_NOTE: "is private to the vendor and repeats her name: a list of known names never catches it",
+}
+_HARMLESS: dict[str | tuple[int, int], str] = {
+    "PatientOrientation": "says which way the picture lies, not who is in it",
+    "SOPClassUID": "is the same in every mammogram of this kind: it says what the file is",
+    "Modality": "is MG in every mammogram",
+    "ViewPosition": "is shared with millions of mammograms",
+    "ImageLaterality": "is shared with half of all mammograms",
+    "PhotometricInterpretation": "is needed to show the picture",
+    "Rows": "is needed to read the pixels",
+    "Columns": "is needed to read the pixels",
+    "BitsStored": "is needed to read the pixels",
+}
+# Removed by the standard's basic profile or not (PS3.15 Table E.1-1), neither is a mistake worth a lesson.
+_DISPUTED = ("StudyTime", "PatientSex", "InstitutionName", "Manufacturer", (0x0009, 0x0010))
+
+
+def planted_header() -> Dataset:
+    """Return a mammogram's header of 24 elements with made-up identifiers in it, one in a private element."""
+    header = Dataset()
+    header.SOPClassUID = "1.2.840.10008.5.1.4.1.1.1.2"
+    header.SOPInstanceUID = "2.25.1001"
+    header.StudyInstanceUID = "2.25.1002"
+    header.StudyDate = "20000101"
+    header.StudyTime = "120000"
+    header.AccessionNumber = "MADE-UP-77"
+    header.Modality = "MG"
+    header.Manufacturer = "Example Devices"
+    header.InstitutionName = "Example Clinic"
+    header.ReferringPhysicianName = "Sample^Doctor"
+    header.private_block(PRIVATE_NOTE[0], "EXAMPLE DEVICES", create=True).add_new(
+        0x01, "LO", "for Example, Ada"
+    )
+    header.PatientName = "Example^Ada"
+    header.PatientID = "MADE-UP-0042"
+    header.PatientBirthDate = "19000101"
+    header.PatientSex = "F"
+    header.ViewPosition = "MLO"
+    header.PatientOrientation = ["A", "FR"]
+    header.ImageLaterality = "L"
+    header.ImageComments = "Ms Example asks to be called, 000-0000"
+    header.PhotometricInterpretation = "MONOCHROME2"
+    header.Rows, header.Columns, header.BitsStored = 3328, 2560, 12
+    return header
+
+
+def _test_identifying(find: Identifying) -> None:
+    got: Any = find(planted_header())
+    if isinstance(got, str) or not isinstance(got, Iterable):
+        raise NotYet(f"a list of keywords and tags is needed, and out came a {type(got).__name__}.")
+    tags = {_tag(one) for one in got}
+    missed = [name for name in _IDENTIFYING if Tag(name) not in tags]
+    wrong = [name for name in _HARMLESS if Tag(name) in tags]
+    known = {Tag(name) for name in (*_IDENTIFYING, *_HARMLESS, *_DISPUTED)}
+    if strange := sorted(tags - known):
+        raise NotYet(f"the header has no element {strange[0]}. Print it, and take the names from there.")
+    if not missed and not wrong:
+        return
+    if len(wrong) == len(_HARMLESS):
+        raise NotYet(
+            "you flagged everything. Without Rows, Columns and BitsStored nobody can read the picture."
+        )
+    said = [f"{_listed(missed)} {'was' if len(missed) == 1 else 'were'} missed."] if missed else []
+    said += [f"{_listed(wrong)} {'was' if len(wrong) == 1 else 'were'} flagged wrongly."] if wrong else []
+    if wrong:
+        said.append(f"{wrong[0]} {_HARMLESS[wrong[0]]}.")
+    if missed:
+        said.append(f"{_listed(missed[:1])} {_IDENTIFYING[missed[0]]}.")
+    raise NotYet(" ".join(said))
+
+
+def _tag(one: Any) -> BaseTag:
+    try:
+        return Tag(getattr(one, "tag", one))
+    except (ValueError, OverflowError, TypeError):
+        raise NotYet(
+            f"{one!r} is neither a keyword, such as 'PatientName', nor a tag, such as (0x0010, 0x0010)."
+        ) from None
+
+
+def _listed(names: Iterable[Any]) -> str:
+    return ", ".join(name if isinstance(name, str) else str(Tag(name)) for name in names)
+
+
+def _linear_by_the_standard(x: float, center: float, width: float) -> float:
+    """PS3.3 C.11.2.1.2.1 with ymin 0 and ymax 1, one value at a time, in the standard's own order."""
+    if x <= center - 0.5 - (width - 1) / 2:
+        return 0.0
+    if x > center - 0.5 + (width - 1) / 2:
+        return 1.0
+    return (x - (center - 0.5)) / (width - 1) + 0.5
+
+
+def _test_linear(linear: Linear) -> None:
+    x = np.arange(-60, 60)
+    got = _numbers(
+        linear(x.copy(), 0.0, 100.0), x.shape
+    )  # the standard's note: -50 becomes 0 and 49 becomes 1
+    at = dict(zip(x.tolist(), got.tolist(), strict=True))
+    expected = np.array([_linear_by_the_standard(value, 0, 100) for value in x.tolist()])
+    if got.max() > 1.5:
+        raise NotYet(
+            f"the result reaches {got.max():.4g}. The output goes from 0 to 1 here; where is the "
+            "clipping, and at which numbers?"
+        )
+    if len(np.unique(got)) <= 2:
+        raise NotYet(
+            "only black and white came out. Were the values clipped to 0 and 1 before they were scaled?"
+        )
+    if got.min() < -1e-9 or got.max() > 1 + 1e-9:
+        raise NotYet(
+            f"outside the window the result runs on to {got.min():.2f} and {got.max():.2f}. Below the "
+            "window is 0, above it is 1."
+        )
+    if np.allclose(got, 1 - expected, atol=1e-3):
+        raise NotYet("the least value became 1: the window runs the wrong way.")
+    if np.allclose(got, np.clip(x / 100 + 0.5, 0, 1), atol=1e-6):
+        raise NotYet(
+            "with centre 0 and width 100, 49 should become exactly 1 and becomes 0.99. That is LINEAR_EXACT: "
+            "LINEAR has a -0.5 at the centre and a -1 at the width."
+        )
+    if np.allclose(got, np.clip(x / 99 + 0.5, 0, 1), atol=1e-6):
+        raise NotYet(
+            f"the -1 at the width is there. At the centre, 0 becomes {at[0]:.4f} and not 0.5051: why?"
+        )
+    if np.allclose(got, np.clip((x + 0.5) / 100 + 0.5, 0, 1), atol=1e-6):
+        raise NotYet(
+            f"the -0.5 at the centre is there, but 49 becomes {at[49]:.3f} and not 1. By what is divided?"
+        )
+    if not np.allclose(got, expected, atol=1e-6):
+        raise NotYet(
+            f"with centre 0 and width 100, -50, 0 and 49 should become 0, 0.5051 and 1; they become "
+            f"{at[-50]:.4g}, {at[0]:.4g} and {at[49]:.4g}."
+        )
+    _test_linear_elsewhere(linear)
+
+
+def _test_linear_elsewhere(linear: Linear) -> None:
+    stored = np.array([[0, 1, 700, 1999], [2000, 2600, 4000, 4095]], dtype=np.uint16)
+    for center, width in ((2048.0, 4096.0), (1500.0, 1000.0), (2000.0, 1.0)):
+        with np.errstate(divide="ignore", invalid="ignore"):  # a width of 1 is a step
+            got = _numbers(linear(stored.copy(), center, width), stored.shape)
+        expected = [
+            [_linear_by_the_standard(float(x), center, width) for x in row] for row in stored.tolist()
+        ]
+        if not np.allclose(got, expected, atol=1e-5):
+            raise NotYet(
+                f"it holds for centre 0 and width 100, but not for centre {center:g} and width {width:g}. Is "
+                "a number written into your function, or taken from the picture?"
+            )
+
+
+def _numbers(got: Any, shape: tuple[int, ...]) -> np.ndarray:
+    if not isinstance(got, np.ndarray) or got.shape != shape:
+        raise NotYet(f"an array of shape {shape} went in, and out came {_what(got)}.")
+    return got.astype(np.float64)
+
+
+def _what(value: Any) -> str:
+    return f"one of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+
+
+def _test_as_monochrome2(convert: AsMonochrome2) -> None:
+    stored = np.array([[4000, 3000, 1000], [200, 0, 0]], dtype=np.uint16)  # 12 bits; 0 is padding
+    expected = np.array([[95, 1095, 3095], [3895, 0, 0]])
+    got = _numbers(convert(stored.copy(), 12, 0), stored.shape)
+    picture, came = stored > 0, f"4000 became {got[0, 0]:.6g}"
+    if np.array_equal(got[picture], stored[picture]):
+        raise NotYet("the picture came out as it went in. Is it turned twice?")
+    if np.array_equal(got[picture], 4000.0 - stored[picture]):
+        raise NotYet(
+            f"{came}: it is the darkest value here, but not the darkest that 12 bits can hold. With another "
+            "maximum every number would move. Turn within the range, not by the picture's own maximum."
+        )
+    if np.array_equal(got[picture], 4096.0 - stored[picture]):
+        raise NotYet(f"{came} and should become 95. What is the largest number in 12 bits?")
+    if np.array_equal(got[picture], 65535.0 - stored[picture]):
+        raise NotYet(f"{came}. The array has 16 bits a pixel, the file uses 12 of them: `bits_stored`.")
+    if got[0, 0] in (1.0 - 4000, 1.0 - 4000 + 65536, -4000.0, 65536.0 - 4000):
+        raise NotYet(f"{came}. `1 - x` turns numbers from 0 to 1; these go from 0 to 4095.")
+    if np.array_equal(got[picture], expected[picture]) and not np.array_equal(got, expected):
+        raise NotYet(
+            f"the breast is right, but the padding became {got[1, 1]:.6g}: a white ground. It is no picture, "
+            "and must end dark. Note where it is before you turn."
+        )
+    if not np.array_equal(got, expected):
+        raise NotYet(
+            f"4000, 1000 and padding should become 95, 3095 and 0; they became {got[0, 0]:.6g}, "
+            f"{got[0, 2]:.6g} and {got[1, 1]:.6g}."
+        )
+    again = np.array([[16383, 9, 500]], dtype=np.uint16)
+    if not np.array_equal(_numbers(convert(again.copy(), 14, 9), again.shape), [[0, 0, 15883]]):
+        raise NotYet("it holds for 12 bits and padding 0, but not for 14 bits and padding 9.")
+
+
+def _test_to_display(to_display: ToDisplay) -> None:
+    stored = np.array([[0, 100, 300], [400, 700, 1000]], dtype=np.uint16)
+
+    def table(values: np.ndarray) -> np.ndarray:
+        return np.clip((values + 100) / 2500, 0, 1) ** 2
+
+    def window(values: np.ndarray) -> np.ndarray:
+        return np.clip((values - 300) / 2500, 0, 1)
+
+    def got(lut: Lookup | None, chosen: Lookup | None, inverted: bool) -> np.ndarray:
+        return _numbers(to_display(stored.copy(), 2.0, -100.0, lut, chosen, inverted), stored.shape)
+
+    modality = stored * 2.0 - 100
+    shown = got(None, window, False)
+    if np.allclose(shown, window(stored.astype(float))):
+        raise NotYet(
+            "the window got the stored values. Its centre and width are in modality units: rescale first."
+        )
+    if np.allclose(shown, window(stored.astype(float)) * 2 - 100):
+        raise NotYet("the rescale came after the window. Its centre and width are in modality units.")
+    if not np.allclose(shown, window(modality)):
+        raise NotYet("with a window alone, the result should be `window(slope * stored + intercept)`.")
+    both = got(table, window, False)
+    if np.allclose(both, shown):
+        raise NotYet("this file has both, and the window won. Where a VOI LUT is chosen, no window applies.")
+    if np.allclose(both, window(table(modality))) or np.allclose(both, table(window(modality))):
+        raise NotYet(
+            "the LUT and the window were applied one after the other. They are alternatives: one of them."
+        )
+    if not np.allclose(both, table(modality)):
+        raise NotYet("with a VOI LUT, the result should be `lut(slope * stored + intercept)`.")
+    _test_inversion(got(None, window, True), stored, modality, window)
+    if not np.allclose(got(table, None, True), 1 - table(modality)):
+        raise NotYet("low values are bright, and it holds with a window, but not with a VOI LUT.")
+
+
+def _test_inversion(turned: np.ndarray, stored: np.ndarray, modality: np.ndarray, window: Lookup) -> None:
+    if np.allclose(turned, window(modality)):
+        raise NotYet("low values are bright in this file, and the picture was not turned.")
+    if np.allclose(turned, window(modality).max() - window(modality)):
+        raise NotYet("turned by the picture's own maximum. After the VOI the range is 0 to 1, in every file.")
+    early = (1 - modality, modality.max() - modality, (float(stored.max()) - stored) * 2 - 100)
+    if any(np.allclose(turned, window(values)) for values in early):
+        raise NotYet(
+            "it was turned before the VOI. The window's numbers are meant for values as they are: turn last."
+        )
+    if not np.allclose(turned, 1 - window(modality)):
+        raise NotYet("where low values are bright, the result should be 1 minus what the VOI gave.")
+
+
+def _keywords(header: Dataset, wanted: Callable[[Any], bool]) -> list[str]:
+    return [element.keyword for element in header if element.keyword and wanted(element)]
+
+
+def _right_but(*left_out: Any) -> Identifying:
+    return lambda header: [name for name in _IDENTIFYING if name not in left_out]
+
+
+def _both(values: np.ndarray, lut: Lookup | None, window: Lookup | None) -> np.ndarray:
+    for transform in (lut, window):
+        values = values if transform is None else transform(values)
+    return values
+
+
+def _turned_by_maximum(shown: np.ndarray, low_is_bright: bool) -> np.ndarray:
+    return shown.max() - shown if low_is_bright else shown
+
+
+EXERCISES = (
+    Exercise(
+        id="01.1",
+        title="What in this header leads back to her?",
+        minutes=8,
+        test=_test_identifying,
+        buys="you have read the values too, where a list of well-known names would have stopped.",
+        hints=(
+            "Go through the printed header line by line and ask of each: could somebody who holds the "
+            "clinic's books find her with this? Names that begin with Patient are neither enough nor all of "
+            "them.",
+            "Four kinds: names and numbers of people; dates; numbers that are unique in the world (but not "
+            "SOPClassUID, which says what kind of file it is); and whatever somebody typed. One more hides "
+            "in a private element: its group number is odd.",
+            "PatientName, PatientID, PatientBirthDate, AccessionNumber, ReferringPhysicianName, StudyDate, "
+            "SOPInstanceUID, StudyInstanceUID, ImageComments and the tag (0x0009, 0x1001).",
+        ),
+        planted=(
+            Planted(
+                lambda header: _keywords(header, lambda e: e.keyword.startswith("Patient")),
+                "took what begins with Patient",
+                "PatientOrientation says which way",
+            ),
+            Planted(
+                lambda header: [*_IDENTIFYING, "SOPClassUID"],
+                "took every UID",
+                "SOPClassUID was flagged wrongly",
+            ),
+            Planted(_right_but("ImageComments"), "did not read the free text", "ImageComments is free text"),
+            Planted(
+                _right_but(PRIVATE_NOTE),
+                "did not look at private elements",
+                "(0009,1001) is private to the vendor",
+            ),
+            Planted(_right_but("StudyDate"), "left the date", "StudyDate says on which day"),
+            Planted(
+                _right_but("SOPInstanceUID", "StudyInstanceUID"),
+                "left what is unique in the world",
+                "SOPInstanceUID, StudyInstanceUID were missed",
+            ),
+            Planted(
+                lambda header: [element.tag for element in header],
+                "flagged everything",
+                "you flagged everything",
+            ),
+        ),
+    ),
+    Exercise(
+        id="01.2",
+        title="The LINEAR window, from the standard's equation",
+        minutes=8,
+        test=_test_linear,
+        buys="this is PS3.3 C.11.2.1.2.1 to the last digit, the two odd constants included.",
+        hints=(
+            "The last line of the equation alone, for the whole array at once, is a straight line. What do "
+            "the first two lines do to what runs out of it below and above?",
+            "`np.clip(y, 0, 1)` keeps `y` between 0 and 1. Scale first, clip last. Mind the brackets: the "
+            "centre is c - 0.5, the width is w - 1.",
+            "`y = (x - (center - 0.5)) / (width - 1) + 0.5`, then `return np.clip(y, 0, 1)`.",
+        ),
+        planted=(
+            Planted(
+                lambda x, center, width: np.clip((x - center) / width + 0.5, 0, 1),
+                "left out the -0.5 and the -1",
+                "That is LINEAR_EXACT",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - center) / (width - 1) + 0.5, 0, 1),
+                "left out the -0.5",
+                "0 becomes 0.5000 and not 0.5051",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - (center - 0.5)) / width + 0.5, 0, 1),
+                "divided by the width",
+                "By what is divided?",
+            ),
+            Planted(
+                lambda x, center, width: (np.clip(x, 0, 1) - (center - 0.5)) / (width - 1) + 0.5,
+                "clipped before scaling",
+                "before they were scaled?",
+            ),
+            Planted(
+                lambda x, center, width: (x - (center - 0.5)) / (width - 1) + 0.5,
+                "did not clip",
+                "outside the window the result runs on",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - (center - 0.5)) / (width - 1) + 0.5, 0, 1) * 255,
+                "made 8-bit values",
+                "the result reaches 255",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - x.min()) / (x.max() - x.min()), 0, 1),
+                "stretched the picture's own range",
+                "-50, 0 and 49 should become",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x + 0.5) / 99 + 0.5, 0, 1),
+                "wrote the numbers in",
+                "Is a number written into your function",
+            ),
+        ),
+    ),
+    Exercise(
+        id="01.3",
+        title="MONOCHROME1 turned, padding kept dark",
+        minutes=6,
+        test=_test_as_monochrome2,
+        buys="the same tissue now has the same number, whatever else is in the picture, on a dark ground.",
+        hints=(
+            "In 3 bits the numbers go from 0 to 7. Which number must 7 become, and which 0? Does it matter "
+            "whether any pixel is 7?",
+            "`2**bits_stored - 1` is the largest number there can be; take the picture away from it. Padding "
+            "is where `stored == padding_value`, asked before anything has changed.",
+            "`turned = 2**bits_stored - 1 - stored`, then "
+            "`return np.where(stored == padding_value, 0, turned)`.",
+        ),
+        planted=(
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, stored.max() - stored),
+                "turned by the picture's maximum",
+                "not by the picture's own maximum",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, 1 - stored.astype(int)),
+                "took stored values for 0 to 1",
+                "`1 - x` turns numbers from 0 to 1",
+            ),
+            Planted(
+                lambda stored, bits, padding: 2**bits - 1 - stored,
+                "turned the padding too",
+                "a white ground",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, 2**bits - stored),
+                "one off",
+                "What is the largest number in 12 bits?",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, ~stored),
+                "turned all 16 bits",
+                "the file uses 12 of them",
+            ),
+            Planted(
+                lambda stored, bits, padding: 2**bits - 1 - (2**bits - 1 - stored),
+                "turned it twice",
+                "Is it turned twice?",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == 0, 0, 4095 - stored),
+                "wrote the numbers in",
+                "not for 14 bits",
+            ),
+        ),
+    ),
+    Exercise(
+        id="01.4",
+        title="Which transform, and in which order?",
+        minutes=6,
+        test=_test_to_display,
+        buys="any mammogram that brings a LUT or a window now comes out as its maker meant it.",
+        hints=(
+            "Three steps, each on what the one before gave: modality, VOI, presentation. Exactly one of "
+            "`lut` and `window` has its turn.",
+            "`voi = window if lut is None else lut`, so that the LUT wins. It is called with the modality "
+            "values.",
+            "`shown = voi(slope * stored + intercept)`, then `return 1 - shown if low_is_bright else shown`.",
+        ),
+        planted=(
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (lut or window)(stored.astype(float)),
+                "left out the modality transform",
+                "the window got the stored values",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (
+                    (lut or window)(stored.astype(float)) * slope + intercept
+                ),
+                "rescaled after the VOI",
+                "the rescale came after the window",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (window or lut)(
+                    slope * stored + intercept
+                ),
+                "let the window win",
+                "and the window won",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: _both(
+                    slope * stored + intercept, lut, window
+                ),
+                "applied both",
+                "one after the other",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (lut or window)(
+                    slope * stored + intercept
+                ),
+                "never turned",
+                "the picture was not turned",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (lut or window)(
+                    slope * (float(stored.max()) - stored if low else stored) + intercept
+                ),
+                "turned the stored values",
+                "turned before the VOI",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: _turned_by_maximum(
+                    (lut or window)(slope * stored + intercept), low
+                ),
+                "turned by the picture's maximum",
+                "After the VOI the range is 0 to 1",
+            ),
+        ),
+    ),
+)
