@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo lab notebooks check-notebooks samples picture lint format lock clean
+.PHONY: help setup test demo lab notebooks check-notebooks samples bench-imaging picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ check-notebooks: setup ## compare the notebooks with their sources, without exec
 
 samples: setup ## draw the synthetic mammograms of data_samples again
 	$(PYTHON) tools/samples.py
+
+bench-imaging: setup ## time reading in each transfer syntax (3 minutes; leave the machine alone)
+	$(PYTHON) tools/bench_imaging.py
 
 picture: demo ## photograph the demo's report for README.md (needs Chromium)
 	$(PYTHON) tools/report_picture.py
