@@ -20,6 +20,7 @@ from pydicom.uid import (
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -29,6 +30,7 @@ from pydicom.uid import (
 
 LOSSY = {
     JPEGBaseline8Bit: "ISO_10918_1",
+    JPEGExtended12Bit: "ISO_10918_1",
     JPEGLSNearLossless: "ISO_14495_1",
     JPEG2000: "ISO_15444_1",
     HTJ2K: "ISO_15444_15",
@@ -70,8 +72,8 @@ def _stream(ds: Dataset, syntax: UID) -> bytes:
         # Selection value 1 is all that the second may have (PS3.5 10.2); another one shows the difference.
         predictor = 1 if syntax == JPEGLosslessSV1 else 6
         return bytes(imagecodecs.jpeg8_encode(pixels, lossless=True, predictor=predictor, bitspersample=bits))
-    if syntax == JPEGBaseline8Bit:
-        return bytes(imagecodecs.jpeg8_encode(pixels, level=90))
+    if syntax in (JPEGBaseline8Bit, JPEGExtended12Bit):
+        return bytes(imagecodecs.jpeg8_encode(pixels, level=90, bitspersample=bits))
     if syntax in (HTJ2KLossless, HTJ2KLosslessRPCL):
         return high_throughput(pixels, bits, lossless=True)
     if syntax == HTJ2K:

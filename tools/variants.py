@@ -33,6 +33,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
+    JPEGExtended12Bit,
     JPEGLossless,
     JPEGLosslessSV1,
     JPEGLSLossless,
@@ -403,6 +404,13 @@ VARIANTS = (
         "Eight bits in JPEG baseline with loss, as in teaching files.",
         _eight_bits,
         JPEGBaseline8Bit,
+        same=False,
+    ),
+    Variant(
+        "jpeg_extended",
+        "JPEG extended: 12 bits, with loss.",
+        _reference,
+        JPEGExtended12Bit,
         same=False,
     ),
     # How gray values are stored.
