@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "Stopped. What was computed is in the store: the same command goes on from there.",
+            "Stopped. What is done is kept: the same command goes on from there.",
             file=sys.stderr,
         )
         return 130
@@ -127,7 +127,7 @@ def _archive(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path(archive)
     _check_folder("-o", folder)
     files = datasets.download(series, folder, announce=lambda notice: _ask(notice, arguments.yes))
-    print(f"{len(files)} mammograms are here, and a table of them ({archive}.csv)")
+    print(f"{len(files)} mammograms, and what is known of each for course cluster --labels ({archive}.csv)")
     print(f"Next: course embed {shown(folder)} -o out")
     return 0
 

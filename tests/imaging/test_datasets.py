@@ -2,8 +2,10 @@
 
 import hashlib
 import shutil
+import socket
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
@@ -395,6 +397,16 @@ def test_a_bucket_that_is_down_is_said_in_a_sentence_and_soon(fetch, bucket, mon
     with pytest.raises(MammogramError, match=r"^The archive cannot be reached: is there a network\?"):
         fetch()
     assert not fetch.folder.exists()
+
+
+def test_a_server_that_never_answers_is_given_up(fetch, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(datasets, "BUCKET", f"http://127.0.0.1:{silent.getsockname()[1]}/{{bucket}}")
+        monkeypatch.setattr(datasets, "TIMEOUT_S", 0.2)
+        clock = time.perf_counter()
+        with pytest.raises(MammogramError, match="cannot be reached"):
+            fetch()
+        assert time.perf_counter() - clock < 10  # three attempts of 0.2 s, on a busy machine
 
 
 def test_a_page_that_is_no_list_counts_as_no_network(fetch, bucket):
