@@ -190,6 +190,22 @@ def batch_in_order(
     )
 
 
+def side_by_side(
+    pictures: Mapping[str, Picture], *, caption: str, alt: str, theme: Theme = "light"
+) -> Illustration:
+    """Show a few pictures of the same height beside one another, each with its name above it."""
+    shown = [_pixels(picture) for picture in pictures.values()]
+    widths = [pixels.shape[1] / pixels.shape[0] for pixels in shown]
+    figure = _figure(2.1 * sum(widths) + 0.1 * len(widths), 2.4, theme)
+    panels = figure.subplots(1, len(shown), squeeze=False, width_ratios=widths)[0]
+    for axes, title, pixels in zip(panels, pictures, shown, strict=True):
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color(_FAINT[theme])
+        axes.set_title(title, fontsize=9, color=_INK[theme], pad=4)
+    return Illustration(figure, caption, alt)
+
+
 def gray_curves(
     values: ArrayLike,
     curves: Mapping[str, Callable[[NDArray[np.float32]], NDArray[np.floating]]],
@@ -213,7 +229,9 @@ def gray_curves(
     """
     figure = _figure(7.0 if picture is not None else 5.4, 3.2, theme)
     widths = (2, 3) if picture is not None else (1,)
-    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths)[0]
+    figure.set_layout_engine("none")  # to find a layout takes as long as to draw, which a slider would feel
+    room = {"left": 0.01 if picture is not None else 0.12, "right": 0.98, "bottom": 0.15, "top": 0.9}
+    panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=room)[0]
     axes = panels[-1]
     counts, edges = np.histogram(np.asarray(values), bins=128, range=span)
     highest = np.sort(counts)[-4]  # the ground is one huge peak, cut off
@@ -342,7 +360,7 @@ def preprocessing_steps(
     trace: Mapping[str, NDArray[np.floating]], *, caption: str | None = None, theme: Theme = "light"
 ) -> Illustration:
     """Show the picture after each step, as ``Preprocessor.trace`` gives them: float (h, w) in [0, 1]."""
-    figure = _figure(1.55 * len(trace), 2.5, theme)
+    figure = _figure(1.08 * len(trace), 1.9, theme)
     grid = figure.subplots(1, len(trace), squeeze=False)[0]
     for number, (axes, (name, picture)) in enumerate(zip(grid, trace.items(), strict=True), start=1):
         axes.imshow(_small(picture), cmap="gray", vmin=0, vmax=1)
@@ -365,7 +383,7 @@ def one_step(trace: Mapping[str, NDArray[np.floating]], step: int, *, theme: The
     names = list(trace)
     step = min(step, len(names))
     shown = names[max(step - 2, 0) : step]
-    figure = _figure(7.2, 3.9, theme)
+    figure = _figure(4.4, 2.9, theme)
     grid = figure.subplots(1, 2)
     for axes in grid:
         axes.set(xticks=[], yticks=[])
@@ -400,7 +418,7 @@ def before_and_after(
     """
     columns = min(columns, len(pictures))
     lines = -(-len(pictures) // columns)
-    figure = _figure(1.12 * columns, 2.75 * lines, theme)
+    figure = _figure(0.62 * columns, 1.56 * lines, theme)
     room = {"wspace": 0.05, "hspace": 0.04, "height_ratios": (3, 2) * lines}
     grid = figure.subplots(2 * lines, columns, squeeze=False, gridspec_kw=room)
     for axes in grid.flat:
@@ -408,9 +426,9 @@ def before_and_after(
     for index, (picture, mask, seen, title) in enumerate(zip(pictures, masks, after, titles, strict=True)):
         line, column = 2 * (index // columns), index % columns
         above, below = grid[line, column], grid[line + 1, column]
-        above.imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
-        around = np.pad(mask, 1)  # closes the outline at the border
-        height, width = mask.shape
+        above.imshow(_small(picture, 110), cmap="gray", vmin=0, vmax=1)
+        around = np.pad(_small(mask.astype(np.float32), 110), 1)  # closes the outline at the border
+        height, width = (side - 2 for side in around.shape)
         above.contour(
             np.arange(-1, width + 1),
             np.arange(-1, height + 1),
@@ -419,8 +437,8 @@ def before_and_after(
             colors=PALETTE[theme][1],
             linewidths=1.1,
         )
-        above.set_title(title, fontsize=8, color=_INK[theme], pad=3)
-        below.imshow(_small(seen), cmap="gray", vmin=0, vmax=1)
+        above.set_title(title, fontsize=6.5, color=_INK[theme], pad=3)
+        below.imshow(_small(seen, 70), cmap="gray", vmin=0, vmax=1)
         below.set_anchor("N")
     if caption is None:
         caption = "Above: as read, the breast that was found outlined. Below: what the network gets to see."

@@ -174,21 +174,18 @@ import cv2
 small_film = cv2.resize(film, (200, 320), interpolation=cv2.INTER_AREA)
 stored = (4095 * small_film).astype("uint16")  # 12 bits
 signed = stored.astype("int16") - 2048  # what a file with PixelRepresentation 1 would hold
-readings = {
-    "read right": (stored, 4095),
-    "cast to uint8": (stored.astype("uint8"), 255),
-    "signed, read as unsigned": (signed.view("uint16"), 65535),
-}
 
 # %%
-figure = Figure(figsize=(5.8, 2.6), layout="constrained")
-for axes, (title, (pixels, white)) in zip(figure.subplots(1, 3), readings.items()):
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=white)
-    axes.set(xlabel="column (pixel)", ylabel="row (pixel)")
-    axes.set_title(title, fontsize=10)
+from course_utils.teaching.plots import side_by_side
+
+readings = {
+    "read right": stored / 4095,
+    "cast to uint8": stored.astype("uint8") / 255,
+    "signed as unsigned": signed.view("uint16") / 65535,
+}
 caption = "The same film, read in three ways, each shown on its full range. No error was raised."
 alt = "A breast; the same as a maze of bright and dark contours; and the same on white, torn in two."
-Illustration(figure, caption, alt)
+side_by_side(readings, caption=caption, alt=alt)
 
 # %% [markdown]
 # A cast keeps the lowest eight bits and drops the rest, so the gray runs from black to white again and again. Signed numbers
@@ -342,13 +339,10 @@ raw = pydicom.dcmread(cedar.path)
 ignored = voi_of(raw)(raw.pixel_array)
 heeded = read_mammogram(cedar.path).pixels
 
-figure = Figure(figsize=(4.4, 3), layout="constrained")
-for axes, title, pixels in zip(figure.subplots(1, 2), ("ignored", "heeded"), (ignored, heeded)):
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    axes.set(title=f"word {title}", xlabel="column (pixel)", ylabel="row (pixel)")
+pictures = {"the word ignored": ignored, "the word heeded": heeded}
 caption = "The same file. On the left fat is white and gland is black: a negative."
 alt = "A breast as a negative, dark gland on a white ground, and beside it as it should be."
-Illustration(figure, caption, alt)
+side_by_side(pictures, caption=caption, alt=alt)
 
 # %% [markdown]
 # You would notice that in one picture. Would you in ten thousand, when nobody looks? Kofi says: *"It does not matter. A
@@ -438,13 +432,9 @@ orders = {
     "VOI on stored values": voi_of(rescaled)(rescaled.pixel_array),
 }
 
-figure = Figure(figsize=(4.4, 3), layout="constrained")
-for axes, (title, pixels) in zip(figure.subplots(1, 2), orders.items()):
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    axes.set(title=title, xlabel="column (pixel)", ylabel="row (pixel)")
 caption = "The same numbers, the same window, two orders. The second looks badly exposed, not like a bug."
 alt = "A well exposed breast, and the same breast too dark."
-Illustration(figure, caption, alt)
+side_by_side(orders, caption=caption, alt=alt)
 
 # %% [markdown]
 # ### Exercise 01.4: which transform, and in which order? (6 minutes)
@@ -558,21 +548,21 @@ Illustration(figure, caption, alt)
 # %%
 from matplotlib import colormaps
 
-figure = Figure(figsize=(6.4, 3), layout="constrained")
+figure = Figure(figsize=(6.8, 2.8), layout="constrained")
 five = colormaps["PuOr"].resampled(5)
 for axes, name in zip(figure.subplots(1, 2), ("jpeg_ls_near_lossless", "jpeg_2000_lossy")):
     most = abs(error[name]).max()
     changes = error[name][60:220, :160]  # a part, so that each pixel can be seen
     shown = axes.imshow(changes, five, vmin=-most, vmax=most, interpolation="nearest")
-    axes.set(title=f"{name}: at most {most}", xlabel="column (pixel)", ylabel="row (pixel, from 60)")
-    axes.title.set_fontsize(10)
-    figure.colorbar(shown, ax=axes, label="change (of 4095)")
+    axes.set(xlabel="column (pixel)", ylabel="row (pixel, from 60)")
+    axes.set_title(name, fontsize=10)
+    figure.colorbar(shown, ax=axes, shrink=0.8, label="change (of 4095)")
 caption = "What two lossy files changed, each on its own scale. It is the finest texture that has gone."
 alt = "Two maps of differences in orange and purple, in which the shape of the breast shows as grain."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
-# Near-lossless promises how far off it may be, the other only how small the file gets. You would see neither in the picture. But a texture feature computed from it has moved, and by another amount for each vendor's
+# Near-lossless promises how far off a pixel may be (the stripes are runs of ground that share one error); the other promises only how small the file gets. You would see neither in the picture. But a texture feature computed from it has moved, and by another amount for each vendor's
 # settings. Once lossy, always lossy: a file that was unpacked and stored again still has lost it, and so
 # `LossyImageCompression` must stay at `01` (PS3.3 C.7.6.1.1.5). Look at it before you mix archives.
 
@@ -589,18 +579,11 @@ looks = {
     "minus its logarithm": read_mammogram(variants["for_processing"]).pixels,
     "FOR PRESENTATION": read_mammogram(variants["reference"]).pixels,
 }
-
-# %%
-figure = Figure(figsize=(5.8, 2.6), layout="constrained")
-for axes, (title, pixels) in zip(figure.subplots(1, 3), looks.items()):
-    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-    axes.set(xlabel="column (pixel)", ylabel="row (pixel)")
-    axes.set_title(title, fontsize=10)
 caption = "One exposure: as the detector counted it, its logarithm turned, and as a vendor would render it."
 alt = (
     "A white field with a dark breast; the same breast bright on black, its middle brightest; and evened out."
 )
-Illustration(figure, caption, alt)
+side_by_side(looks, caption=caption, alt=alt)
 
 # %% [markdown]
 # Where there is nothing in the way. Of $N_0$ rays, $N = N_0\, e^{-\mu t}$ get through a tissue of thickness $t$ and attenuation $\mu$

@@ -26,6 +26,12 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "curves": plots.gray_curves(
             PICTURES[0] * 4095, {"line": lambda x: x / 4095}, picture=PICTURES[0], theme=theme
         ),
+        "beside": plots.side_by_side(
+            {"left": PICTURES[0], "right": PICTURES[1]},
+            caption="Two sheets of noise, which nobody can tell apart.",
+            alt="Two squares of gray noise side by side.",
+            theme=theme,
+        ),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
@@ -42,7 +48,9 @@ def small_figures():
         yield
 
 
-@pytest.mark.parametrize("name", ["sheet", "curves", "map", "pictures", "prototypes", "null", "search"])
+@pytest.mark.parametrize(
+    "name", ["sheet", "beside", "curves", "map", "pictures", "prototypes", "null", "search"]
+)
 def test_every_figure_has_caption_and_alternative_text_and_a_picture(name):
     shown = every_illustration()[name]
     assert len(shown.caption) > 40
