@@ -1,0 +1,570 @@
+"""Exercises of lesson 02: find the breast, measure what a crop costs, turn it, and fit it onto a square."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from course_utils.teaching.exercises import Exercise, NotYet, Planted
+
+FindBreast = Callable[[np.ndarray, float], np.ndarray]
+ShareLost = Callable[[np.ndarray, int, int, int, int], float]
+TurnLeft = Callable[[np.ndarray, np.ndarray, str | None], np.ndarray]
+Fit = Callable[[np.ndarray, int], np.ndarray]
+
+
+# --- 02.1: the largest piece --------------------------------------------------------------------------------
+
+
+def _film() -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A picture (60, 50) whose pieces, from the top down, are two letters, the breast and a film edge.
+
+    The film edge has the largest box, the ground the most pixels; no two pieces touch at a corner.
+    """
+    y, x = np.mgrid[:60, :50]
+    parts = {
+        "the first letter": (y >= 2) & (y < 6) & (x >= 38) & (x < 42),
+        "the second letter": (y >= 3) & (y < 7) & (x >= 44) & (x < 48),
+        "the breast": (((y - 30) / 18) ** 2 + (x / 22) ** 2 < 1) & (y >= 10),
+        "the film edge": ((x == 49) & (y >= 20)) | (y >= 58),
+    }
+    picture = np.random.default_rng(0).uniform(0.01, 0.08, y.shape).astype(np.float32)
+    for name, part in parts.items():
+        picture[part] = 0.5 if name == "the breast" else 0.9
+    parts["the ground"] = ~np.logical_or.reduce(list(parts.values()))
+    return picture, parts
+
+
+def _test_find_breast(find_breast: FindBreast) -> None:
+    picture, parts = _film()
+    got = _mask(find_breast(picture.copy(), 0.2), picture)
+    breast = parts["the breast"]
+    if not got.any():
+        raise NotYet("the mask is empty. Compare the pieces with the number of the one that you want.")
+    if got.all():
+        raise NotYet(
+            "everything is in the mask, ground and all. Label what is brighter than the threshold, not the "
+            "picture itself: its ground is not quite 0."
+        )
+    if np.array_equal(got, ~parts["the ground"]):
+        raise NotYet(
+            "the letters and the film edge are still in. They are as bright as tissue, so no threshold will "
+            "part them from it. Which of the pieces is the largest?"
+        )
+    if np.array_equal(got, parts["the ground"]):
+        raise NotYet(
+            "you kept the ground. `scipy.ndimage.label` gives it the number 0, and `np.bincount` counts it "
+            "too: it is the largest of all. Leave entry 0 out."
+        )
+    if np.array_equal(got, parts["the film edge"]):
+        raise NotYet(
+            "you kept the film edge: long and thin, its bounding box is larger than the breast's. Count "
+            "pixels, not the box."
+        )
+    if np.array_equal(got, parts["the first letter"]):
+        raise NotYet("you kept the first piece from the top, a letter. Which one has the most pixels?")
+    if np.array_equal(got, parts["the second letter"]):
+        raise NotYet(
+            "the breast is piece 3, and you kept piece 2. Once the ground is left out of the counts, entry 0 "
+            "belongs to piece 1: add 1."
+        )
+    if np.array_equal(got, ~breast):
+        raise NotYet("the mask is the wrong way round: True should stand in the breast.")
+    if not np.array_equal(got, breast):
+        raise NotYet(
+            f"the breast has {breast.sum()} pixels; your mask has {got.sum()}, {(got & breast).sum()} of "
+            "them in the breast."
+        )
+    upside_down = _mask(find_breast(picture[::-1].copy(), 0.2), picture)
+    if not np.array_equal(upside_down, breast[::-1]):
+        raise NotYet(
+            "it holds for one picture, but not for the same one upside down, where the breast is another "
+            "piece. Is its number written into your function?"
+        )
+    brighter = _mask(find_breast(picture + 0.3, 0.5), picture)
+    if not np.array_equal(brighter, breast):
+        raise NotYet("it holds at the threshold 0.2, but not at 0.5. Is a number written into your function?")
+
+
+def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
+    if not isinstance(got, np.ndarray) or got.shape != picture.shape:
+        raise NotYet(f"a mask of shape {picture.shape} is needed, and out came {_what(got)}.")
+    if got.dtype != bool and not np.isin(np.unique(got), (0, 1)).all():
+        raise NotYet(
+            f"the mask holds other values than True and False, up to {got.max():.3g}. A comparison gives a "
+            "mask: `pieces == number`."
+        )
+    return got.astype(bool)
+
+
+def _pieces(picture: np.ndarray, threshold: float) -> np.ndarray:
+    return ndimage.label(picture > threshold)[0]
+
+
+def _largest_box(picture: np.ndarray, threshold: float) -> np.ndarray:
+    pieces = _pieces(picture, threshold)
+    boxes = [np.prod([side.stop - side.start for side in box]) for box in ndimage.find_objects(pieces)]
+    return pieces == 1 + int(np.argmax(boxes))
+
+
+def _ground_counted(picture: np.ndarray, threshold: float) -> np.ndarray:
+    pieces = _pieces(picture, threshold)
+    return pieces == np.bincount(pieces.ravel()).argmax()
+
+
+def _one_off(picture: np.ndarray, threshold: float) -> np.ndarray:
+    pieces = _pieces(picture, threshold)
+    return pieces == np.bincount(pieces.ravel())[1:].argmax()
+
+
+# --- 02.2: what a crop costs --------------------------------------------------------------------------------
+
+
+def _test_share_lost(share_lost: ShareLost) -> None:
+    breast = np.zeros((10, 8), bool)
+    breast[1:9, :5] = True  # 40 pixels of 80
+    crop = (3, 8, 1, 7)  # 5 × 6 pixels, 20 of them in the breast: half of it is lost
+    got = _share(share_lost(breast.copy(), *crop))
+    if np.isclose(got, 50):
+        raise NotYet("50 is a percentage. A share lies between 0 and 1.")
+    if np.isclose(got, 50 / 80):
+        raise NotYet(
+            "the crop keeps 30 of the picture's 80 pixels, and you counted those. Most of them are dark "
+            "ground, which nobody misses. Count the pixels where `breast` is True."
+        )
+    if np.isclose(got, 20 / 80):
+        raise NotYet(
+            "20 pixels of breast are gone, and you divided them by all 80 pixels of the picture. By how many "
+            "must you divide for the share of the *breast*?"
+        )
+    if np.isclose(got, 3 / 8):
+        raise NotYet("you counted rows. A row at the nipple's height holds more breast than one at the edge.")
+    if np.isclose(got, 10 / 30):
+        raise NotYet(
+            "that is the share of the crop that is ground. The question is how much breast is outside it."
+        )
+    if not np.isclose(got, 0.5):
+        raise NotYet(
+            f"the breast has 40 pixels and the crop holds 20 of them: the share lost is 0.5, not {got:.3g}."
+        )
+    bulk = np.ones((4, 5), bool)
+    got = _share(share_lost(bulk, 1, 4, 0, 5))
+    if np.isclose(got, 0.75):
+        raise NotYet(
+            "a crop that keeps three rows of a breast of four loses a quarter, and you say 0.75. That is "
+            "what is *kept*: the wrong way round."
+        )
+    if not np.isclose(got, 0.25):
+        raise NotYet(f"a crop that keeps three rows of a breast of four loses 0.25, and you say {got:.3g}.")
+    for inside, expected in (((0, 10, 0, 8), 0.0), ((0, 1, 0, 8), 1.0)):
+        got = _share(share_lost(breast.copy(), *inside))
+        if not np.isclose(got, expected):
+            raise NotYet(
+                f"a crop to rows {inside[0]} to {inside[1]} loses {expected:.0f}, and you say {got:.3g}."
+            )
+
+
+def _share(got: Any) -> float:
+    if not isinstance(got, int | float | np.number) or isinstance(got, bool):
+        raise NotYet(f"one number is needed, and out came {_what(got)}.")
+    return float(got)
+
+
+def _kept(breast: np.ndarray, top: int, bottom: int, left: int, right: int) -> float:
+    return breast[top:bottom, left:right].sum() / breast.sum()
+
+
+# --- 02.3: which way it looks -------------------------------------------------------------------------------
+
+
+def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray, str | None]]:
+    """Pictures (24, 20) with the chest wall at the left: as usual; bright far from it; reaching both borders.
+
+    The bright half, rows and sides all differ, so that each way to turn gives another picture.
+    """
+    y, x = np.mgrid[:24, :20]
+    small = ((y - 13) / 9) ** 2 + (x / 12) ** 2 < 1
+    large = ((y - 13) / 9) ** 2 + (x / 21) ** 2 < 1
+    bright_ahead = np.where(small, 0.2 + 0.05 * x + 0.001 * y, 0).astype(np.float32)
+    reaching = np.where(large, 0.9 - 0.02 * x + 0.001 * y, 0).astype(np.float32)
+    return {"small": (bright_ahead, small, "L"), "large": (reaching, large, "L")}
+
+
+def _test_turn_left(turn_left: TurnLeft) -> None:
+    small, mask, _ = _breasts()["small"]
+    flipped, flipped_mask = small[:, ::-1].copy(), mask[:, ::-1].copy()
+    stays = _picture(turn_left(small.copy(), mask.copy(), "L"), small)
+    turned = _picture(turn_left(flipped.copy(), flipped_mask.copy(), "R"), small)
+    if np.array_equal(stays, flipped) and np.array_equal(turned, flipped):
+        raise NotYet(
+            "both breasts came out with the chest wall at the right. Either the condition is the wrong way "
+            "round, or you went by where it is bright: tissue is brightest where the gland is, and that may "
+            "be far from the chest wall. Compare the *mask* at the two borders."
+        )
+    if np.array_equal(stays, flipped) and np.array_equal(turned, small):
+        raise NotYet(
+            "you turn every picture, and the left breast, which was right already, now has its chest wall at "
+            "the right."
+        )
+    if any(np.array_equal(got, each[::-1]) for got in (stays, turned) for each in (small, flipped)):
+        raise NotYet(
+            "the breast stands on its head: `picture[::-1]` turns the rows. Columns are the second axis."
+        )
+    if np.array_equal(turned, flipped):
+        raise NotYet("a right breast, its chest wall at the right border, came back as it was.")
+    if not (np.array_equal(stays, small) and np.array_equal(turned, small)):
+        raise NotYet("the pixels themselves have changed. Turning moves them and does nothing else.")
+    untold = _picture(turn_left(flipped.copy(), flipped_mask.copy(), None), small)
+    mistold = _picture(turn_left(flipped.copy(), flipped_mask.copy(), "L"), small)
+    if not (np.array_equal(untold, small) and np.array_equal(mistold, small)):
+        raise NotYet(
+            "it holds while the header is right. Here the chest wall is at the right, and the header says "
+            "None, or L: nothing was turned. Headers are often empty and sometimes wrong; the mask shows "
+            "where the chest wall is."
+        )
+    large, mask, _ = _breasts()["large"]
+    stays = _picture(turn_left(large.copy(), mask.copy(), "L"), large)
+    turned = _picture(turn_left(large[:, ::-1].copy(), mask[:, ::-1].copy(), "R"), large)
+    if not (np.array_equal(stays, large) and np.array_equal(turned, large)):
+        raise NotYet(
+            "a large breast reaches both borders, so that touching one says nothing. At the chest wall it "
+            "fills more rows: compare how many."
+        )
+
+
+def _picture(got: Any, picture: np.ndarray) -> np.ndarray:
+    if not isinstance(got, np.ndarray) or got.shape != picture.shape:
+        raise NotYet(f"a picture of shape {picture.shape} is needed, and out came {_what(got)}.")
+    return got
+
+
+def _by_brightness(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    half = picture.shape[1] // 2
+    bright = picture.sum(where=mask, axis=0)
+    mean = bright / np.maximum(mask.sum(axis=0), 1)
+    return picture if mean[:half].max() >= mean[half:].max() else picture[:, ::-1]
+
+
+def _by_touch(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    return picture[:, ::-1] if mask[:, -1].any() else picture
+
+
+# --- 02.4: onto a square ------------------------------------------------------------------------------------
+
+
+def _tall() -> np.ndarray:
+    """A picture (96, 48), chest wall at the left: at a size of 24 each new pixel covers 4 × 4 old ones."""
+    y, x = np.mgrid[:96, :48]
+    grain = np.random.default_rng(2).uniform(-0.2, 0.2, y.shape)
+    return np.clip(0.75 - 0.006 * x + 0.002 * y + grain, 0, 1).astype(np.float32)
+
+
+def _area(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
+    """Each new pixel is the mean of the area that it covers: two matrices of overlaps, one a side."""
+
+    def overlaps(old: int, new: int) -> np.ndarray:
+        edges = np.arange(new + 1) * old / new
+        low = np.maximum(edges[:-1, None], np.arange(old))
+        high = np.minimum(edges[1:, None], np.arange(old) + 1)
+        return np.clip(high - low, 0, None) * new / old
+
+    return overlaps(picture.shape[0], rows) @ picture @ overlaps(picture.shape[1], columns).T
+
+
+def _test_fit(fit: Fit) -> None:
+    picture = _tall()
+    got: Any = fit(picture.copy(), 24)
+    if isinstance(got, np.ndarray) and got.shape in ((12, 36), (12, 24), (24, 12), (24, 36)):
+        raise NotYet(
+            f"a square (24, 24) is needed, and out came {got.shape}. `cv2.resize` takes the width first, "
+            "(columns, rows), while `shape` gives (rows, columns); and what is missing to the square is "
+            "padded."
+        )
+    if not isinstance(got, np.ndarray) or got.shape != (24, 24):
+        raise NotYet(f"a square (24, 24) is needed, and out came {_what(got)}.")
+    small = _area(picture, 24, 12)
+    if np.allclose(got, _area(picture, 24, 24), atol=0.02):
+        raise NotYet(
+            "the breast is stretched to the full width: twice as wide as it is. The factor is 24 / 96 for "
+            "rows and columns alike, and the rest is padding."
+        )
+    if np.allclose(got[:12], _area(picture, 12, 24), atol=0.02):
+        raise NotYet(
+            "height and width have changed places: the breast came out 12 high and 24 wide. `cv2.resize` "
+            "takes (columns, rows)."
+        )
+    if np.allclose(got[:, 6:18], small, atol=0.02) and not np.allclose(got[:, :12], small, atol=0.02):
+        raise NotYet(
+            "you padded on both sides, so the chest wall stands in the middle of the picture, elsewhere for "
+            "each woman. Pad away from it: on the right."
+        )
+    if np.allclose(got[:, 12:], small, atol=0.02):
+        raise NotYet(
+            "you padded on the left. The chest wall stays at the left border; the padding is on the right."
+        )
+    breast, padding = got[:, :12], got[:, 12:]
+    if np.allclose(padding, breast[:, ::-1], atol=1e-4):
+        raise NotYet(
+            "there is a second breast where the padding should be, a mirror image of the first. Pad with the "
+            "ground, which is 0."
+        )
+    if not np.allclose(padding, 0) and np.ptp(padding, axis=1).max() < 1e-6:
+        raise NotYet(
+            f"the padding is a gray bar (its first pixel is {padding[0, 0]:.2g}). The ground of a mammogram "
+            "is 0: whatever is brighter is an object that is not there."
+        )
+    if not np.allclose(padding, 0):
+        raise NotYet("the padding should be 0 everywhere.")
+    if not np.allclose(breast, small, atol=1e-4):
+        if np.isin(breast, picture).all():
+            raise NotYet(
+                "each new pixel is one old pixel, and the other fifteen beside it are lost: nearest "
+                "neighbour. Ask for `interpolation=cv2.INTER_AREA`, their mean."
+            )
+        raise NotYet(
+            "place and padding are right, but the pixels are not the means of the 4 × 4 that each covers. "
+            "`cv2.resize` interpolates between a few neighbours unless you ask for "
+            "`interpolation=cv2.INTER_AREA`."
+        )
+    if got.dtype != np.float32:
+        raise NotYet(f"float32 went in, and {got.dtype} came out. Networks compute in float32.")
+    narrow = picture[:75, :30].copy()
+    got = fit(narrow, 40)  # 40 × 16
+    if got.shape != (40, 40) or not np.allclose(got[:, :16], _area(narrow, 40, 16), atol=1e-4):
+        raise NotYet(
+            "it holds for 96 × 48 at a size of 24, but not for 75 × 30 at a size of 40. Is a number written "
+            "into your function?"
+        )
+
+
+def _sized(picture: np.ndarray, size: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:
+    columns = round(picture.shape[1] * size / picture.shape[0])
+    return cv2.resize(picture, (columns, size), interpolation=interpolation)
+
+
+def _pad_right(picture: np.ndarray, size: int, **how: Any) -> np.ndarray:
+    return np.pad(picture, ((0, 0), (0, size - picture.shape[1])), **how)
+
+
+def _both_sides(picture: np.ndarray, size: int) -> np.ndarray:
+    small = _sized(picture, size)
+    left = (size - small.shape[1]) // 2
+    return np.pad(small, ((0, 0), (left, size - small.shape[1] - left)))
+
+
+def _gray(picture: np.ndarray, size: int) -> np.ndarray:
+    small = _sized(picture, size)
+    return _pad_right(small, size, constant_values=small.mean())
+
+
+def _swapped(picture: np.ndarray, size: int) -> np.ndarray:
+    columns = round(picture.shape[1] * size / picture.shape[0])
+    return _pad_right(cv2.resize(picture, (size, columns), interpolation=cv2.INTER_AREA), size)
+
+
+def _swapped_into_place(picture: np.ndarray, size: int) -> np.ndarray:
+    small = _swapped(picture, size)
+    square = np.zeros((size, size), np.float32)
+    square[: small.shape[0], : small.shape[1]] = small
+    return square
+
+
+def _what(value: Any) -> str:
+    return (
+        f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    )
+
+
+EXERCISES = (
+    Exercise(
+        id="02.1",
+        title="The breast is the largest piece",
+        minutes=8,
+        test=_test_find_breast,
+        buys="letters and film edges stay behind, however bright they are.",
+        hints=(
+            "`scipy.ndimage.label(picture > threshold)` gives two things: an array in which each connected "
+            "piece has a number of its own, from 1, and how many there are. The ground is 0.",
+            "`np.bincount(pieces.ravel())` counts the pixels of each number: entry k belongs to piece k, and "
+            "entry 0 to the ground.",
+            "`sizes = np.bincount(pieces.ravel())`, then `sizes[0] = 0`, and `return pieces == "
+            "sizes.argmax()`.",
+        ),
+        planted=(
+            Planted(
+                lambda picture, threshold: picture > threshold,
+                "threshold only, so the label stays",
+                "letters and the film edge are still in",
+            ),
+            Planted(_largest_box, "the largest bounding box", "Count pixels, not the box"),
+            Planted(_ground_counted, "the ground counted as a piece", "you kept the ground"),
+            Planted(_one_off, "one off: the ground left out, the 1 forgotten", "add 1"),
+            Planted(
+                lambda picture, threshold: _pieces(picture, threshold) == 1,
+                "the first piece",
+                "the first piece from the top",
+            ),
+            Planted(
+                lambda picture, threshold: _ground_counted(picture, 0.0),
+                "labelled the picture without a threshold",
+                "ground and all",
+            ),
+            Planted(
+                lambda picture, threshold: _pieces(picture, threshold),
+                "gave back the numbers of the pieces",
+                "other values than True and False",
+            ),
+            Planted(
+                lambda picture, threshold: _pieces(picture, threshold) == 3,
+                "wrote the piece's number in",
+                "not for the same one upside down",
+            ),
+            Planted(
+                lambda picture, threshold: (
+                    ~(
+                        _pieces(picture, threshold)
+                        == 1 + np.bincount(_pieces(picture, threshold).ravel())[1:].argmax()
+                    )
+                ),
+                "turned the mask round",
+                "True should stand in the breast",
+            ),
+        ),
+    ),
+    Exercise(
+        id="02.2",
+        title="How much breast does a crop lose?",
+        minutes=5,
+        test=_test_share_lost,
+        buys="you can say what a crop costs in tissue, and not only in pixels.",
+        hints=(
+            "Two counts are needed: the pixels of the breast in the whole picture, and those inside the "
+            "crop.",
+            "`breast.sum()` counts the True ones; `breast[top:bottom, left:right].sum()` those inside the "
+            "crop.",
+            "One minus the second count divided by the first.",
+        ),
+        planted=(
+            Planted(_kept, "kept in place of lost", "the wrong way round"),
+            Planted(
+                lambda breast, top, bottom, left, right: 1 - (bottom - top) * (right - left) / breast.size,
+                "counted pixels of the picture",
+                "you counted those",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: (
+                    (breast.sum() - breast[top:bottom, left:right].sum()) / breast.size
+                ),
+                "divided by the picture",
+                "you divided them by all 80 pixels",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: (
+                    1 - breast[top:bottom].any(axis=1).sum() / breast.any(axis=1).sum()
+                ),
+                "counted rows",
+                "you counted rows",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: 100 * (1 - _kept(breast, top, bottom, left, right)),
+                "a percentage",
+                "50 is a percentage",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: 1 - breast[top:bottom, left:right].mean(),
+                "the share of ground in the crop",
+                "the share of the crop that is ground",
+            ),
+        ),
+    ),
+    Exercise(
+        id="02.3",
+        title="The chest wall to the left",
+        minutes=6,
+        test=_test_turn_left,
+        buys="left and right breasts now lie on top of one another, whatever their headers say.",
+        hints=(
+            "A breast tapers. At which border does the mask fill more rows?",
+            "`mask[:, 0].sum()` says how many rows the mask fills at the left border, `mask[:, -1].sum()` at "
+            "the right one. `picture[:, ::-1]` turns left and right.",
+            "`return picture[:, ::-1] if mask[:, -1].sum() > mask[:, 0].sum() else picture`.",
+        ),
+        planted=(
+            Planted(
+                lambda picture, mask, laterality: picture[:, ::-1],
+                "turned every picture",
+                "you turn every picture",
+            ),
+            Planted(_by_brightness, "went by the brightest half", "tissue is brightest where the gland is"),
+            Planted(
+                lambda picture, mask, laterality: picture[::-1] if mask[:, -1].any() else picture,
+                "turned the rows",
+                "stands on its head",
+            ),
+            Planted(
+                lambda picture, mask, laterality: picture[:, ::-1] if laterality == "R" else picture,
+                "trusted the header",
+                "Headers are often empty",
+            ),
+            Planted(_by_touch, "asked which border it touches", "a large breast reaches both borders"),
+            Planted(lambda picture, mask, laterality: picture, "turned nothing", "came back as it was"),
+            Planted(
+                lambda picture, mask, laterality: (
+                    np.roll(picture, 1, axis=1) if mask[:, 0].any() else np.roll(picture, 1, axis=0)
+                ),
+                "moved the pixels",
+                "the pixels themselves have changed",
+            ),
+        ),
+    ),
+    Exercise(
+        id="02.4",
+        title="Onto a square",
+        minutes=8,
+        test=_test_fit,
+        buys="every breast keeps its proportions, chest walls lie at one border, and nothing is invented.",
+        hints=(
+            "One factor for both directions: the rows become `size`, so what becomes of the columns? The "
+            "rest of the square is ground.",
+            "`cv2.resize(picture, (columns, size), interpolation=cv2.INTER_AREA)`: the width first. `np.pad` "
+            "takes ((above, below), (left, right)) and fills with 0.",
+            "`columns = round(picture.shape[1] * size / picture.shape[0])`, resize as above, then "
+            "`return np.pad(small, ((0, 0), (0, size - columns)))`.",
+        ),
+        planted=(
+            Planted(
+                lambda picture, size: cv2.resize(picture, (size, size), interpolation=cv2.INTER_AREA),
+                "stretched",
+                "stretched to the full width",
+            ),
+            Planted(_both_sides, "padded on both sides", "you padded on both sides"),
+            Planted(_gray, "padded with the mean", "a gray bar"),
+            Planted(
+                lambda picture, size: _pad_right(_sized(picture, size), size, mode="symmetric"),
+                "padded with the mirror image",
+                "a second breast",
+            ),
+            Planted(_swapped, "height and width swapped in cv2", "takes the width first"),
+            Planted(_swapped_into_place, "the same, and pasted in", "have changed places"),
+            Planted(
+                lambda picture, size: _pad_right(_sized(picture, size, cv2.INTER_NEAREST), size),
+                "nearest neighbour",
+                "the other fifteen beside it are lost",
+            ),
+            Planted(
+                lambda picture, size: _pad_right(_sized(picture, size, cv2.INTER_LINEAR), size),
+                "left the interpolation as it is",
+                "interpolates between a few neighbours",
+            ),
+            Planted(
+                lambda picture, size: _pad_right(_sized(picture, size)[:, ::-1], size)[:, ::-1],
+                "padded on the left",
+                "you padded on the left",
+            ),
+        ),
+    ),
+)
