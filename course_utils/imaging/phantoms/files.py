@@ -1,0 +1,129 @@
+"""The data set of a phantom: Digital Mammography X-Ray Image – For Presentation (PS3.3 A.27)."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import astuple
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.sequence import Sequence as DicomSequence
+from pydicom.uid import UID, DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian
+
+from course_utils import DISCLAIMER
+
+from .picture import STYLES, Vendor
+
+if TYPE_CHECKING:
+    from . import Phantom
+
+
+def uid(*parts: object) -> UID:
+    """Return a UID made from a hash (PS3.5 annex B.2): the same parts, the same UID."""
+    digest = hashlib.sha256("|".join(map(str, parts)).encode()).digest()
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+    return item
+
+
+def _lut() -> list[int]:
+    """Return a gentle S-shaped VOI LUT for 12 bits, as some vendors ship."""
+    x = np.arange(4096) / 4095
+    s = 0.5 + np.tanh(2.2 * (x - 0.48)) / (2 * math.tanh(2.2 * 0.52))
+    return [int(v) for v in np.rint(np.clip(s, 0, 1) * 4095)]
+
+
+def _voi(ds: Dataset, vendor: Vendor) -> None:
+    """Add how the vendor wants its pixels shown: two windows, a LUT, or a sigmoid."""
+    if vendor == "alder":
+        ds.WindowCenter, ds.WindowWidth = [2048, 2100], [4096, 3000]
+        ds.WindowCenterWidthExplanation = ["NORMAL", "HARDER"]
+        ds.VOILUTFunction = "LINEAR"
+    elif vendor == "birch":
+        lut = Dataset()
+        lut.LUTDescriptor, lut.LUTExplanation = [4096, 0, 12], "NORMAL"
+        lut.add_new("LUTData", "US", _lut())
+        ds.VOILUTSequence = DicomSequence([lut])
+    else:
+        ds.WindowCenter, ds.WindowWidth = 2048, 3200
+        ds.VOILUTFunction = "SIGMOID"
+
+
+def dataset(phantom: Phantom, pixels: NDArray[np.uint16]) -> Dataset:
+    """Return the data set of PS3.3 A.27, Digital Mammography X-Ray Image – For Presentation."""
+    p, style = phantom, STYLES[phantom.vendor]
+    inverse = style.photometric == "MONOCHROME1"
+    ds = Dataset()
+    ds.SpecificCharacterSet = "ISO_IR 192"
+    ds.ImageType = ["DERIVED", "PRIMARY"]
+    ds.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
+    ds.SOPInstanceUID = uid("instance", *astuple(p))
+    ds.StudyDate = ds.ContentDate = "20000101"
+    ds.StudyTime = ds.ContentTime = "120000"
+    ds.AccessionNumber = ""
+    ds.Modality = "MG"
+    ds.PresentationIntentType = "FOR PRESENTATION"
+    ds.Manufacturer = style.manufacturer
+    ds.ManufacturerModelName = f"Phantom {p.vendor.title()}"
+    ds.ReferringPhysicianName = ""
+    ds.SeriesDescription = f"{p.laterality} {p.view} synthetic phantom"
+    ds.AnatomicRegionSequence = DicomSequence([_code("76752008", "Breast")])
+    ds.PatientName = f"Phantom^{p.woman}"
+    ds.PatientID = f"PHANTOM-{p.woman}"
+    ds.PatientBirthDate = ""
+    ds.PatientSex = "F"
+    ds.PatientIdentityRemoved = "YES"
+    ds.DeidentificationMethod = "Synthetic image, no patient"
+    ds.PatientComments = DISCLAIMER
+    ds.BodyPartExamined = "BREAST"
+    ds.KVP = "28"
+    ds.BodyPartThickness = f"{p.thickness_mm:.1f}"
+    ds.ImagerPixelSpacing = [f"{mm:.6f}" for mm in p.spacing_mm]
+    ds.PositionerType = "MAMMOGRAPHIC"
+    ds.DetectorType = "DIRECT"
+    ds.StudyInstanceUID = uid("study", p.woman, p.seed, p.nuisance_seed)
+    ds.SeriesInstanceUID = uid("series", *astuple(p))
+    ds.StudyID = "1"
+    ds.SeriesNumber = 1
+    ds.InstanceNumber = 1
+    foot = "F" if p.view == "MLO" else ""
+    ds.PatientOrientation = ["A", foot + "R"] if p.laterality == "L" else ["P", foot + "L"]
+    ds.ImageLaterality = p.laterality
+    ds.OrganExposed = "BREAST"
+    ds.ViewPosition = p.view
+    view = (
+        _code("399162004", "cranio-caudal") if p.view == "CC" else _code("399368009", "medio-lateral oblique")
+    )
+    view.ViewModifierCodeSequence = DicomSequence([])
+    ds.ViewCodeSequence = DicomSequence([view])
+    ds.AcquisitionContextSequence = DicomSequence([])
+    ds.BurnedInAnnotation = "NO"  # the standard means text that could identify a person; RMLO does not
+    ds.SamplesPerPixel = 1
+    ds.PhotometricInterpretation = style.photometric
+    ds.Rows, ds.Columns = pixels.shape
+    ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+    ds.PixelIntensityRelationship = "LOG"
+    ds.PixelIntensityRelationshipSign = 1 if inverse else -1
+    ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
+    ds.LossyImageCompression = "00"
+    ds.PresentationLUTShape = "INVERSE" if inverse else "IDENTITY"
+    _voi(ds, p.vendor)
+    stored = 4095 - pixels if inverse else pixels
+    ds.PixelData = stored.astype("<u2").tobytes()
+    ds["PixelData"].VR = "OW"
+    meta = FileMetaDataset()
+    meta.FileMetaInformationVersion = b"\x00\x01"
+    meta.MediaStorageSOPClassUID = ds.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    meta.ImplementationClassUID = uid("implementation", 1)
+    meta.ImplementationVersionName = "MAMMO_COURSE_1"
+    ds.file_meta = meta
+    return ds
