@@ -57,7 +57,7 @@ PACKAGES = (
     "numpy",
     "opencv-python-headless",
     "pydicom",
-    "python-gdcm",
+    "imagecodecs",
     "pyjpegls",
     "pylibjpeg-openjpeg",
     "scikit-image",
@@ -216,8 +216,8 @@ syntax), files in the page cache, one thread, medians of {repeat} repetitions in
 - **course_utils** is what `course embed` does: read, check, gray levels, breast mask, crop, orientation, area
   resize, padding.
 - **plain OpenCV** is the least that gives a picture: decode with the same decoder, window, area resize, pad.
-- **pydicom + scikit-image** is `pixel_array`, `apply_modality_lut`, `apply_voi_lut`, `resize` with
-  anti-aliasing, and rescaling.
+- **pydicom + scikit-image** is `pixel_array` with the decoder that pydicom picks, `apply_modality_lut`,
+  `apply_voi_lut`, `resize` with anti-aliasing, and rescaling.
 
 Machine: {machine}.
 
