@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
 from pydicom.pixels import get_decoder
 from pydicom.pixels.decoders.base import DecodeRunner
 from pydicom.uid import (
@@ -32,14 +33,14 @@ from pydicom.uid import (
 
 from .errors import MammogramError
 
-_JPEG = ("course_utils", "imagecodecs")
+_IMAGECODECS = ("course_utils", "imagecodecs")
 _OPENJPEG = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
 DECODERS: dict[UID, tuple[str, str]] = {
-    RLELossless: ("pydicom", "pydicom"),
-    JPEGBaseline8Bit: _JPEG,
-    JPEGExtended12Bit: _JPEG,
-    JPEGLossless: _JPEG,
-    JPEGLosslessSV1: _JPEG,
+    RLELossless: _IMAGECODECS,
+    JPEGBaseline8Bit: _IMAGECODECS,
+    JPEGExtended12Bit: _IMAGECODECS,
+    JPEGLossless: _IMAGECODECS,
+    JPEGLosslessSV1: _IMAGECODECS,
     JPEGLSLossless: ("pyjpegls", "pyjpegls"),
     JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
     JPEG2000Lossless: _OPENJPEG,
@@ -50,7 +51,8 @@ DECODERS: dict[UID, tuple[str, str]] = {
 }
 """For each compressed transfer syntax the one plugin of pydicom that decodes it here, whatever else is
 installed, so that a file has the same pixels on every machine; and what to ``pip install`` for it. GDCM is
-not among them: a damaged JPEG stream makes it end the whole process."""
+not among them, since a damaged JPEG stream makes it end the whole process; nor is pydicom's own for RLE, in
+which a stream may unpack to 64 times its length before anyone looks."""
 
 MAX_TILES = 4096
 """Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
@@ -133,11 +135,10 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
 
     Sources: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 and A.6 (JPEG 2000), DICOM PS3.5 G (RLE).
     """
-    if syntax == RLELossless:
-        _check_rle(frame, rows * columns, bits_allocated)
-        return frame
     try:
-        if _is_jpeg_2000(syntax):
+        if syntax == RLELossless:  # the header says no more than how many bytes make up a pixel
+            size = Size(rows, columns, 8 * len(_rle_segments(frame)), 1)
+        elif _is_jpeg_2000(syntax):
             frame = _unwrapped(frame)
             size = _jpeg_2000_size(frame)
         else:
@@ -153,6 +154,11 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
     if size.precision > bits_allocated:
         raise MammogramError("The compressed picture has more bits a pixel than BitsAllocated says.")
     return frame
+
+
+def has_end(frame: bytes, syntax: UID) -> bool:
+    """Return whether a compressed frame ends as it should; RLE has no mark by which to tell."""
+    return syntax == RLELossless or b"\xff\xd9" in frame[-16:]
 
 
 def _is_jpeg_2000(syntax: UID) -> bool:
@@ -244,36 +250,33 @@ def _blocks(size: Size, coding: bytes, has_precincts: bool) -> int:
     return count
 
 
-def _check_rle(frame: bytes, pixels: int, bits_allocated: int) -> None:
-    """Refuse an RLE frame whose header cannot be right for so many pixels (PS3.5 G.5)."""
-    header = [int.from_bytes(frame[at : at + 4], "little") for at in range(0, 64, 4)]
-    count = header[0]
-    starts = [*header[1 : count + 1], len(frame)]
-    # The longest code for n bytes is n + n / 128 long, and a byte more a row; half as much again is none.
-    if (
-        count != bits_allocated // 8
-        or starts[0] != 64
-        or any(not 0 < end - start <= 1.5 * pixels + 1024 for start, end in pairwise(starts))
-    ):
-        raise MammogramError("The pixels of this file cannot be decoded: their RLE header makes no sense.")
+def _rle_segments(frame: bytes) -> list[tuple[int, int]]:
+    """Return where each segment of an RLE frame begins and ends (PS3.5 G.5)."""
+    count, *starts = (int.from_bytes(frame[at : at + 4], "little") for at in range(0, 64, 4))
+    segments = list(pairwise([*starts[:count], len(frame)]))
+    if not segments or segments[0][0] != 64 or any(start >= end for start, end in segments):
+        raise ValueError("no RLE header")
+    return segments
 
 
 def _number(digits: bytes) -> int:
     return int.from_bytes(digits, "big")
 
 
-# --- a plugin for pydicom, which has none for imagecodecs (its libjpeg-turbo decodes JPEG of all kinds) ---
+# --- a plugin for pydicom, which has none for imagecodecs ---
 
 DECODER_DEPENDENCIES = {syntax: (package,) for syntax, (_, package) in DECODERS.items()}
 
+_RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers fill up
+
 
 def is_available(_uid: str) -> bool:
-    """Return whether `decode_jpeg` can work; pydicom asks so of a plugin's module."""
+    """Return whether this plugin can work; pydicom asks so of a plugin's module."""
     return find_spec("imagecodecs") is not None
 
 
 def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray JPEG frame for pydicom, lossless or not, 2 to 16 bits."""
+    """Decode one gray JPEG frame for pydicom, lossless or not, of 2 to 16 bits (libjpeg-turbo)."""
     import imagecodecs
 
     pixels = imagecodecs.jpeg8_decode(frame)
@@ -283,6 +286,20 @@ def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
     return pixels.tobytes()
 
 
-for _syntax, (_plugin, _) in DECODERS.items():
-    if _plugin == _JPEG[0]:
-        get_decoder(_syntax).add_plugin(_plugin, (__name__, "decode_jpeg"))
+def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray RLE frame for pydicom: a segment for each byte of a pixel, the highest first."""
+    import imagecodecs
+
+    pixels = runner.rows * runner.columns
+    segments = _rle_segments(frame)
+    out = np.empty((pixels, len(segments)), np.uint8)
+    for byte, (start, end) in zip(reversed(range(len(segments))), segments, strict=True):
+        plane = imagecodecs.packbits_decode(frame[start:end], out=pixels + _RLE_PADDING)
+        out[:, byte] = np.frombuffer(plane, np.uint8, count=pixels)
+    return out.tobytes()
+
+
+for _syntax, _decoder in DECODERS.items():
+    if _decoder is _IMAGECODECS:
+        _function = "decode_rle" if _syntax == RLELossless else "decode_jpeg"
+        get_decoder(_syntax).add_plugin(_decoder[0], (__name__, _function))

@@ -23,21 +23,21 @@ from typing import Any, BinaryIO, Literal, TypeAlias
 
 import numpy as np
 import pydicom
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
     UID,
-    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
 
 from . import grayscale
-from .codestream import DECODERS, NOT_GRAY, TRUNCATED, check_decodable, check_frame, read_frame
+from .codestream import DECODERS, NOT_GRAY, TRUNCATED, check_decodable, check_frame, has_end, read_frame
 from .errors import MammogramError
 from .preprocess import TOO_SMALL, find_breast, shrink
 
@@ -56,6 +56,24 @@ NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBi
 
 UNDEFINED = 0xFFFFFFFF
 """The length of pixels that are in items (PS3.5 A.4)."""
+
+KEYWORDS = [
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "BodyPartExamined", "PatientID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "PixelIntensityRelationship"),
+    *("PixelIntensityRelationshipSign", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *("PresentationLUTShape", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageLaterality"),
+    *("Laterality", "FrameLaterality", "ImagerPixelSpacing", "PixelSpacing"),
+]
+"""All of the header that is read; the rest, names and whatever vendors add, is skipped."""
+
+LONGEST = {"SQ": 2**21}
+"""Bytes of one of these above which a file is refused, by VR; else 64 kB. A table takes 128 kB; parsed, an
+element takes a hundred times its length in memory and more."""
+
+MAX_READS = 100_000
+"""Reads of a header after which a file is refused: an element takes two or three, a header has hundreds."""
 
 MIN_SIDE = 64
 """Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
@@ -189,18 +207,11 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
-    try:
-        syntax = read_file_meta_info(file.name).get("TransferSyntaxUID")
-        if syntax == DeflatedExplicitVRLittleEndian:  # dcmread would inflate all of it, however much that is
-            raise MammogramError(
-                "This file is deflated as a whole; convert it first, for example with DCMTK's dcmconv."
-            )
-        header = pydicom.dcmread(file, stop_before_pixels=True)
-    except InvalidDicomError:
-        raise MammogramError("This is not a DICOM file.") from None
+    header = _read_header(file)
     problems = _check(header)
     inverted, odd = _polarity(header)
-    decoded = _decode(file, header)
+    decoded, more = _decode(file, header)
+    odd += more
     stored, stray = _clear_unused_bits(header, decoded)
     padding = _padding(header, decoded, stored)
     if stray is not None and (stray if padding is None else stray & ~padding).any():
@@ -218,6 +229,35 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     if heard:
         problems.append("The file departs from the DICOM standard in ways that do not hinder reading.")
     return Mammogram(pixels=pixels, voi=used, warnings=tuple(dict.fromkeys(problems)), **identity)
+
+
+class _Patience:
+    """A file as `dcmread` is let see it: it asks for a few bytes at a time, and not for ever."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.tell, self.seek, self.left = file, file.tell, file.seek, MAX_READS
+
+    def read(self, size: int = -1) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise MammogramError("This file is damaged: its header has no end.")
+        if size < 0:  # which it asks for only in order to inflate it, however much that is
+            raise MammogramError(
+                "This file is deflated as a whole; convert it first, for example with DCMTK's dcmconv."
+            )
+        return self.file.read(size)
+
+
+def _read_header(file: BinaryIO) -> Dataset:
+    """Return the elements of `KEYWORDS`, not yet parsed; the file then stands where the pixels should be."""
+    try:
+        header = pydicom.dcmread(_Patience(file), stop_before_pixels=True, specific_tags=KEYWORDS)
+    except InvalidDicomError:
+        raise MammogramError("This is not a DICOM file.") from None
+    raws = (element for element in header.values() if isinstance(element, RawDataElement))
+    if any(raw.length > LONGEST.get(dictionary_VR(raw.tag), 2**16) for raw in raws):
+        raise MammogramError("This file is damaged: a value in its header is absurdly long.")
+    return header
 
 
 # --- is it a mammogram? ---
@@ -294,8 +334,8 @@ def _polarity(header: Dataset) -> tuple[bool, list[str]]:
     return inverted, []
 
 
-def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
-    """Return pixels ``(H, W)`` as they are stored, perhaps with something in the bits above BitsStored."""
+def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
+    """Return pixels ``(H, W)`` as they are stored, with the bits above BitsStored, and warnings."""
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
@@ -303,6 +343,7 @@ def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
         check_decodable(syntax)
     position, vr, length = _pixel_data(file, header)
     source: BinaryIO | bytes = file
+    problems = []
     if syntax in NATIVE:
         if length == UNDEFINED:
             raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
@@ -313,8 +354,9 @@ def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
     else:
         frame = read_frame(file, position)
         frame = check_frame(frame, syntax, header.Rows, header.Columns, header.BitsAllocated)
+        if not has_end(frame, syntax):
+            problems.append("The compressed pixels have no end mark; a part of the picture may be missing.")
         source = encapsulate([frame], has_bot=False)
-        del frame
     options: dict[str, Any] = {
         "rows": header.Rows,
         "columns": header.Columns,
@@ -340,7 +382,7 @@ def _decode(file: BinaryIO, header: Dataset) -> np.ndarray:
         ) from None
     if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
         raise MammogramError("The pixels of this file are not what its header says.")
-    return stored
+    return stored, problems
 
 
 def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
