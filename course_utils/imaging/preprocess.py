@@ -21,19 +21,26 @@ if TYPE_CHECKING:
 
 Side = Literal["left", "right"]
 
-VERSION = 1
+VERSION = 2
 """Goes into every fingerprint. Raise it whenever the same options give other pixels."""
 
 
 WORKING_SIDE = 320  # pixels on the longer side of the copy on which the mask is found: about 0.75 mm each
-CORE, RIM = 0.35, 0.1  # the cuts for the two, as fractions of the way from the ground to Otsu's threshold
-OPENING = 0.06  # radius of the opening, as a fraction of the shorter side
-MARGIN = 0.01  # by how much the mask is wider than what it found, likewise
-FILM_EDGE = 0.015  # a white film edge is at most this part of a side deep
-PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
-NO_GROUND = 0.6  # no ground in sight if the darker class is more than this part of the brighter (of roots)
-
 THINNEST = 16  # pixels of that copy on its shorter side; with fewer, edges and opening lose their meaning
+
+# Shares of the way from the ground to Otsu's threshold, in square roots of the gray values.
+CORE = 0.35  # above it lies the core of the breast
+RIM = 0.03  # above it lies what the core may grow into: skin, nipple
+FLAT = 0.08  # ground varies by less than this part of the way to the tissue's median; fat varies by more
+
+# Lengths as fractions of the image's shorter side.
+OPENING = 0.06  # radius of the opening
+MARGIN = 0.005  # by how much the mask is wider than what it found
+DEEP = 0.015  # how far from the mask's edge blurred skin is left behind
+
+DULL = 99  # percentile of the breast above which its mask does not grow: it would run into a label
+FILM_EDGE = 0.025  # a white film edge is at most this part of a side deep
+PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
 
 NOTHING_THERE = "No breast can be told from the background of this image."
 TOO_SMALL = "This image is too small to be a mammogram."
@@ -46,16 +53,14 @@ class BreastMask:
     Attributes:
         inside: bool ``(h, w)``, true in the breast.
         factor: pixels on a block's side.
-        frame: first row, end of rows, first column, end of columns, in blocks, without a white film edge.
     """
 
     inside: np.ndarray
     factor: int
-    frame: tuple[int, int, int, int]
 
     def well_inside(self) -> np.ndarray:
         """Return the mask, bool ``(h, w)``, without margin and blurred skin: for statistics of tissue."""
-        deep = 1 - _widen(1 - self.inside.astype(np.uint8), round(2 * MARGIN * min(self.inside.shape)))
+        deep = cv2.erode(self.inside.astype(np.uint8), _disc(round(DEEP * min(self.inside.shape))))
         return deep.astype(bool) if deep.any() else self.inside
 
 
@@ -149,14 +154,13 @@ class Preprocessor:
         y = np.flatnonzero(breast.inside.any(axis=1))
         x = np.flatnonzero(breast.inside.any(axis=0))
         room = round(self.margin * max(np.ptp(y), np.ptp(x)))
-        top, bottom, left, right = breast.frame
-        top, bottom = max(top, y[0] - room), min(bottom, y[-1] + 1 + room)
-        left = max(left, x[0] - (0 if wall == "left" else room))
-        right = min(right, x[-1] + 1 + (0 if wall == "right" else room))
-        rows, columns = breast.inside.shape  # the last block takes what is left over at the edge
+        rows, columns = breast.inside.shape
+        top, bottom = max(0, y[0] - room), min(rows, y[-1] + 1 + room)
+        left = max(0, x[0] - (0 if wall == "left" else room))
+        right = min(columns, x[-1] + 1 + (0 if wall == "right" else room))
         return (
-            slice(int(top) * breast.factor, shape[0] if bottom == rows else int(bottom) * breast.factor),
-            slice(int(left) * breast.factor, shape[1] if right == columns else int(right) * breast.factor),
+            slice(int(top) * breast.factor, min(int(bottom) * breast.factor, shape[0])),
+            slice(int(left) * breast.factor, min(int(right) * breast.factor, shape[1])),
         )
 
     def _target(self, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -179,9 +183,12 @@ _LATERALITY_SIDE: dict[str | None, Side] = {"L": "left", "R": "right"}  # of the
 
 def resize_area(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Resize float32 ``(h, w)``: a new pixel is the mean of the area that it covers; enlarging is linear."""
-    shrinking = shape[0] <= picture.shape[0] and shape[1] <= picture.shape[1]
-    method = cv2.INTER_AREA if shrinking else cv2.INTER_LINEAR
-    return cv2.resize(picture, shape[::-1], interpolation=method)
+    smaller = min(shape[0], picture.shape[0]), min(shape[1], picture.shape[1])
+    if smaller != picture.shape:
+        picture = cv2.resize(picture, smaller[::-1], interpolation=cv2.INTER_AREA)
+    if smaller != shape:
+        picture = cv2.resize(picture, shape[::-1], interpolation=cv2.INTER_LINEAR)
+    return picture
 
 
 def breast_mask(pixels: np.ndarray) -> np.ndarray:
@@ -193,21 +200,32 @@ def breast_mask(pixels: np.ndarray) -> np.ndarray:
 def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     """Return float32 ``(H, W)`` averaged over k × k blocks, about `WORKING_SIDE` on the longer side, and k.
 
-    What does not fill a block at the right and lower edge (less than k pixels) is left out.
+    The last blocks at the right and at the lower edge are smaller where k does not divide the side.
     """
-    factor = max(1, round(max(pixels.shape) / WORKING_SIDE))
-    height, width = (max(1, side // factor) for side in pixels.shape)
-    blocks = pixels[: height * factor, : width * factor]
-    return cv2.resize(blocks, (width, height), interpolation=cv2.INTER_AREA), factor
+    k = max(1, round(max(pixels.shape) / WORKING_SIDE))
+    # Whole blocks apart from the rest: OpenCV is much faster where the factor is a whole number.
+    rows, columns = ([slice(0, n - n % k), slice(n - n % k, n)] for n in pixels.shape)
+    means = [
+        [
+            cv2.resize(part, (-(-part.shape[1] // k), -(-part.shape[0] // k)), interpolation=cv2.INTER_AREA)
+            for part in (pixels[y, x] for x in columns)
+            if part.size
+        ]
+        for y in rows
+    ]
+    return np.block([row for row in means if row]), k
 
 
 def find_breast(pixels: np.ndarray) -> BreastMask:
     """Find the breast in float32 pixels ``(H, W)``, not negative, the breast bright on dark ground.
 
-    Otsu's threshold of the square roots says where ground and tissue are; the cut for the breast's core is
-    made much lower, so that fat stays. Opening by a disc parts labels, film edges and specks from the core,
-    and the largest piece is kept. From there the mask grows by the disc's radius through all that is above
-    the ground: the rim of skin, the nipple, the corners at the chest wall. Holes are filled.
+    White film edges are painted over with what lies beside them. The breast's core is what is clearly
+    brighter than the ground, though far less than Otsu's threshold asks, so that fat stays. Opening by a disc
+    parts labels and specks from it, and the largest piece is kept. From there the mask grows by the disc's
+    radius through all that is brighter than the ground or, where a film is fogged, than the fog: the rim of
+    skin, the nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
+
+    Where no ground is to be seen, as in a magnified view, all of the image is breast.
 
     Raises:
         MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
@@ -215,42 +233,78 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
     small, factor = shrink(pixels)
     if min(small.shape) < THINNEST:
         raise MammogramError(TOO_SMALL)
-    frame = top, bottom, left, right = _film_frame(small)
-    inside = np.zeros(small.shape, bool)
-    inside[top:bottom, left:right] = _breast(small[top:bottom, left:right])
-    return BreastMask(inside, factor, frame)
+    small, film = _without_film_edges(small)
+    return BreastMask(_breast(small) & ~film, factor)
 
 
 def _breast(small: np.ndarray) -> np.ndarray:
-    roots = cv2.GaussianBlur(np.sqrt(np.maximum(small, 0)), (0, 0), 1)
+    roots = cv2.GaussianBlur(np.sqrt(np.maximum(small, 0)), (0, 0), 0.5)
     white = float(np.percentile(roots, 99.5))
     if not white > 0:
         raise MammogramError(NOTHING_THERE)
     levels = np.minimum(roots * (255 / white), 255).astype(np.uint8)
-    otsu, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-    if levels.max() <= otsu:
-        raise MammogramError(NOTHING_THERE)
-    split = int(otsu) + 1
-    counts = np.bincount(levels.ravel(), minlength=256)
-    ground = _median(np.arange(split), counts[:split])
-    tissue = _median(np.arange(split, 256), counts[split:])
-    if ground > NO_GROUND * tissue:  # the breast fills the image, and Otsu parted fat from gland
+    found = _ground(levels)
+    if found is None:
         return np.ones(small.shape, bool)
-    noise = 3 * 1.4826 * _median(abs(np.arange(split) - ground), counts[:split])  # three standard deviations
-    core, rim = (
-        (levels > ground + max(cut * (otsu - ground), noise)).astype(np.uint8) for cut in (CORE, RIM)
-    )
+    ground, otsu, noise = found
+    core, rim = (max(cut * (otsu - ground), noise) for cut in (CORE, RIM))
 
     shorter = min(small.shape)
     radius = max(2, round(OPENING * shorter))
-    opened = _widen(1 - _widen(1 - core, radius, border=1), radius)
+    bright = (levels > ground + core).astype(np.uint8)
+    # What lies beyond the border counts as dark, so that thin strips along it go too.
+    opened = cv2.morphologyEx(
+        bright, cv2.MORPH_OPEN, _disc(radius), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
     count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
     if count < 2:
         raise MammogramError(NOTHING_THERE)
     breast = (pieces == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+
+    near = cv2.dilate(breast, np.ones((4 * radius + 1, 4 * radius + 1), np.uint8))
+    fog = np.maximum(ground, _column_medians(levels, near == 0, otherwise=ground))
+    skin = (levels > fog + rim) & (levels <= np.percentile(levels[breast > 0], DULL))
+    allowed = breast | skin.astype(np.uint8)
     for _ in range(radius):
-        breast = cv2.dilate(breast, np.ones((3, 3), np.uint8)) & rim
-    return _fill(_widen(breast, max(1, round(MARGIN * shorter)))).astype(bool)
+        breast = cv2.dilate(breast, np.ones((3, 3), np.uint8)) & allowed
+    breast = cv2.morphologyEx(breast, cv2.MORPH_OPEN, _disc(2))  # specks at the skin
+    return _fill(cv2.dilate(breast, _disc(max(1, round(MARGIN * shorter))))).astype(bool)
+
+
+def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
+    """Return the ground's level, Otsu's threshold and three standard deviations of the ground; None if it
+    is not there.
+
+    But for noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat, Otsu
+    may have parted fat from gland in an image with little ground, so that class is parted once more.
+    """
+    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
+    dark = np.ones(levels.shape, bool)
+    for _ in range(2):
+        part = levels[dark]
+        otsu = int(cv2.threshold(part, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
+        tissue = part[part > otsu]
+        if not tissue.size:
+            raise MammogramError(NOTHING_THERE)
+        dark = levels <= otsu
+        ground = float(np.median(levels[dark]))
+        if _deviation(smooth[dark]) < FLAT * (np.median(tissue) - ground):
+            return ground, otsu, 3 * _deviation(levels[dark])
+    return None
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of normal values by their median distance to the median."""
+    values = values.astype(np.float32)
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def _column_medians(levels: np.ndarray, where: np.ndarray, otherwise: float) -> np.ndarray:
+    """Return each column's median of uint8 ``(h, w)`` over bool ``where``; with under 4, ``otherwise``."""
+    count = where.sum(axis=0)
+    ordered = np.sort(np.where(where, levels, 255), axis=0)
+    medians = np.take_along_axis(ordered, np.minimum(count // 2, len(levels) - 1)[np.newaxis], axis=0)[0]
+    return np.where(count < 4, otherwise, medians)
 
 
 def chest_wall(inside: np.ndarray) -> Side | None:
@@ -282,38 +336,38 @@ def _sample(breast: BreastMask, rows: slice, columns: slice, shape: tuple[int, i
     return cv2.remap(inside, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) >= 0.5
 
 
-def _film_frame(small: np.ndarray) -> tuple[int, int, int, int]:
-    """Return first row, end of rows, first column, end of columns of ``(h, w)`` without a white film edge.
+def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``(h, w)`` with white film edges painted over, and where they are, bool ``(h, w)``.
 
-    From each side a row goes as long as a tenth of it is nearly white and clearly brighter than what comes
-    further in, and the blurred one after it; no deeper than `FILM_EDGE`. Tissue at the border is about as
-    bright as its neighbours further in, so it stays.
+    An edge is at most `FILM_EDGE` of the image deep; it is bright as far as to where the image drops, within
+    two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
+    the drop, the neighbours say how deep it is.
     """
-    white = 0.85 * float(np.percentile(small, 99.9))
-    depths = []
-    for turns in (0, 2, 1, 3):  # each side in turn on top: top, bottom, right, left
-        rows = np.rot90(small, turns)
+    small = small.copy()
+    film = np.zeros(small.shape, bool)
+    white = float(np.percentile(small, 99.9))
+    for turns in (0, 2, 1, 3):  # each side in turn on top
+        rows, found = np.rot90(small, turns), np.rot90(film, turns)  # views
+        columns = np.arange(rows.shape[1])
         deepest = max(1, round(FILM_EDGE * len(rows)))
-        further_in = np.median(rows[deepest : 2 * deepest + 1], axis=0)
-        edge = (rows[:deepest] > white) & (rows[:deepest] - further_in > 0.15 * white)
-        beside = edge.mean(axis=1) >= 0.1
-        depth = deepest if beside.all() else int(np.argmin(beside))
-        depths.append(depth + 1 if depth else 0)
-    top, bottom, right, left = depths
-    return top, small.shape[0] - bottom, left, small.shape[1] - right
+        drop = cv2.blur(rows[:deepest] - rows[2 : deepest + 2], (9, 1))
+        bright = np.logical_and.accumulate((rows[:deepest] > 0.65 * white) | (drop > 0.3 * white))
+        ends = np.where(bright & (drop > 0.06 * white), drop, 0)
+        depth = np.where(ends.any(axis=0), deepest - np.argmax(ends[::-1], axis=0), 0)
+        if np.mean(depth > 0) < 0.25:
+            continue
+        known = (depth > 0) | ~bright[0]
+        depth = np.rint(np.interp(columns, columns[known], depth[known])).astype(int)
+        partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
+        depth += (depth > 0) & partly
+        edge = np.arange(deepest + 1)[:, np.newaxis] < depth
+        found[: deepest + 1] |= edge
+        rows[: deepest + 1] = np.where(edge, rows[depth, columns], rows[: deepest + 1])
+    return small, film
 
 
-def _median(values: np.ndarray, counts: np.ndarray) -> float:
-    """Return the median of ``values`` that occur ``counts`` times."""
-    order = np.argsort(values)
-    return float(values[order][np.searchsorted(np.cumsum(counts[order]), counts.sum() / 2)])
-
-
-def _widen(binary: np.ndarray, radius: int, border: int = 0) -> np.ndarray:
-    """Dilate uint8 ``(h, w)`` of 0 and 1 by a disc, with ``border`` all around the image."""
-    around = np.pad(1 - binary, 1, constant_values=1 - border)
-    distance = cv2.distanceTransform(around, cv2.DIST_L2, cv2.DIST_MASK_5)
-    return (distance[1:-1, 1:-1] <= radius).astype(np.uint8)
+def _disc(radius: int) -> np.ndarray:
+    return (np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius).astype(np.uint8)
 
 
 def _fill(binary: np.ndarray) -> np.ndarray:

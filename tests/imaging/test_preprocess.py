@@ -1,4 +1,4 @@
-"""The preprocessor: keeps the breast, drops the rest, never distorts; resizing against scikit-image."""
+"""The preprocessor: keeps the breast, drops the rest, never distorts; resizing against an exact reference."""
 
 import dataclasses
 import json
@@ -8,160 +8,72 @@ import cv2
 import numpy as np
 import pytest
 import scipy.ndimage as ndi
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from skimage.measure import block_reduce
+from scenes import label, mammogram, scene
 from skimage.transform import downscale_local_mean
 
-from course_utils.imaging import Mammogram, MammogramError, Phantom, Preprocessor, read_mammogram
+from course_utils.imaging import Phantom, Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
-from course_utils.imaging.preprocess import (
-    breast_mask,
-    chest_wall,
-    find_breast,
-    resize_area,
-    shrink,
-    thumbnail,
+from course_utils.imaging.preprocess import find_breast, resize_area, thumbnail
+
+
+def shares(n: int, m: int) -> np.ndarray:
+    """Return (m, n): the share of each of m equal parts of a line that each of its n equal parts takes."""
+    left, right = np.arange(n) / n, (np.arange(n) + 1) / n
+    first, last = np.arange(m)[:, None] / m, (np.arange(m)[:, None] + 1) / m
+    return np.clip(np.minimum(right, last) - np.maximum(left, first), 0, None) * m
+
+
+# --- resizing ---
+
+
+@given(
+    old=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+    share=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
 )
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_shrinking_is_the_mean_over_the_area_that_a_new_pixel_covers(old, share):
+    new = tuple(max(1, round(n * s)) for n, s in zip(old, share, strict=True))
+    picture = np.random.default_rng(0).random(old, np.float32)
+    expected = shares(old[0], new[0]) @ picture @ shares(old[1], new[1]).T
+    assert_allclose(resize_area(picture, new), expected, atol=2e-6)
 
 
-def mammogram(pixels: np.ndarray, laterality: str | None = None) -> Mammogram:
-    return Mammogram(pixels.astype(np.float32), "img-0", None, None, laterality, None, "none")
+@pytest.mark.parametrize("factor", [2, 5, 8])
+def test_shrinking_by_a_whole_number_is_what_scikit_image_does(factor):
+    picture = np.random.default_rng(0).random((240, 320), np.float32)
+    assert_allclose(
+        resize_area(picture, (240 // factor, 320 // factor)),
+        downscale_local_mean(picture, (factor, factor)),
+        atol=1e-6,
+    )
 
 
-def scene(height=900, width=700, ground=0.0, noise=0.0) -> tuple[np.ndarray, np.ndarray]:
-    """Return a left breast with a nipple and thin skin, and where it is."""
-    y, x = np.mgrid[:height, :width] / height
-    distance = 1 - np.sqrt(((y - 0.5) / 0.38) ** 2 + (x / 0.45) ** 2)
-    tissue = (distance > 0) | (((y - 0.5) / 0.02) ** 2 + ((x - 0.46) / 0.02) ** 2 < 1)
-    gland = 0.4 * np.exp(-(((y - 0.5) / 0.12) ** 2) - ((x - 0.2) / 0.12) ** 2)
-    bright = np.where(tissue, ground + 0.06 + 0.3 * np.sqrt(np.clip(distance, 0, 0.3) / 0.3) + gland, ground)
-    bright += np.random.default_rng(0).normal(0, noise, bright.shape) if noise else 0
-    return np.clip(bright, 0, 1).astype(np.float32), tissue
+def test_enlarging_is_linear_between_the_centres_of_pixels():
+    got = resize_area(np.array([[0, 4]], np.float32), (1, 8))
+    assert_allclose(got, [[0, 0, 0.5, 1.5, 2.5, 3.5, 4, 4]])
 
 
-def label(picture: np.ndarray, text: str = "LCC") -> np.ndarray:
-    """Burn text into the dark corner; returns where it is."""
-    drawn = np.zeros(picture.shape, np.uint8)
-    cv2.putText(drawn, text, (picture.shape[1] - 200, 110), cv2.FONT_HERSHEY_SIMPLEX, 3, 1, 12)
-    picture[drawn > 0] = 1
-    return drawn > 0
-
-
-# --- the mask ---
-
-
-@pytest.mark.parametrize(("ground", "noise"), [(0, 0), (0.03, 0.01), (0.12, 0), (0.12, 0.02)])
-def test_the_mask_keeps_the_breast_and_drops_a_label(ground, noise):
-    picture, tissue = scene(ground=ground, noise=noise)
-    text = label(picture)
-    inside = breast_mask(picture)
-    assert inside[tissue].mean() > 0.999
-    assert not inside[text].any()
-    assert (inside & ~tissue).sum() < 0.12 * tissue.sum()
-
-
-def test_a_label_that_touches_the_breast_through_a_thin_line_goes():
-    picture, tissue = scene()
-    text = label(picture)
-    picture[100:500, 600:606] = 1
-    picture[450:456, 300:606] = 1
-    inside = breast_mask(picture)
-    assert inside[tissue].mean() > 0.999
-    assert not inside[text].any()
-
-
-def test_white_film_edges_go_and_the_tissue_beside_them_stays():
-    picture, tissue = scene()
-    picture[:5] = 0.97
-    picture[-9:] = 0.97
-    picture[:, -9:] = 0.97
-    picture[:, :7] = 1  # at the chest wall, in front of the tissue
-    inside = breast_mask(picture)
-    assert inside[tissue & (np.arange(700) > 20)].mean() > 0.999
-    assert not inside[:, :5].any()
-    assert not inside[:, -9:].any()
-    got = Preprocessor(size=256)(mammogram(picture))
-    assert got[0, 60:200, 0].max() < 0.9
-
-
-def test_tissue_at_the_border_is_not_taken_for_a_film_edge():
-    picture, tissue = scene()
-    picture[:, :40] += np.float32(0.3) * tissue[:, :40]  # muscle along the chest wall
-    assert breast_mask(picture)[tissue].mean() > 0.999
-
-
-def test_holes_in_the_breast_are_filled():
-    picture, tissue = scene()
-    picture[400:500, 100:200] = 0
-    assert breast_mask(picture)[tissue].mean() > 0.999
-
-
-def test_the_mask_is_one_piece_without_holes():
-    picture, _ = scene(noise=0.02, ground=0.02)
-    label(picture)
-    inside = breast_mask(picture)
-    assert ndi.label(inside)[1] == 1
-    assert_array_equal(ndi.binary_fill_holes(inside), inside)
-
-
-def test_a_breast_that_fills_the_image_is_kept_whole():
-    y, x = np.mgrid[:600, :500] / 600
-    picture = 0.4 + 0.4 * (np.hypot(y - 0.5, x - 0.4) < 0.2)
-    assert breast_mask(picture.astype(np.float32)).all()
-
-
-def test_a_dark_image_has_no_breast():
-    with pytest.raises(MammogramError, match="No breast"):
-        Preprocessor()(mammogram(np.zeros((400, 300))))
-
-
-@pytest.mark.parametrize("shape", [(1, 900), (900, 3), (15, 15), (64, 60000)])
-@pytest.mark.filterwarnings("error")
-def test_an_image_of_a_few_pixels_or_a_strip_is_refused_without_a_numpy_warning(shape):
-    with pytest.raises(MammogramError, match="too small"):
-        Preprocessor()(mammogram(np.random.default_rng(0).random(shape, np.float32)))
-
-
-@pytest.mark.parametrize("vendor", ["alder", "birch", "cedar"])
-@pytest.mark.parametrize("view", ["CC", "MLO"])
-@pytest.mark.parametrize("density", ["a", "d"])
-def test_the_mask_keeps_the_tissue_of_a_phantom_whatever_its_style(tmp_path, vendor, view, density):
-    phantom = Phantom(density=density, view=view, vendor=vendor, label=True, seed=5, rows=512)
-    truth = phantom.write(tmp_path / "phantom.dcm")
-    inside = breast_mask(read_mammogram(tmp_path / "phantom.dcm").pixels)
-    through = truth.breast_mm + truth.muscle_mm + truth.skin_mm
-    assert through[inside].sum() > 0.99 * through.sum()
-    assert not inside[truth.label & ~truth.tissue].any()
-
-
-@pytest.mark.parametrize("shape", [(512, 640), (961, 1203), (3, 2000)])
-def test_shrinking_averages_whole_blocks(shape):
-    picture = np.random.default_rng(0).random(shape, np.float32)
-    small, factor = shrink(picture)
-    if min(shape) < factor:
-        assert small.shape[0] == 1
-        return
-    expected = block_reduce(picture, factor, np.mean)[: shape[0] // factor, : shape[1] // factor]
-    assert_allclose(small, expected, atol=1e-6)
+def test_a_side_that_shrinks_is_averaged_although_the_other_grows():
+    picture = np.tile(
+        np.array([[0], [1]], np.float32), (60, 4)
+    )  # stripes that sampling would turn into moiré
+    assert_allclose(resize_area(picture, (7, 9)), 0.5, atol=0.03)
+    assert resize_area(picture.T, (9, 7)).shape == (9, 7)
 
 
 # --- which side ---
 
 
-def test_the_chest_wall_is_where_the_mask_is_taller():
-    _, tissue = scene()
-    assert chest_wall(tissue) == "left"
-    assert chest_wall(tissue[:, ::-1]) == "right"
-    assert chest_wall(np.ones((10, 20), bool)) is None
-
-
 @pytest.mark.parametrize("laterality", ["L", "R", None])
 def test_the_mask_decides_where_it_is_plain_whatever_the_header_says(laterality):
-    picture, _ = scene()
+    picture, _ = scene(900, 699)  # whole blocks of 3, which flip onto themselves
     left = Preprocessor(size=128)(mammogram(picture, laterality))
     right = Preprocessor(size=128)(mammogram(picture[:, ::-1], laterality))
     assert left[0, 64, 0] > 0.2
-    assert_allclose(right, left, atol=0.02)
+    assert_allclose(right, left, atol=1e-6)
 
 
 def test_laterality_decides_where_the_mask_does_not():
@@ -176,26 +88,37 @@ def test_laterality_decides_where_the_mask_does_not():
 # --- shape, size, content ---
 
 
-@pytest.mark.parametrize("shape", [(3328, 2560), (512, 400), (300, 900), (97, 61)])
-@pytest.mark.parametrize("size", [64, 512])
-def test_the_result_has_the_promised_form(shape, size):
+@pytest.mark.parametrize("shape", [(3328, 2560), (512, 400), (300, 900), (97, 61), (2000, 333), (255, 1023)])
+@pytest.mark.parametrize("size", [8, 64, 511, 512])
+def test_the_result_has_the_promised_form_from_odd_sides_and_small_pictures_too(shape, size):
     picture = cv2.resize(scene()[0], shape[::-1], interpolation=cv2.INTER_LINEAR)
     got = Preprocessor(size=size)(mammogram(picture))
     assert (got.shape, got.dtype, got.flags.c_contiguous) == ((1, size, size), np.float32, True)
     assert 0 <= got.min() < got.max() <= 1
 
 
+@pytest.mark.parametrize("crop", [True, False])
+@pytest.mark.parametrize("shape", [(900, 700), (600, 1500), (1500, 310), (130, 100)])
+def test_proportions_are_kept_within_a_pixel(shape, crop):
+    y, x = np.mgrid[: shape[0], : shape[1]]
+    tissue = ((y - shape[0] / 2) / (0.4 * shape[0])) ** 2 + (x / (0.7 * shape[1])) ** 2 < 1
+    steps = Preprocessor(size=512, crop=crop).trace(mammogram(np.where(tissue, 0.6, 0)))
+    before = steps["crop" if crop else "read"].shape
+    after = steps["resize"].shape
+    assert max(after) == 512
+    scale = 512 / max(before)
+    assert_allclose(after, np.array(before) * scale, atol=0.5)
+
+
 def test_nothing_is_distorted_and_nothing_of_the_breast_is_lost():
     picture, tissue = scene()
     disc = np.hypot(*(np.mgrid[:900, :700] - np.array([450, 150])[:, None, None])) < 60
     picture[disc] = 1
-    got = Preprocessor(size=512)(mammogram(picture))[0]
-    y, x = np.nonzero(got > 0.95)
+    steps = Preprocessor(size=512).trace(mammogram(picture))
+    y, x = np.nonzero(steps["pad"] > 0.95)
     assert abs(np.ptp(y) - np.ptp(x)) <= 1
-    scale = 512 / np.ptp(np.flatnonzero(find_breast(picture).inside.any(axis=1)))
-    factor = find_breast(picture).factor
-    brightness = picture[tissue].sum() * (scale / factor) ** 2
-    assert got.sum() == pytest.approx(brightness, rel=0.06)
+    scale = steps["resize"].size / steps["crop"].size
+    assert steps["pad"].sum() == pytest.approx(picture[tissue].sum() * scale, rel=0.002)
 
 
 def test_the_chest_wall_is_flush_left_and_padding_is_even_above_and_below():
@@ -212,19 +135,22 @@ def test_everything_outside_the_breast_is_black():
     picture, tissue = scene(ground=0.12, noise=0.01)
     label(picture)
     got = Preprocessor(size=256)(mammogram(picture))[0]
-    assert (got > 0).sum() < 1.12 * tissue.sum() * (256 / (2 * 0.38 * 900)) ** 2
+    assert (got > 0).sum() < 1.06 * tissue.sum() * (256 / (2 * 0.38 * 900)) ** 2
 
 
-@pytest.mark.parametrize("factor", [2, 5, 8])
-def test_resizing_is_the_mean_over_the_area_as_scikit_image_has_it(factor):
-    picture = np.random.default_rng(0).random((240, 320), np.float32)
-    expected = downscale_local_mean(picture, (factor, factor))[: 240 // factor, : 320 // factor]
-    assert_allclose(resize_area(picture, expected.shape), expected, atol=1e-6)
+def test_margin_is_room_around_the_breast_but_not_at_the_chest_wall():
+    picture, _ = scene()
+    tight, wide = (
+        Preprocessor(mask=False, margin=margin).trace(mammogram(picture))["crop"].shape for margin in (0, 0.1)
+    )
+    room = 0.1 * tight[0]
+    assert_allclose(wide, [tight[0] + 2 * room, tight[1] + room], atol=4)
 
 
-def test_resizing_by_a_fraction_weighs_the_pixels_by_their_area():
-    got = resize_area(np.array([[0, 3, 6]], np.float32), (1, 2))
-    assert_allclose(got, [[(0 + 3 / 2) / 1.5, (3 / 2 + 6) / 1.5]])
+def test_a_picture_brighter_than_1_by_rounding_is_clipped():
+    picture, _ = scene()
+    picture[400:500, :200] = 1
+    assert Preprocessor(size=200)(mammogram(picture)).max() <= 1
 
 
 # --- switches, trace, fingerprint ---
@@ -239,13 +165,17 @@ def test_the_trace_takes_all_steps_and_ends_with_what_the_call_gives():
     assert_array_equal(steps["pad"], Preprocessor(size=200)(right)[0])
     assert_array_equal(steps["orient"], steps["mask"][:, ::-1])
     assert max(steps["resize"].shape) == 200
+    assert {step.dtype for step in steps.values()} == {np.dtype(np.float32)}
+    steps["read"][:] = 0
+    assert right.pixels.any(), "the trace is a copy"
 
 
 def test_each_step_can_be_switched_off():
     picture, _ = scene(ground=0.12)
-    text = label(picture)
+    label(picture)
     m = mammogram(picture[:, ::-1], "R")
     assert Preprocessor(mask=False, crop=False)(m)[0].max() > 0.95
+    assert "mask" not in Preprocessor(mask=False).trace(m)
     uncropped = Preprocessor(crop=False, size=90).trace(m)
     assert "crop" not in uncropped
     assert uncropped["resize"].shape == (90, 70)
@@ -253,7 +183,6 @@ def test_each_step_can_be_switched_off():
     assert Preprocessor(orient=False, size=128)(m)[0, 64, -1] > 0.2  # flush right, where the chest wall is
     stretched = Preprocessor(mask=False, crop=False, keep_aspect=False, orient=False, size=90)(m)
     assert_allclose(stretched[0], resize_area(m.pixels, (90, 90)), atol=1e-6)
-    assert text.any()
 
 
 def test_the_fingerprint_changes_with_every_option_and_holds_otherwise():
@@ -281,15 +210,25 @@ def test_options_out_of_range_are_refused(options):
         Preprocessor(**options)
 
 
-def test_threads_get_what_one_alone_gets_and_the_mammogram_stays_as_it_was():
-    picture, _ = scene()
-    m = mammogram(picture)
+def test_threads_get_what_one_alone_gets_and_the_mammograms_stay_as_they_were():
+    pictures = [Phantom(seed=i, rows=256, view=v, label=True).render().pixels / 4095 for i in range(3)
+                for v in ("CC", "MLO")]  # fmt: skip
+    ms = [mammogram(picture) for picture in pictures]
     preprocess = Preprocessor(size=128)
-    alone = preprocess(m)
+    alone = [preprocess(m) for m in ms]
     with ThreadPoolExecutor(4) as pool:
-        for got in pool.map(preprocess, [m] * 16):
-            assert_array_equal(got, alone)
-    assert_array_equal(m.pixels, picture)
+        for i, got in enumerate(pool.map(preprocess, ms * 8)):
+            assert_array_equal(got, alone[i % len(ms)])
+    for m, picture in zip(ms, pictures, strict=True):
+        assert_array_equal(m.pixels, picture.astype(np.float32))
+
+
+def test_a_mammogram_that_cannot_be_written_to_serves_as_well():
+    picture, _ = scene()
+    picture[:, :7] = 1  # a film edge, which is painted over: in a copy
+    m = mammogram(picture)
+    m.pixels.flags.writeable = False
+    assert_array_equal(Preprocessor(size=64)(m), Preprocessor(size=64)(mammogram(picture)))
 
 
 def test_a_thumbnail_is_a_small_gray_png():
@@ -313,10 +252,7 @@ def test_real_film_comes_out_upright_whole_and_free_of_labels_and_edges():
         assert (m.view, m.laterality) == (row.view, row.laterality)
         assert (got[:, :10] > 0).mean() > 0.8, "the chest wall is at the left"
         assert not got[:, -40:].any(), "labels and film edges are far from the chest wall"
-        assert ndi.label(got > 0.03)[0].max() >= 1
         pieces, _ = ndi.label(got > 0.03, np.ones((3, 3)))
         sizes = np.bincount(pieces.ravel())[1:]
         assert sizes.max() > 0.995 * sizes.sum(), "one piece: no label, no fleck"
-        inside = find_breast(m.pixels).inside
-        bright = ndi.binary_opening(shrink(m.pixels)[0] > 0.25, np.ones((25, 25)))
-        assert inside[bright].mean() > 0.98, "nothing large and bright is lost"
+        assert find_breast(m.pixels).inside.mean() < 0.6
