@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.image import imread
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import MaxNLocator
@@ -57,8 +58,9 @@ class Illustration:
     def __post_init__(self) -> None:
         """Lay the figure out once and for all: the layout moves a little each time that it is made anew."""
         self.figure.set_dpi(_DPI)
-        self.figure.draw_without_rendering()
-        self.figure.set_layout_engine("none")
+        if isinstance(self.figure.get_layout_engine(), ConstrainedLayoutEngine):
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
 
     def png(self) -> bytes:
         """Return the picture as PNG bytes, without date or version: they depend on the figure alone."""

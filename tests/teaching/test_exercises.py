@@ -102,9 +102,42 @@ def gives_iterators(read, names):
     return [iter(pictures), iter(pictures.values()), failures]
 
 
+def by_rule(header):
+    kinds = ("PN", "DA", "LT")
+    found = [e for e in header if e.VR in kinds or e.tag.is_private or e.keyword.endswith("InstanceUID")]
+    return [*found, "PatientID", (0x0008, 0x0050)]
+
+
+def in_three_branches(x, center, width):
+    low, high = center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
+    inside = (x - (center - 0.5)) / max(width - 1, 1) + 0.5
+    return np.where(x <= low, 0, np.where(x > high, 1, inside)).astype(np.float32)
+
+
+def turns_in_place(stored, bits, padding):
+    ground = stored == padding
+    turned = (1 << bits) - 1.0 - stored
+    turned[ground] = 0
+    return turned
+
+
+def step_by_step(stored, slope, intercept, lut, window, low_is_bright):
+    values = stored.astype(np.float32)
+    values *= slope
+    values += intercept
+    shown = lut(values) if lut else window(values)
+    if low_is_bright:
+        shown = 1 - shown
+    return shown
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
+        ("01.1", by_rule),
+        ("01.2", in_three_branches),
+        ("01.3", turns_in_place),
+        ("01.4", step_by_step),
         ("00.2", raises_by_hand),
         ("00.2", asserts),
         ("00.2", lambda vectors, names: np.stack([vectors.get(name) for name in names])),
@@ -138,6 +171,16 @@ def grows(network, images, size):
 @pytest.mark.parametrize(
     ("exercise_id", "answer", "says"),
     [
+        ("01.1", lambda header: "PatientName", "a list of keywords and tags is needed"),
+        ("01.1", lambda header: ["Patient's Name"], "is neither a keyword"),
+        ("01.1", lambda header: ["EthnicGroup"], "the header has no element (0010,2160)"),
+        ("01.2", lambda x, c, w: 1 - in_three_branches(x, c, w), "the window runs the wrong way"),
+        ("01.3", lambda s, bits, padding: 1 - s, "`1 - x` turns numbers from 0 to 1"),
+        (
+            "01.4",
+            lambda s, m, b, lut, window, low: step_by_step(s, m, b, lut, window, low and window),
+            "but not with a VOI LUT",
+        ),
         ("00.1", lambda p, bits: (p / (2**bits - 1)).astype(np.float16), "of dtype float16"),
         ("00.1", lambda p, bits: (p / 255).astype(np.float32), "white came out above 1"),
         ("00.2", lambda v, n: np.stack([v[k] for k in n]) if set(n) <= set(v) else None, "in silence"),

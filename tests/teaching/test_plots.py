@@ -14,6 +14,9 @@ RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
 VECTORS = np.eye(20)[TRUTH] * 8 + RNG.standard_normal((18, 20))
 PICTURES = [RNG.random((1, 32, 32)).astype(np.float32) for _ in TRUTH]
+MASKS = [picture[0] > 0.5 for picture in PICTURES]
+TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
+MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
 VIEWS = ["CC", "MLO", None] * 6
 
 
@@ -29,13 +32,17 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "beside": plots.side_by_side(
             {"left": PICTURES[0], "right": PICTURES[1]},
             caption="Two sheets of noise, which nobody can tell apart.",
-            alt="Two squares of gray noise side by side.",
+            alt="Two squares of gray noise of the same size, side by side.",
             theme=theme,
         ),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
         "null": plots.silhouette_against_null(evaluate(VECTORS, found, draws=3), theme=theme),
+        "steps": plots.preprocessing_steps(TRACE, theme=theme),
+        "step": plots.one_step(TRACE, 2, theme=theme),
+        "before": plots.before_and_after(PICTURES[:3], MASKS[:3], PICTURES[:3], ["a", "b", "c"], theme=theme),
+        "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),
         "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
     }
 
@@ -196,3 +203,37 @@ def test_a_curve_that_works_in_place_changes_neither_values_nor_the_next_curve()
     shown = plots.gray_curves(values, {"first": spoils, "second": lambda x: x})
     assert values[0] == 0
     assert shown.figure.axes[0].lines[1].get_data()[1][0] == 0
+
+
+def test_each_step_of_preprocessing_is_shown_with_its_name_and_size():
+    shown = plots.preprocessing_steps(TRACE)
+    axes = shown.figure.axes
+    assert [each.get_title() for each in axes] == ["1 read", "2 crop", "3 pad"]
+    assert [each.get_xlabel() for each in axes] == ["40 × 30", "30 × 20", "30 × 30"]
+    assert "read, crop, pad" in shown.alt
+
+
+@pytest.mark.parametrize(
+    ("step", "titles"),
+    [(1, ["1 read"]), (2, ["1 read", "2 crop"]), (3, ["2 crop", "3 pad"]), (9, ["2 crop", "3 pad"])],
+)
+def test_one_step_is_shown_after_the_one_before_it_and_beyond_the_last_is_the_last(step, titles):
+    shown = plots.one_step(TRACE, step)
+    assert [axes.get_title() for axes in shown.figure.axes if axes.get_title()] == titles
+    assert titles[-1].split()[1] in shown.alt
+
+
+def test_before_and_after_outlines_the_mask_to_the_border_of_the_picture():
+    mask = np.zeros((32, 32), bool)
+    mask[8:20, :10] = True
+    axes = plots.before_and_after([PICTURES[0]], [mask], [PICTURES[0]], ["a"]).figure.axes[0]
+    x, y = axes.collections[0].get_paths()[0].vertices.T
+    assert (x.min(), x.max(), y.min(), y.max()) == (-0.5, 9.5, 7.5, 19.5)
+
+
+def test_shifts_are_sorted_by_their_median_under_the_distance_between_women():
+    axes = plots.shifts(MOVED, [0.1, 0.3, 0.2]).figure.axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["near", "far", "two women"]
+    diamonds = [float(each.get_offsets()[0, 0]) for each in axes.collections if len(each.get_offsets()) == 1]
+    assert diamonds == [0.02, 0.3, 0.2]
+    assert axes.lines[0].get_xdata()[0] == 0.2
