@@ -702,7 +702,7 @@ BROKEN = (
         "damaged_start.dcm",
         "The start of an RLE stream was overwritten.",
         partial(_overwritten, syntax=RLELossless, start=0.0, length=80),
-        "The pixels of this file cannot be decoded: their RLE header makes no sense.",
+        "The pixels of this file cannot be decoded: they do not begin as RLE Lossless does.",
     ),
     Broken(
         "other_stream.dcm",
