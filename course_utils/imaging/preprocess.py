@@ -72,7 +72,7 @@ class Preprocessor:
         size: height and width of the picture, in pixels.
         voi: the VOI transform with which files are to be read for this preprocessor (see `read_mammogram`).
         mask: set everything outside the breast to 0: labels, film edges, noise.
-        crop: cut to the breast's box. No tissue is cut: the box is the mask's, which errs on the large side.
+        crop: cut to the mask's box with some room around it, so that no tissue is cut.
         margin: room around the box, as a fraction of its longer side; none at the chest wall.
         orient: turn the chest wall to the left, as the mask shows it where that is plain, else by laterality.
         keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to a square.
@@ -198,7 +198,7 @@ def breast_mask(pixels: np.ndarray) -> np.ndarray:
 
 
 def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
-    """Return float32 ``(H, W)`` averaged over k × k blocks, about `WORKING_SIDE` on the longer side, and k.
+    """Return float32 ``(H, W)`` averaged over blocks of k × k, the longer side about `WORKING_SIDE`, and k.
 
     The last blocks at the right and at the lower edge are smaller where k does not divide the side.
     """
@@ -234,10 +234,14 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
     if min(small.shape) < THINNEST:
         raise MammogramError(TOO_SMALL)
     small, film = _without_film_edges(small)
-    return BreastMask(_breast(small) & ~film, factor)
+    inside = _breast(small) & ~film
+    if not inside.any():
+        raise MammogramError(NOTHING_THERE)
+    return BreastMask(inside, factor)
 
 
 def _breast(small: np.ndarray) -> np.ndarray:
+    """Return the mask, bool ``(h, w)``, of a picture of about `WORKING_SIDE` without film edges."""
     roots = cv2.GaussianBlur(np.sqrt(np.maximum(small, 0)), (0, 0), 0.5)
     white = float(np.percentile(roots, 99.5))
     if not white > 0:
@@ -272,11 +276,11 @@ def _breast(small: np.ndarray) -> np.ndarray:
 
 
 def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
-    """Return the ground's level, Otsu's threshold and three standard deviations of the ground; None if it
-    is not there.
+    """Return the ground's level, Otsu's threshold and three standard deviations of the ground, or None.
 
-    But for noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat, Otsu
-    may have parted fat from gland in an image with little ground, so that class is parted once more.
+    Apart from noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat,
+    Otsu may have parted fat from gland in an image with little ground, so that class is parted once more.
+    None: that is not flat either, so no ground is in the image.
     """
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
     dark = np.ones(levels.shape, bool)
@@ -341,7 +345,7 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     An edge is at most `FILM_EDGE` of the image deep; it is bright as far as to where the image drops, within
     two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
-    the drop, the neighbours say how deep it is.
+    the drop, or drops itself much deeper in, the neighbours say how deep the edge is.
     """
     small = small.copy()
     film = np.zeros(small.shape, bool)
@@ -356,7 +360,8 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         depth = np.where(ends.any(axis=0), deepest - np.argmax(ends[::-1], axis=0), 0)
         if np.mean(depth > 0) < 0.25:
             continue
-        known = (depth > 0) | ~bright[0]
+        usual = np.median(depth[depth > 0])
+        known = np.where(depth > 0, depth <= 2 * usual + 1, ~bright[0])
         depth = np.rint(np.interp(columns, columns[known], depth[known])).astype(int)
         partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
         depth += (depth > 0) & partly
