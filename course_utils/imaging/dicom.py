@@ -293,6 +293,9 @@ def _check(header: Dataset) -> list[str]:
     rows, columns = header.get("Rows"), header.get("Columns")
     if not rows or not columns:
         raise MammogramError("This DICOM file holds no pixels.")
+    for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"):
+        if not isinstance(header.get(keyword), int):
+            raise MammogramError(f"This file is damaged: {keyword} is missing or is no whole number.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise MammogramError("This file has several frames; only single mammograms can be read.")
     if header.get("SamplesPerPixel", 1) != 1 or not _text(
@@ -305,8 +308,10 @@ def _check(header: Dataset) -> list[str]:
         )
     if min(rows, columns) < MIN_SIDE:
         raise MammogramError(TOO_SMALL)
-    if header.get("BitsAllocated", 0) > MAX_BITS:
+    if header.BitsAllocated > MAX_BITS:
         raise MammogramError(f"This image has more than {MAX_BITS} bits a pixel; mammograms have 8 or 16.")
+    if header.BitsAllocated not in (8, 16, 32) or not 1 <= header.BitsStored <= header.BitsAllocated:
+        raise MammogramError("This file is damaged: BitsAllocated and BitsStored make no sense.")
     return problems
 
 
@@ -405,7 +410,7 @@ def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray
     least, greatest = int(decoded.min()), int(decoded.max())
     if lowest <= least and greatest <= highest:
         return decoded, None
-    bits = int(header.BitsStored)
+    bits = header.BitsStored
     if header.get("HighBit", bits - 1) != bits - 1:
         raise MammogramError("HighBit and BitsStored contradict each other, and the pixels do not tell.")
     unused = 8 * decoded.itemsize - bits
@@ -417,7 +422,7 @@ def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray
 
 def _stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
     """Return the least and the greatest value that BitsStored bits can hold."""
-    bits = int(header.BitsStored)
+    bits = header.BitsStored
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0, 2**bits - 1)
 
 

@@ -154,7 +154,7 @@ def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
     C.11.2.1.2.1), and so does an unknown one, with a warning.
     """
     problems: list[str] = []
-    function = str(dataset.get("VOILUTFunction") or "LINEAR").strip().upper()
+    function = str(_value(dataset, "VOILUTFunction") or "LINEAR").strip().upper()
     if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
         problems.append("The VOI LUT function is not one that the standard knows; read as LINEAR.")
         function = "LINEAR"
@@ -185,8 +185,9 @@ def read_lut(
         MammogramError: the descriptor or the data are missing or do not fit each other.
     """
     try:
-        entries, first, bits = (int(number) for number in item.get("LUTDescriptor") or ())
-        data = item.get("LUTData") or b""
+        entries, first, bits = _numbers(item, "LUTDescriptor")
+        entries, first, bits = int(entries), int(first), int(bits)
+        data = _value(item, "LUTData") or b""
         if isinstance(data, bytes):
             words = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little_endian else ">u2")
         else:
@@ -214,12 +215,16 @@ def _numbers(dataset: Dataset, keyword: str) -> list[float]:
     """Return the numbers of an element, not-a-number for each that is none; empty if there is no element."""
     if keyword not in dataset:
         return []
-    try:
-        value = dataset.get(keyword)
-    except Exception:  # pydicom reads a value when it is asked for, and what it makes of a bad one varies
-        return [np.nan]
+    value = _value(dataset, keyword)
     values = value if isinstance(value, MutableSequence | tuple) else [value]
     return [_float(number) for number in values]
+
+
+def _value(dataset: Dataset, keyword: str) -> object:
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom parses a value when it is asked for it, and what it makes of a bad one varies
+        return None
 
 
 def _float(value: object) -> float:
