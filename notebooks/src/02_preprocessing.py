@@ -49,8 +49,7 @@ from matplotlib.patches import Rectangle
 from course_utils.teaching.plots import Illustration
 
 figure = Figure(figsize=(2.9, 2.4), layout="constrained")
-for axes, name in zip(figure.subplots(1, 2), ("malign RCC", "malign LMLO")):
-    picture = small[names.index(name)]
+for axes, name, picture in zip(figure.subplots(1, 2), names[4::3], small[4::3]):
     axes.imshow(picture, cmap="gray", vmin=0, vmax=1)
     (top, bottom), (left, right) = centre_cut(picture.shape)
     _ = axes.add_patch(Rectangle((left, top), right - left, bottom - top, fill=False, ec="#E69F00", lw=1.6))
@@ -148,6 +147,7 @@ mammogram, tissue = take(
 pixels = mammogram.pixels
 masks = {"Otsu's threshold": otsu(pixels), "the course's mask": breast_mask(pixels)}
 
+# %%
 figure = Figure(figsize=(6.2, 2.4), layout="constrained")
 for axes, (name, mask) in zip(figure.subplots(1, 3), {"as read": None, **masks}.items()):
     axes.imshow(pixels if mask is None else mask, cmap="gray", vmin=0, vmax=1)
