@@ -153,6 +153,8 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
         raise MammogramError("The compressed picture has another size than Rows and Columns say.")
     if size.precision > bits_allocated:
         raise MammogramError("The compressed picture has more bits a pixel than BitsAllocated says.")
+    if syntax in JPEGLSTransferSyntaxes and not has_end(frame, syntax):  # CharLS takes 8 s to find out
+        raise MammogramError(TRUNCATED)
     return frame
 
 

@@ -72,7 +72,7 @@ LONGEST = {"SQ": 2**21}
 """Bytes of one of these above which a file is refused, by VR; else 64 kB. A table takes 128 kB; parsed, an
 element takes a hundred times its length in memory and more."""
 
-MAX_READS = 100_000
+MAX_READS = 50_000
 """Reads of a header after which a file is refused: an element takes two or three, a header has hundreds."""
 
 MIN_SIDE = 64

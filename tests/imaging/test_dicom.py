@@ -1,11 +1,14 @@
 """`read_mammogram`: right pixels, right words about them, a sentence for each bad file, and nobody's name."""
 
+import contextlib
 import hashlib
 import hmac
 import logging
 import os
 import subprocess
 import sys
+import time
+import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,17 +20,32 @@ import pytest
 from needs import needs
 from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.pixels import get_decoder
 from pydicom.uid import (
+    JPEG2000,
+    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
     JPEGLSLossless,
+    JPEGLSNearLossless,
     RLELossless,
 )
 
-from course_utils.imaging import MammogramError, read_mammogram
+import conftest
+from course_utils.doctor import SYNTAXES, _decoders
+from course_utils.imaging import MammogramError, dicom, read_mammogram
+from course_utils.imaging.codestream import DECODERS
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+import encoders
 
 CURVE = np.rint(4095 * (np.arange(4096) / 4095) ** 0.6).astype(np.uint16)
 RAW = {"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1", "PresentationIntentType": "FOR PROCESSING"}
@@ -91,14 +109,6 @@ def test_display_values_are_those_of_dcmtk(write_mammogram, lut, breast, tmp_pat
     # DCMTK brings a LUT of n bits to 16 by shifting: its brightest gray is up to 2**-n short of white.
     short = 2.0 ** -int(kind.split()[1]) if kind.startswith("lut") else 0
     assert_allclose(got.pixels, expected, atol=2e-5 + short)
-
-
-def test_monochrome1_and_monochrome2_give_the_same_pixels(write_mammogram, breast):
-    one = write_mammogram(
-        4095 - breast, name="1.dcm", PhotometricInterpretation="MONOCHROME1", PresentationLUTShape="INVERSE"
-    )
-    two = write_mammogram(breast, name="2.dcm")
-    assert_allclose(read_mammogram(one).pixels, read_mammogram(two).pixels, atol=1e-6)
 
 
 def test_inverting_does_not_depend_on_the_brightest_pixel(write_mammogram, breast):
@@ -591,3 +601,464 @@ def test_many_threads_read_the_same_pixels_and_leave_the_warning_filters_alone(w
 def test_imaging_never_imports_torch():
     code = "import sys, course_utils.imaging, course_utils.imaging.datasets; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- the same image, stored either way round ---
+
+TOTAL = {"u": 4095, "i": -1}  # of the least and the greatest value that 12 bits hold
+
+
+def stored_inversely(pixels, **elements):
+    """Return the pixels and the elements of the same image with low values bright, worked out by hand."""
+    total = TOTAL[pixels.dtype.kind]
+    inverse = {"PhotometricInterpretation": "MONOCHROME1", "PresentationLUTShape": "INVERSE"}
+    slope, intercept = elements.get("RescaleSlope", 1), elements.get("RescaleIntercept", 0)
+    if "ModalityLUTSequence" in elements:
+        item = elements["ModalityLUTSequence"][0]
+        turned = np.frombuffer(item.LUTData, "<u2")[
+            ::-1
+        ]  # so that each value comes to the same modality value
+        inverse["ModalityLUTSequence"] = [conftest.lut_item(turned, 0, item.LUTDescriptor[2])]
+        middle = 4095 / 2  # of what the modality LUT gives, and that has to be turned over as well
+        inverse["ModalityLUTSequence"][0].LUTData = (4095 - turned).astype("<u2").tobytes()
+    else:
+        middle = (slope * total + 2 * intercept) / 2
+    if elements.get("WindowCenter") is not None:
+        one = elements.get("VOILUTFunction", "LINEAR") == "LINEAR"
+        inverse["WindowCenter"] = round(2 * middle - elements["WindowCenter"] + one, 3)
+    if "VOILUTSequence" in elements:
+        item = elements["VOILUTSequence"][0]
+        bits = item.LUTDescriptor[2]
+        entries = np.frombuffer(item.LUTData, "<u1" if bits == 8 else "<u2")
+        last = item.LUTDescriptor[1] + len(entries) - 1
+        turned = (2**bits - 1 - entries.astype(int))[::-1]
+        inverse["VOILUTSequence"] = [conftest.lut_item(turned, total - last, bits)]
+    for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
+        if keyword in elements:
+            inverse[keyword] = total - elements[keyword]
+    return (total - pixels).astype(pixels.dtype), elements | inverse
+
+
+@pytest.mark.parametrize("ground", [0, 300], ids=["ground at the end", "ground off the end"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"WindowCenter": 1500.3, "WindowWidth": 701.7},
+        {"WindowCenter": 1500.3, "WindowWidth": 701.7, "VOILUTFunction": "LINEAR_EXACT"},
+        {"WindowCenter": 1200.1, "WindowWidth": 333.3, "VOILUTFunction": "SIGMOID"},
+        {"WindowCenter": 1500, "WindowWidth": 1},
+        {"RescaleSlope": 0.7, "RescaleIntercept": -13.9, "WindowCenter": 1111.1, "WindowWidth": 1234.5},
+        {"RescaleSlope": -1.5, "RescaleIntercept": 6000, "WindowCenter": 3000, "WindowWidth": 4000},
+        {"WindowCenter": None, "WindowWidth": None},
+        {"lut": 8},
+        {"lut": 12},
+        {"lut": 16},
+        {"modality lut": 12, "WindowCenter": 2000, "WindowWidth": 3000},
+        {"PixelPaddingValue": 4000, "WindowCenter": None, "WindowWidth": None},
+        {"PixelPaddingValue": 0, "PixelPaddingRangeLimit": 310},
+        {"PixelPaddingValue": 310, "PixelPaddingRangeLimit": 0, "WindowCenter": None, "WindowWidth": None},
+        {"signed": True, "WindowCenter": -300, "WindowWidth": 2500},
+        {"signed": True, "PixelPaddingValue": -2048, "WindowCenter": None, "WindowWidth": None},
+        {"PresentationIntentType": "FOR PROCESSING", "PixelIntensityRelationship": "LOG"},
+    ],
+    ids=str,
+)
+def test_monochrome1_and_monochrome2_give_the_same_pixels_to_the_bit(write_mammogram, breast, kind, ground):
+    kind = dict(kind)
+    pixels = np.maximum(breast, ground)
+    pixels[:, -30:] = 4000  # as wide as a label, and padding in one of them
+    if kind.pop("signed", False):
+        pixels = pixels.astype(np.int16) - 2048
+    curve = CURVE.astype(int)
+    for name, keyword in (("lut", "VOILUTSequence"), ("modality lut", "ModalityLUTSequence")):
+        if bits := kind.pop(name, None):
+            entries = curve >> 4 if bits == 8 else curve << (bits - 12)
+            kind[keyword] = [conftest.lut_item(entries, 0, bits)]
+    two = write_mammogram(pixels, name="2.dcm", **kind)
+    turned, elements = stored_inversely(pixels, **({"WindowCenter": 2048, "WindowWidth": 4096} | kind))
+    one = write_mammogram(turned, name="1.dcm", **elements)
+    raw = "PresentationIntentType" in kind
+    for voi in ("auto", "percentile", "none") if raw else ("auto", "window", "lut", "percentile", "none", 0):
+        asked = {"window": "WindowCenter", 0: "WindowCenter", "lut": "VOILUTSequence"}.get(voi)
+        if asked and kind.get(asked, asked == "WindowCenter") in (None, False):
+            continue
+        got, expected = read_mammogram(one, voi=voi), read_mammogram(two, voi=voi)
+        assert_array_equal(got.pixels, expected.pixels)
+        assert (got.voi, got.warnings) == (expected.voi, expected.warnings)
+        assert len(np.unique(got.pixels)) > 1
+
+
+# --- compressed pixels ---
+
+COMPRESSED = [
+    RLELossless,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEG2000Lossless,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+]
+WITH_HEADER = [syntax for syntax in COMPRESSED if syntax != RLELossless]
+
+
+@pytest.fixture
+def compressed(write_mammogram):
+    """Write a mammogram in any syntax, its stream changed by a function: ``compressed(syntax, change)``."""
+
+    def write(syntax, change=bytes, *, name="compressed.dcm", fragments=1, has_bot=True, **elements):
+        ds = pydicom.dcmread(write_mammogram(name=name, **elements))
+        encoders.compress(ds, syntax)
+        frame = next(generate_frames(ds.PixelData, number_of_frames=1))
+        ds.PixelData = encapsulate([change(frame)], fragments_per_frame=fragments, has_bot=has_bot)
+        path = Path(ds.filename)
+        ds.save_as(path)
+        return path
+
+    return write
+
+
+def header_at(stream):
+    """Return where the height stands in a JPEG, JPEG-LS or JPEG 2000 stream, and in how many bytes."""
+    if stream[:4] == b"\xff\x4f\xff\x51":
+        return 12, 4
+    at = next(at for mark in (b"\xc0", b"\xc1", b"\xc3", b"\xf7") if (at := stream.find(b"\xff" + mark)) > 0)
+    return at + 5, 2
+
+
+def with_rows(stream, rows):
+    at, width = header_at(stream)
+    return stream[:at] + rows.to_bytes(width, "big") + stream[at + width :]
+
+
+def with_components(stream, count):
+    at = 41 if header_at(stream)[1] == 4 else header_at(stream)[0] + 4
+    return stream[:at] + bytes([count]) + stream[at + 1 :]
+
+
+def with_precision(stream, bits):
+    at, value = (42, bits - 1) if header_at(stream)[1] == 4 else (header_at(stream)[0] - 1, bits)
+    return stream[:at] + bytes([value]) + stream[at + 1 :]
+
+
+def wrapped_in_jp2(stream):
+    def box(kind, content):
+        return (len(content) + 8).to_bytes(4, "big") + kind + content
+
+    size = (300).to_bytes(4, "big") + (240).to_bytes(4, "big") + b"\0\1\x0b\7\0\0"
+    header = box(b"jp2h", box(b"ihdr", size) + box(b"colr", b"\1\0\0\0\0\0\x11"))
+    start = box(b"jP  ", b"\r\n\x87\n") + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return start + header + box(b"jp2c", stream)
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda uid: uid.keyword)
+def test_fragments_and_offset_tables_change_nothing(compressed, breast, syntax):
+    for fragments, has_bot in ((1, True), (1, False), (3, True), (4, False)):
+        got = read_mammogram(compressed(syntax, fragments=fragments, has_bot=has_bot))
+        assert_allclose(got.pixels, breast / 4095, atol=1e-7)
+        assert got.warnings == ()
+
+
+@pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword)
+def test_a_stream_in_the_wrapping_of_a_jp2_file_is_read(compressed, breast, syntax):
+    assert_allclose(read_mammogram(compressed(syntax, wrapped_in_jp2)).pixels, breast / 4095, atol=1e-7)
+
+
+@pytest.mark.parametrize("syntax", WITH_HEADER, ids=lambda uid: uid.keyword)
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda stream: with_rows(stream, 12000), "another size than Rows and Columns"),
+        (lambda stream: with_rows(stream, 299), "another size than Rows and Columns"),
+        (lambda stream: with_rows(stream, 0), "another size than Rows and Columns"),
+        (lambda stream: with_components(stream, 3), "colour image"),
+        (lambda stream: with_precision(stream, 24), "more bits a pixel than BitsAllocated"),
+        (lambda stream: b"\xff" + stream, "do not begin as"),
+        (lambda stream: b"\0\0", "do not begin as"),
+        (lambda stream: stream[:10], "do not begin as"),
+        (lambda stream: bytes(5000), "do not begin as"),
+    ],
+    ids=["larger", "smaller", "open", "colour", "precision", "shifted", "empty", "short", "zeros"],
+)
+def test_a_stream_that_contradicts_the_header_is_refused_undecoded(
+    compressed, monkeypatch, syntax, change, words
+):
+    path = compressed(syntax, change)
+    monkeypatch.setattr("course_utils.imaging.dicom.get_decoder", lambda *a, **k: pytest.fail("decoded"))
+    with pytest.raises(MammogramError, match=words):
+        read_mammogram(path)
+
+
+@pytest.mark.parametrize("claimed", WITH_HEADER, ids=lambda uid: uid.keyword)
+def test_a_stream_of_another_kind_than_its_syntax_says_is_refused(compressed, claimed):
+    other = JPEG2000Lossless if claimed in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless) else JPEGLSLossless
+    path = compressed(other)
+    ds = pydicom.dcmread(path)
+    ds.file_meta.TransferSyntaxUID = claimed
+    ds.save_as(path)
+    with pytest.raises(MammogramError, match="do not begin as"):
+        read_mammogram(path)
+
+
+@pytest.mark.parametrize("change", [b"\3", b"\0", b"\xff"], ids=str)
+def test_an_rle_frame_with_the_wrong_number_of_segments_is_refused(compressed, change):
+    with pytest.raises(MammogramError, match=r"RLE|more bits|cannot be decoded"):
+        read_mammogram(compressed(RLELossless, lambda frame: change + frame[1:]))
+
+
+def test_rle_is_unpacked_no_further_than_its_pixels(compressed, breast):
+    runs = b"\x81\x07" * (breast.size // 2)  # of 128 bytes each: 64 times as much as there are pixels
+
+    def bomb(frame):
+        header = np.array([2, 64, 64 + len(runs), *[0] * 13], "<u4")
+        return header.tobytes() + runs + runs
+
+    path = compressed(RLELossless, bomb)
+    tracemalloc.start()
+    with pytest.raises(MammogramError, match="cannot be decoded"):
+        read_mammogram(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20 * breast.size  # and not 64
+
+
+def with_coding(stream, *, blocks=None, precincts=None):
+    """Return a JPEG 2000 stream that claims another size of its code blocks or precincts."""
+    at = stream.index(b"\xff\x52")
+    cod = bytearray(stream[at : at + 14])
+    end = at + 2 + int.from_bytes(cod[2:4], "big")
+    if blocks is not None:
+        cod[10:12] = bytes([blocks - 2, blocks - 2])
+    if precincts is not None:
+        cod[4] |= 1
+        sizes = bytes([precincts * 17] * (cod[9] + 1))
+        cod[2:4] = (12 + len(sizes)).to_bytes(2, "big")
+        cod += sizes
+    return stream[:at] + bytes(cod) + stream[end:]
+
+
+@pytest.mark.parametrize("change", [{"blocks": 2}, {"precincts": 0}], ids=str)
+def test_jpeg_2000_in_blocks_that_take_gigabytes_is_refused_undecoded(compressed, monkeypatch, change):
+    path = compressed(JPEG2000Lossless, lambda stream: with_coding(with_rows(stream, 5000), **change))
+    ds = pydicom.dcmread(path)
+    ds.Rows = 5000
+    ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
+    ds.save_as(path)
+    monkeypatch.setattr("course_utils.imaging.codestream.MAX_BLOCKS", 50_000)
+    monkeypatch.setattr("course_utils.imaging.dicom.get_decoder", lambda *a, **k: pytest.fail("decoded"))
+    with pytest.raises(MammogramError, match="do not begin as"):
+        read_mammogram(path)
+
+
+@pytest.mark.parametrize("syntax", WITH_HEADER, ids=lambda uid: uid.keyword)
+def test_a_stream_without_its_end_is_read_with_a_warning_or_refused(compressed, syntax):
+    path = compressed(syntax, lambda stream: stream[: len(stream) * 3 // 4])
+    start = time.perf_counter()
+    with contextlib.suppress(MammogramError):
+        assert "no end mark" in read_mammogram(path).warnings[0]
+    assert time.perf_counter() - start < 3
+
+
+@pytest.mark.parametrize("syntax", [*COMPRESSED, JPEG2000, JPEGLSNearLossless], ids=lambda uid: uid.keyword)
+def test_without_its_decoder_a_file_is_refused_by_the_name_of_syntax_and_package(
+    write_mammogram, monkeypatch, syntax
+):
+    path = write_mammogram()
+    ds = pydicom.dcmread(path)
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([b"\0\0"])
+    ds.save_as(path)
+    plugin, package = DECODERS[syntax]
+    monkeypatch.delitem(get_decoder(syntax)._available, plugin)
+    with pytest.raises(MammogramError) as refusal:
+        read_mammogram(path)
+    assert syntax.name in str(refusal.value)
+    assert str(refusal.value).endswith(f"pip install {package}")
+    doctor = [check.sentence for check in _decoders() if check.state == "problem"]
+    same_kind = [uid for uid in SYNTAXES if DECODERS[UID(uid)] == DECODERS[syntax]]
+    assert bool(doctor) == (syntax in SYNTAXES)
+    assert same_kind
+    assert all(package in sentence for sentence in doctor)
+
+
+@pytest.mark.parametrize(
+    ("syntax", "words"),
+    [
+        ("1.2.840.10008.1.2.4.102", "stored as MPEG-4 AVC/H.264 High Profile / Level 4.1"),
+        ("1.2.840.10008.1.2.4.65", "stored as JPEG"),
+        ("1.2.840.10008.1.2.1.98", "stored as Encapsulated Uncompressed"),
+        ("1.2.826.0.1.3680043.4711", "private or unknown"),
+        ("Quisling", "private or unknown"),
+    ],
+)
+def test_a_transfer_syntax_that_is_none_for_mammograms_is_refused(write_mammogram, syntax, words, personal):
+    path = write_mammogram()
+    path.write_bytes(relabelled(path.read_bytes(), syntax.encode()))
+    with pytest.raises(MammogramError, match=words) as refusal:
+        read_mammogram(path)
+    assert "4711" not in str(refusal.value)
+    assert "Quisling" not in str(refusal.value)
+
+
+def relabelled(data: bytes, syntax: bytes) -> bytes:
+    """Return a file with another transfer syntax in its meta information."""
+    syntax += b"\0" * (len(syntax) % 2)
+    at = data.index(b"\x02\x00\x10\x00UI")
+    end = at + 8 + int.from_bytes(data[at + 6 : at + 8], "little")
+    length = int.from_bytes(data[140:144], "little") + len(syntax) - (end - at - 8)
+    meta = data[:140] + length.to_bytes(4, "little") + data[144 : at + 6]
+    return meta + len(syntax).to_bytes(2, "little") + syntax + data[end:]
+
+
+def test_pixels_whose_compression_is_denied_are_refused(compressed):
+    path = compressed(JPEGLSLossless)
+    path.write_bytes(relabelled(path.read_bytes(), b"1.2.840.10008.1.2.1"))
+    with pytest.raises(MammogramError, match="compressed, but its transfer syntax denies it"):
+        read_mammogram(path)
+
+
+def test_pixels_that_are_not_compressed_although_the_syntax_says_so_are_refused(write_mammogram):
+    path = write_mammogram()
+    path.write_bytes(relabelled(path.read_bytes(), b"1.2.840.10008.1.2.4.90"))
+    with pytest.raises(MammogramError, match=r"truncated|do not begin"):
+        read_mammogram(path)
+
+
+def test_a_file_that_does_not_say_its_transfer_syntax_is_refused(write_mammogram):
+    path = write_mammogram()
+    path.write_bytes(relabelled(path.read_bytes(), b""))
+    with pytest.raises(MammogramError, match="TransferSyntaxUID"):
+        read_mammogram(path)
+
+
+def test_pydicom_itself_decodes_jpeg_by_our_plugin(compressed, breast):
+    ds = pydicom.dcmread(compressed(JPEGLosslessSV1))
+    got, _ = get_decoder(JPEGLosslessSV1).as_array(ds, decoding_plugin="course_utils")
+    assert_array_equal(got, breast)
+
+
+# --- bits, padding, tables ---
+
+
+def test_negative_values_of_12_bits_without_the_bits_above_their_sign_are_understood(write_mammogram, breast):
+    signed = breast.astype(np.int16) - 2048
+    whole = read_mammogram(write_mammogram(signed, name="a.dcm", WindowCenter=0))
+    cut = read_mammogram(write_mammogram(signed & 0x0FFF, name="b.dcm", WindowCenter=0))
+    assert_array_equal(cut.pixels, whole.pixels)
+    assert cut.warnings == ()
+
+
+def test_a_high_bit_that_contradicts_bits_stored_is_refused_where_it_matters(write_mammogram, breast):
+    assert read_mammogram(write_mammogram(HighBit=15)).warnings == ()
+    with pytest.raises(MammogramError, match="HighBit"):
+        read_mammogram(write_mammogram(breast << 4, HighBit=15))
+
+
+@pytest.mark.parametrize("limits", [(60000, 60039), (60039, 60000), (60039, None)], ids=str)
+def test_padding_outside_of_bits_stored_is_padding_all_the_same(write_mammogram, breast, limits):
+    padded = breast.copy()
+    padded[:, -40:] = 60039 if limits[1] is None else np.arange(60000, 60040)
+    path = write_mammogram(padded, PixelPaddingValue=limits[0], PixelPaddingRangeLimit=limits[1])
+    for voi in ("auto", "none", "percentile"):
+        got = read_mammogram(path, voi=voi)
+        assert not got.pixels[:, -40:].any()
+        assert got.warnings == ()
+    assert_allclose(read_mammogram(path).pixels[:, :-40], breast[:, :-40] / 4095, atol=1e-6)
+
+
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda uid: uid.keyword)
+def test_padding_in_compressed_pixels_is_background(compressed, breast, syntax):
+    padded = breast.copy()
+    padded[:, -40:] = 4000
+    path = compressed(syntax, pixels=padded, PixelPaddingValue=4000)
+    assert not read_mammogram(path).pixels[:, -40:].any()
+
+
+def test_nothing_but_padding_is_refused(write_mammogram):
+    with pytest.raises(MammogramError, match="marked as padding"):
+        read_mammogram(write_mammogram(PixelPaddingValue=0, PixelPaddingRangeLimit=4095))
+
+
+@pytest.mark.parametrize("vr", ["US", "SS"])
+@pytest.mark.parametrize(
+    ("elements", "signed"),
+    [
+        ({"pixels": "signed"}, True),
+        ({"RescaleSlope": 1, "RescaleIntercept": -2048}, True),
+        ({"RescaleSlope": -1, "RescaleIntercept": 2047}, True),
+        ({}, False),
+    ],
+    ids=str,
+)
+def test_the_first_value_of_a_table_is_signed_where_values_may_be_negative(
+    write_mammogram, breast, vr, elements, signed
+):
+    first = -2048 if signed else 40000
+    bits = 12 if signed else 16
+    pixels = breast.astype(np.int16) - 2048 if elements.get("pixels") else breast
+    pixels = pixels if signed else (breast.astype(int) + 40000).astype(np.uint16)
+    item = conftest.lut_item(CURVE, 0, 12)
+    item.add_new(
+        "LUTDescriptor", vr, [4096, first % 65536 if vr == "US" else (first + 32768) % 65536 - 32768, 12]
+    )
+    elements = {key: value for key, value in elements.items() if key != "pixels"}
+    got = read_mammogram(write_mammogram(pixels, bits=bits, VOILUTSequence=[item], **elements))
+    index = 4095 - breast.astype(int) if elements.get("RescaleSlope") == -1 else breast
+    assert_allclose(got.pixels, CURVE[index] / 4095, atol=1e-6)
+    assert got.voi == "lut"
+
+
+@pytest.mark.parametrize("entries", [2, 200, 65536])
+def test_a_table_that_does_not_reach_as_far_as_the_values_ends_in_its_last_entry(
+    write_mammogram, breast, entries
+):
+    values = np.minimum(np.arange(entries), 4095)
+    path = write_mammogram(VOILUTSequence=[conftest.lut_item(values, 500, 12)])
+    expected = values[np.clip(breast.astype(int) - 500, 0, entries - 1)] / 4095
+    assert_allclose(read_mammogram(path).pixels, expected, atol=1e-6)
+
+
+# --- headers ---
+
+
+@pytest.mark.parametrize("keyword", ["Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"])
+def test_a_list_in_place_of_a_number_is_refused_before_it_is_multiplied(write_mammogram, keyword):
+    path = write_mammogram()
+    ds = pydicom.dcmread(path)
+    ds.add_new(keyword, "US", [16] * 300)
+    ds.save_as(path)
+    with pytest.raises(MammogramError, match=f"{keyword} is missing or is no whole number"):
+        read_mammogram(path)
+
+
+def test_an_absurdly_long_value_is_refused_unparsed(write_mammogram):
+    path = write_mammogram(syntax=ImplicitVRLittleEndian)
+    data = path.read_bytes()
+    at = data.index(b"\x28\x00\x50\x10")
+    value = b"1\\" * 100_000
+    end = at + 8 + int.from_bytes(data[at + 4 : at + 8], "little")
+    path.write_bytes(data[:at] + data[at : at + 4] + len(value).to_bytes(4, "little") + value + data[end:])
+    with pytest.raises(MammogramError, match="absurdly long"):
+        read_mammogram(path)
+
+
+@pytest.mark.parametrize("tag", [b"\x28\x00\x10\x30", b"\x28\x00\x45\x91"], ids=["read", "skipped"])
+def test_a_header_without_end_is_refused_soon(write_mammogram, tag):
+    path = write_mammogram(syntax=ImplicitVRLittleEndian)
+    data = path.read_bytes()
+    at = data.index(b"\xe0\x7f\x10\x00")
+    items = b"\xfe\xff\x00\xe0\0\0\0\0" * 1_000_000 + b"\xfe\xff\xdd\xe0\0\0\0\0"
+    path.write_bytes(data[:at] + tag + b"\xff" * 4 + items + data[at:])
+    start = time.perf_counter()
+    with pytest.raises(MammogramError, match="damaged"):
+        read_mammogram(path)
+    assert time.perf_counter() - start < 20  # 30 s and 800 MB, if all of it is read
+
+
+def test_what_is_not_needed_of_a_header_is_not_read(write_mammogram):
+    path = write_mammogram()
+    with path.open("rb") as file:
+        header = dicom._read_header(file)
+    assert "PatientID" in header
+    assert not {"PatientName", "PatientBirthDate", "AccessionNumber"} & set(header.dir())
