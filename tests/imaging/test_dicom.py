@@ -615,12 +615,9 @@ def stored_inversely(pixels, **elements):
     slope, intercept = elements.get("RescaleSlope", 1), elements.get("RescaleIntercept", 0)
     if "ModalityLUTSequence" in elements:
         item = elements["ModalityLUTSequence"][0]
-        turned = np.frombuffer(item.LUTData, "<u2")[
-            ::-1
-        ]  # so that each value comes to the same modality value
-        inverse["ModalityLUTSequence"] = [conftest.lut_item(turned, 0, item.LUTDescriptor[2])]
-        middle = 4095 / 2  # of what the modality LUT gives, and that has to be turned over as well
-        inverse["ModalityLUTSequence"][0].LUTData = (4095 - turned).astype("<u2").tobytes()
+        entries = 4095 - np.frombuffer(item.LUTData, "<u2")[::-1]
+        inverse["ModalityLUTSequence"] = [conftest.lut_item(entries, 0, 12)]
+        middle = 4095 / 2  # of what the table gives, for windows go by that
     else:
         middle = (slope * total + 2 * intercept) / 2
     if elements.get("WindowCenter") is not None:
