@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+import cv2
 import nbformat
 import numpy as np
 import pytest
@@ -131,6 +132,23 @@ def step_by_step(stored, slope, intercept, lut, window, low_is_bright):
     return shown
 
 
+def by_hand(picture, threshold):
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((picture > threshold).astype(np.uint8))
+    largest = max(range(1, count), key=lambda number: stats[number, cv2.CC_STAT_AREA])
+    return (pieces == largest).astype(np.uint8)
+
+
+def by_weight(picture, mask, stated_side):
+    return np.fliplr(picture) if np.nonzero(mask)[1].mean() > (mask.shape[1] - 1) / 2 else picture
+
+
+def pastes(picture, size):
+    square = np.zeros((size, size), np.float32)
+    width = int(picture.shape[1] * size / picture.shape[0] + 0.5)
+    square[:, :width] = cv2.resize(picture, dsize=(width, size), interpolation=cv2.INTER_AREA)
+    return square
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
@@ -147,6 +165,13 @@ def step_by_step(stored, slope, intercept, lut, window, low_is_bright):
         ("05.2", freezes),
         ("05.2", fills),
         ("05.3", gives_iterators),
+        ("02.1", by_hand),
+        (
+            "02.2",
+            lambda breast, a, b, c, d: (breast.sum() - np.count_nonzero(breast[a:b, c:d])) / breast.sum(),
+        ),
+        ("02.3", by_weight),
+        ("02.4", pastes),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
