@@ -393,5 +393,5 @@ exercise("00.2").check(in_order)
 #   [dicom.nema.org](https://dicom.nema.org/medical/dicom/current/output/html/part15.html#chapter_E).
 #   The list of what identifies people, field by field.
 #
-# **Next:** lesson 01, on reading mammograms right, is planned and not written yet. You can go straight to
-# [lesson 05, a whole folder in batches](05_batched_extraction.ipynb): it builds on what you have just done.
+# **Next:** [lesson 01, mammograms as DICOM](01_mammograms_as_dicom.ipynb): what stands in the file, and how its
+# numbers become the grays that its maker meant.
