@@ -301,6 +301,7 @@ def test_the_same_image_stored_either_way_round_is_the_same_to_the_bit(values, c
     assert_array_equal(
         apply_window(values.astype(np.float32), one_way), apply_window(mirror(inverse, total), other_way)
     )
+    assert one_way == other_way
     assert Decimal(str(other_way.center)) == center - Decimal("0.5") * (function == "LINEAR")
 
 
