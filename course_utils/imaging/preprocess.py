@@ -361,7 +361,7 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         if np.mean(depth > 0) < 0.25:
             continue
         usual = np.median(depth[depth > 0])
-        known = np.where(depth > 0, depth <= 2 * usual + 1, ~bright[0])
+        known = np.where(depth > 0, depth <= 1.5 * usual + 1, ~bright[0])
         depth = np.rint(np.interp(columns, columns[known], depth[known])).astype(int)
         partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
         depth += (depth > 0) & partly

@@ -310,6 +310,16 @@ def test_white_film_edges_go_and_the_tissue_beside_them_stays():
     assert got[0, 60:200, 0].max() < 0.9
 
 
+def test_a_bright_muscle_that_ends_at_a_film_edge_is_not_taken_for_part_of_it():
+    picture, tissue = scene(900, 699)
+    y, x = np.mgrid[:900, :699]
+    picture[tissue & (x < (500 - y) / 3)] = 0.95
+    picture[:, :3] = 1
+    inside = breast_mask(picture)
+    assert inside[tissue & (x >= 12)].all()
+    assert inside[tissue & (x >= 3)].mean() > 0.995
+
+
 def test_tissue_at_the_border_is_not_taken_for_a_film_edge():
     picture, tissue = scene()
     picture[:, :40] += np.float32(0.3) * tissue[:, :40]  # muscle along the chest wall
