@@ -30,10 +30,19 @@ ROWS = 256
 
 
 @pytest.fixture(scope="module")
-def many():
-    """Seventy-two phantoms: 36 women, two views each."""
-    phantoms = list(cohort(women=36, rows=ROWS))
-    return phantoms, [p.render() for p in phantoms]
+def sixty(tmp_path_factory):
+    """A hundred and twenty phantoms of sixty women, and the mean gray of the breast after preprocessing."""
+    folder, preprocessor = tmp_path_factory.mktemp("sixty"), Preprocessor(256)
+    phantoms = list(cohort(women=60, rows=ROWS))
+    renderings = [p.write(folder / f"{i}.dcm") for i, p in enumerate(phantoms)]
+    pictures = [preprocessor(read_mammogram(folder / f"{i}.dcm"))[0] for i in range(len(phantoms))]
+    return phantoms, renderings, [picture[picture > 0.02].mean() for picture in pictures]
+
+
+@pytest.fixture(scope="module")
+def many(sixty):
+    """The phantoms and renderings alone."""
+    return sixty[:2]
 
 
 def test_the_same_phantom_gives_the_same_bytes(tmp_path):
@@ -246,6 +255,7 @@ def test_density_is_crossed_with_every_nuisance():
     for nuisance in ("view", "laterality", "vendor", "label"):
         assert np.unique(pd.crosstab(table.density, table[nuisance])).size == 1, nuisance
     assert np.unique(pd.crosstab([table.density, table["view"]], [table.vendor, table.laterality])).size == 1
+    assert table.groupby(["density", "vendor"]).woman.nunique().eq(2).all()
     assert table.groupby("woman")[["density", "vendor", "seed"]].nunique().eq(1).all(axis=None)
 
 
@@ -282,16 +292,6 @@ def test_no_two_parts_of_a_phantom_draw_the_same_numbers(view, laterality, monke
     assert len(set(drawn)) == len(drawn) >= 4
 
 
-@pytest.fixture(scope="module")
-def sixty(tmp_path_factory):
-    """A hundred and twenty phantoms of sixty women, and the mean gray of the breast after preprocessing."""
-    folder, preprocessor = tmp_path_factory.mktemp("sixty"), Preprocessor(256)
-    phantoms = list(cohort(women=60, rows=ROWS))
-    renderings = [p.write(folder / f"{i}.dcm") for i, p in enumerate(phantoms)]
-    pictures = [preprocessor(read_mammogram(folder / f"{i}.dcm"))[0] for i in range(len(phantoms))]
-    return phantoms, renderings, [picture[picture > 0.02].mean() for picture in pictures]
-
-
 def test_neither_thickness_nor_raw_signal_nor_mean_gray_gives_density_away(sixty):
     """The baselines that `Phantom` states; what a lesson's probe reads has to be held beside them."""
     phantoms, renderings, grays = sixty
@@ -299,7 +299,7 @@ def test_neither_thickness_nor_raw_signal_nor_mean_gray_gives_density_away(sixty
     assert means.max() - means.min() < 3
     assert _read([p.thickness_mm for p in phantoms], phantoms) < 0.30
     assert _read([r.raw[r.tissue].mean() for r in renderings], phantoms) < 0.30
-    assert 0.25 < _read(grays, phantoms) < 0.40
+    assert _read(grays, phantoms) < 0.30
     assert _read([r.area_density for r in renderings], phantoms) > 0.85
 
 

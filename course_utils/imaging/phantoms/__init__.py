@@ -59,7 +59,7 @@ LATERALITIES: tuple[Laterality, ...] = get_args(Laterality)
 DENSE_SHARE = 0.36
 """A ray counts as dense, for the area density, where more than this share of the breast along it is gland.
 
-With 0.3 the four classes cover about 2, 19, 42 and 67 % of the area; for BI-RADS a to d, radiologists'
+With 0.36 the four classes cover about 0, 12, 38 and 70 % of the area; for BI-RADS a to d, radiologists'
 outlines gave means of 4, 19, 40 and 62 %.
 """
 
@@ -101,9 +101,20 @@ class Phantom:
     ``density`` is the BI-RADS-like class; ``thickness_mm`` the compressed thickness (20 to 110); ``vendor``
     the style of exposure and rendering; ``label`` whether text such as RMLO is burned into the dark corner;
     ``film_edge`` whether there are the white edges of digitised film, at times with tape or a scratch.
-    ``seed`` is the woman: her images share size, shape, glandular fraction and much of the texture.
-    ``nuisance_seed`` is the visit: positioning, exposure, quantum noise, place of the label, film. ``rows``
-    (128 to 4096) is the sampling of a field of 240 × 192 mm; ``woman`` the name that goes into the file.
+    ``seed`` is the woman, ``nuisance_seed`` the visit: positioning, exposure and display, quantum noise,
+    place of the label, film. ``rows`` (128 to 4096) is the sampling of a field of 240 × 192 mm; ``woman`` the
+    name that goes into the file.
+
+    What is shared: a woman's images all have her size, shape and glandular fraction, and about half of the
+    noise behind her gland; CC and MLO of one side are two projections of one breast, with the same lumps,
+    ducts and strands at the same depth behind the nipple. What is not: the lace in the fat, the finest
+    texture and the muscle's fibres are each view's own, and a breast is squeezed from a circle to an ellipse,
+    without any mechanics.
+
+    What can be read without looking at texture, as balanced accuracy for the four classes over sixty women in
+    two views (``cohort(women=60)``, women kept apart, chance 0.25): 0.08 from thickness, 0.26 from mean raw
+    signal, 0.22 from mean gray inside the breast after preprocessing; 0.93 from ``area_density``. The display
+    holds the mean gray as exposure control does, with a gain and a brightness of each visit's own.
 
     Raises ValueError if a field is outside these ranges.
     """

@@ -49,7 +49,7 @@ _FINE = Band(5, 2.8, 0.10, 4.0)
 _MOTTLE = Band(6, 2.9, 1 / 30, 4.0, 1.6)
 _FIBRES = Band(7, 2.6, 1 / 40, 0.5)
 _SOFT_MM = 0.5
-_SLOPE = 2.88  # noise, blur and display make 2.8 of it in the picture
+_SLOPE = 2.82  # noise, blur and display make 2.8 of it in the picture
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Shape:
         half = anatomy.height / 2
         up, down = half * (1 + 0.07 * skew), half * (1 - 0.07 * skew)
         if view == "CC":
-            return cls(anatomy, view, thickness, 120 + 7 * shift, up, down, -2 + 3 * wall, 0.0, 0.0)
+            return cls(anatomy, view, thickness, 120 + 7 * shift, up, down, -5 + 3 * wall, 0.0, 0.0)
         up, down, nipple = 1.15 * up, 0.92 * down, 142 + 9 * shift
         wall, tail, lean = -3 + 3 * wall, 12 + 8 * tail, 0.66 + 0.18 * lean
         return cls(anatomy, view, thickness, nipple, up, down, wall, tail, lean)
@@ -281,7 +281,8 @@ def gland_share(shape: Shape, woman: np.random.Generator, side: np.random.Genera
     for _ in range(20):
         middle = (low + high) / 2
         low, high = (middle, high) if float((share(sample, middle) * volume).sum()) > goal else (low, middle)
-    streaks = noise.mean(0)
+    streaks = noise.mean(0).astype(float)
+    streaks -= blur(streaks, 10.0 * _GRID / FIELD_MM[0])
     whole = np.zeros((2, _GRID, round(_GRID * FIELD_MM[1] / FIELD_MM[0])))
     whole[:, *frame.corner] = share(field, middle), streaks / streaks.std()
     return whole
@@ -339,11 +340,12 @@ def _lines(shape: Shape, side: np.random.Generator, view: np.random.Generator, f
     y, x, step = (np.concatenate(parts) for parts in zip(broad, vessels, strict=True))
     total = draw(*fine, thin, 0.26) + draw(y, x, step, np.concatenate([thick, full]), 0.6)
 
+    strength = frame.window(tile(frame.rows, _LACE[0]), view.uniform(0, 240, 2))
+    strength = 2.2 * a.lace * np.clip(strength, 0.0, 1.2)
     for lace, width in zip(_LACE, (0.5, 0.45, 0.4), strict=True):
         away = frame.window(level_distance(frame.rows, lace), view.uniform(0, 240, 2))
-        strength = frame.window(tile(frame.rows, _LACE[0]), view.uniform(0, 240, 2))
         profile = np.clip(1.5 - away / width, 0.0, 1.0)
-        total += 2.6 * a.lace * np.clip(strength + 0.4, 0.0, 1.3) * profile * profile
+        total += strength * profile * profile
     return total
 
 
@@ -366,7 +368,8 @@ def gland_mm(
     lines = _lines(shape, side, view, frame) * near * (0.55 + 1.2 * share * (1 - share))
     body = (share * (1 + 0.02 * fine + 0.04 * mottle) + 0.006 * np.maximum(mottle, 0.0)) * t.inner
     # There is some fat in all gland, here more and there less: no ray is full of gland.
-    most = (0.84 + 0.08 * np.clip(streaks + 0.4 * mottle, -3, 1.7)) * t.inner
+    uneven = streaks + 0.5 * mottle
+    most = (0.80 + 0.07 * uneven / np.sqrt(1 + uneven * uneven / 6.25)) * t.inner
     goal = shape.anatomy.fraction * float(t.inner.sum())
     gland = _fill(body, lines, most, goal)
     detail = gland - blur(gland, _SOFT_MM / frame.pixel)
@@ -388,7 +391,7 @@ def _fill(body: Array, lines: Array, most: Array, goal: float) -> Array:
 
     every_third = tuple(np.ascontiguousarray(part[::3, ::3]) for part in (body, lines, most))
     scale = 1.0
-    for _ in range(10):
+    for _ in range(8):
         scale *= goal / (9 * float(filled(scale, *every_third).sum()))
     scale *= goal / float(filled(scale, body, lines, most).sum())
     return filled(scale, body, lines, most)
@@ -412,7 +415,9 @@ def _sharpness(gland: Array, t: Tissues, frame: Frame) -> float:
     edges = np.geomspace(0.1, min(1.0, 0.4 / frame.pixel), 11)
     middle = np.sqrt(edges[1:] * edges[:-1])
     ring = np.digitize(f, edges).ravel()
-    mean = np.bincount(ring, power.ravel(), 12)[1:11] / np.bincount(ring, minlength=12)[1:11]
+    many = np.bincount(ring, minlength=12)[1:11]
+    mean = np.bincount(ring, power.ravel(), 12)[1:11][many > 0] / many[many > 0]
+    middle = middle[many > 0]
     detail = 1 - np.exp(-2 * (np.pi * _SOFT_MM * middle) ** 2)
     low, high = -0.75, 3.0
     for _ in range(20):

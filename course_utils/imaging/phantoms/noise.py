@@ -20,7 +20,17 @@ FIELD_MM = (240.0, 192.0)
 VOXELS = 128
 VOXEL_MM = 1.25
 
-_PARTS = ("anatomy", "woman", "side", "view", "visit", "label", "film", "noise", "cohort")
+_PARTS = {
+    "anatomy": 1,
+    "side": 2,
+    "visit": 3,
+    "label": 4,
+    "noise": 5,
+    "cohort": 6,
+    "film": 7,
+    "woman": 8,
+    "view": 9,
+}
 
 
 def generator(part: str, *key: int) -> np.random.Generator:
@@ -28,7 +38,7 @@ def generator(part: str, *key: int) -> np.random.Generator:
 
     Keys of one part have one length: SeedSequence takes no notice of zeros at a key's end.
     """
-    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((_PARTS.index(part) + 1, *key))))
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence((_PARTS[part], *key))))
 
 
 @lru_cache(maxsize=1)
@@ -137,11 +147,17 @@ class Frame:
 
     def window(self, periodic: Array, shift_mm: Array) -> Array:
         """Return the part of a periodic (rows, rows) tile that lies under the frame after a shift."""
-        n = periodic.shape[0]
-        iy, ix = (np.rint(shift_mm / self.pixel)).astype(int)
-        ys = (np.arange(self.top, self.bottom) + iy) % n
-        xs = (np.arange(self.right) + ix) % n
-        return periodic.take(ys, axis=0).take(xs, axis=1)
+        iy, ix = (np.rint(shift_mm / self.pixel)).astype(int).tolist()
+        return _cut(_cut(periodic, self.top + iy, self.size[0]).T, ix, self.size[1]).T
+
+
+def _cut(periodic: Array, first: int, count: int) -> Array:
+    """Return ``count`` rows from ``first`` on of something that repeats itself."""
+    first %= len(periodic)
+    rest = first + count - len(periodic)
+    return (
+        np.concatenate([periodic[first:], periodic[:rest]]) if rest > 0 else periodic[first : first + count]
+    )
 
 
 def blur(image: Array, sigma: float) -> Array:

@@ -38,9 +38,9 @@ class Style:
 
 
 STYLES: dict[Vendor, Style] = {
-    "alder": Style("Alder (synthetic)", "MONOCHROME2", 3000, 0.08, 0.93, 2.0, 0.15, 0.42, 1.0, 0, 7.0, 0.0),
-    "birch": Style("Birch (synthetic)", "MONOCHROME2", 2200, 0.14, 0.86, 3.0, 0.3, 0.46, 1.15, 96, 9.0, 0.0),
-    "cedar": Style("Cedar (synthetic)", "MONOCHROME1", 1500, 0.20, 0.80, 5.0, 0.4, 0.38, 0.85, 0, 11.0, 42.0),
+    "alder": Style("Alder (synthetic)", "MONOCHROME2", 8000, 0.08, 0.93, 2.0, 0.15, 0.46, 1.0, 0, 7.0, 0.0),
+    "birch": Style("Birch (synthetic)", "MONOCHROME2", 7000, 0.14, 0.86, 3.0, 0.3, 0.50, 1.15, 96, 9.0, 0.0),
+    "cedar": Style("Cedar (synthetic)", "MONOCHROME1", 6000, 0.20, 0.80, 5.0, 0.5, 0.42, 0.85, 0, 11.0, 42.0),
 }
 
 # Strokes of the letters in a box 0.7 wide and 1 high, y down.
@@ -166,10 +166,10 @@ def present(
     fat, mean = MU_PER_MM["fat"] * thickness, float(sample.mean())
     nth = int(0.99 * sample.size)
     bright = float(np.partition(sample, nth)[nth])
-    gray = style.mean_gray + 0.07 * float(rng.uniform(-1, 1))
+    gray = style.mean_gray + 0.10 * float(rng.uniform(-1, 1))
     gain = 0.48 / max(bright - mean, 0.012 * thickness) * float(rng.uniform(0.85, 1.15))
-    gain = min(gain, 0.70 / (bright - fat + 0.2))
-    value = max(gray, 0.12 + gain * (mean - fat)) + gain * (log - mean)
+    gain = min(gain, 0.67 / (bright - fat + 0.2))
+    value = max(gray, 0.11 + gain * (mean - fat)) + gain * (log - mean)
     value = 0.5 * (value + np.sqrt(value**2 + 0.003))  # a soft toe: the skin fades, it is not cut
     over = np.maximum(value - 0.82, 0.0)
     value -= over * over / (over + 0.18)  # and a soft shoulder
