@@ -28,10 +28,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydicom.uid import RLELossless
 
 from .anatomy import FRACTION_RANGE, Anatomy, Density, Shape, Tissues, View, fibres, gland_mm
-from .files import dataset
+from .files import compress_rle, dataset
 from .noise import FIELD_MM, Array, generator
 from .picture import MU_PER_MM, STYLES, Vendor, expose, film, present, text
 
@@ -214,13 +213,11 @@ class Phantom:
         rendering = self.render()
         ds = dataset(self, rendering.pixels)
         if compress:
-            # pydicom's own encoder: others pack runs differently, and bytes would depend on what is there.
-            ds.compress(RLELossless, encoding_plugin="gdcm", generate_instance_uid=False)
+            compress_rle(ds)
         ds.save_as(path, enforce_file_format=True)
         return rendering
 
 
-# --- DICOM --------------------------------------------------------------------------------------------------
 # --- Cohorts ------------------------------------------------------------------------------------------------
 
 
