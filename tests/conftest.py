@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from lookup_tables import lut_item
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.sequence import Sequence
 from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
@@ -23,15 +24,6 @@ PERSONAL = {
 """What identifies the person in every file of these tests."""
 
 FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"
-
-
-def lut_item(values: np.ndarray, first: int, bits: int) -> Dataset:
-    """Return an item of a LUT Sequence, its data as words (two entries each if ``bits`` is 8)."""
-    item = Dataset()
-    item.add_new("LUTDescriptor", "US", [len(values) % 65536, first, bits])
-    data = values.astype("<u1" if bits == 8 else "<u2").tobytes()
-    item.add_new("LUTData", "OW", data + b"\0" * (len(data) % 2))
-    return item
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from lookup_tables import lut_item
 from needs import needs
 from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.dataset import Dataset
@@ -39,7 +40,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-import conftest
 from course_utils.doctor import SYNTAXES, _decoders
 from course_utils.imaging import MammogramError, dicom, read_mammogram
 from course_utils.imaging.codestream import DECODERS
@@ -616,7 +616,7 @@ def stored_inversely(pixels, **elements):
     if "ModalityLUTSequence" in elements:
         item = elements["ModalityLUTSequence"][0]
         entries = 4095 - np.frombuffer(item.LUTData, "<u2")[::-1]
-        inverse["ModalityLUTSequence"] = [conftest.lut_item(entries, 0, 12)]
+        inverse["ModalityLUTSequence"] = [lut_item(entries, 0, 12)]
         middle = 4095 / 2  # of what the table gives, for windows go by that
     else:
         middle = (slope * total + 2 * intercept) / 2
@@ -629,7 +629,7 @@ def stored_inversely(pixels, **elements):
         entries = np.frombuffer(item.LUTData, "<u1" if bits == 8 else "<u2")
         last = item.LUTDescriptor[1] + len(entries) - 1
         turned = (2**bits - 1 - entries.astype(int))[::-1]
-        inverse["VOILUTSequence"] = [conftest.lut_item(turned, total - last, bits)]
+        inverse["VOILUTSequence"] = [lut_item(turned, total - last, bits)]
     for keyword in ("PixelPaddingValue", "PixelPaddingRangeLimit"):
         if keyword in elements:
             inverse[keyword] = total - elements[keyword]
@@ -671,7 +671,7 @@ def test_monochrome1_and_monochrome2_give_the_same_pixels_to_the_bit(write_mammo
     for name, keyword in (("lut", "VOILUTSequence"), ("modality lut", "ModalityLUTSequence")):
         if bits := kind.pop(name, None):
             entries = curve >> 4 if bits == 8 else curve << (bits - 12)
-            kind[keyword] = [conftest.lut_item(entries, 0, bits)]
+            kind[keyword] = [lut_item(entries, 0, bits)]
     two = write_mammogram(pixels, name="2.dcm", **kind)
     turned, elements = stored_inversely(pixels, **({"WindowCenter": 2048, "WindowWidth": 4096} | kind))
     one = write_mammogram(turned, name="1.dcm", **elements)
@@ -995,7 +995,7 @@ def test_the_first_value_of_a_table_is_signed_where_values_may_be_negative(
     bits = 12 if signed else 16
     pixels = breast.astype(np.int16) - 2048 if elements.get("pixels") else breast
     pixels = pixels if signed else (breast.astype(int) + 40000).astype(np.uint16)
-    item = conftest.lut_item(CURVE, 0, 12)
+    item = lut_item(CURVE, 0, 12)
     item.add_new(
         "LUTDescriptor", vr, [4096, first % 65536 if vr == "US" else (first + 32768) % 65536 - 32768, 12]
     )
@@ -1011,7 +1011,7 @@ def test_a_table_that_does_not_reach_as_far_as_the_values_ends_in_its_last_entry
     write_mammogram, breast, entries
 ):
     values = np.minimum(np.arange(entries), 4095)
-    path = write_mammogram(VOILUTSequence=[conftest.lut_item(values, 500, 12)])
+    path = write_mammogram(VOILUTSequence=[lut_item(values, 500, 12)])
     expected = values[np.clip(breast.astype(int) - 500, 0, entries - 1)] / 4095
     assert_allclose(read_mammogram(path).pixels, expected, atol=1e-6)
 
