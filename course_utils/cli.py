@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         print(
-            "Stopped. What is done is kept: the same command goes on from there.",
+            "Stopped. No file is left half written; give the same command again to finish.",
             file=sys.stderr,
         )
         return 130
@@ -105,6 +105,7 @@ def _samples(arguments: argparse.Namespace) -> int:
 
     folder, women = arguments.output or Path("phantoms"), arguments.women or 12
     rows, seed = arguments.rows or 1024, arguments.seed or 0
+    _check_folder("-o", folder)
     manifest = write_cohort(folder, women=women, rows=rows, seed=seed, progress=True)
     print(f"{len(manifest)} synthetic mammograms of {women} women and their truth (manifest.csv)")
     print(f"Next: course embed {shown(folder)} -o out")
@@ -396,12 +397,12 @@ def _parser() -> argparse.ArgumentParser:
     samples = _command(commands, "samples", _samples, "make synthetic mammograms, or fetch public ones")
     samples.add_argument("-o", "--output", type=_path, help="folder (phantoms, or the archive's name)")
     samples.add_argument(
-        "--women", type=_positive, help="how many women (12 synthetic, 20 of victre, all 1775 of cmmd)"
+        "--women", type=_women, help="how many women (12 synthetic, 20 of victre, all 1775 of cmmd)"
     )
     samples.add_argument(
         "--seed", type=_seed, help="same seed, same bytes (0); of an archive, which women (the first)"
     )
-    samples.add_argument("--rows", type=_positive, help="rows of a synthetic image (1024)")
+    samples.add_argument("--rows", type=_rows, help="rows of a synthetic image, 128 to 4096 (1024)")
     archive = samples.add_argument_group("a public archive, by way of the Imaging Data Commons")
     archive.add_argument(
         "--from",
@@ -546,6 +547,14 @@ def _seed(text: str) -> int:
 
 def _side(text: str) -> int:
     return _whole_number(text, 32, 4096)
+
+
+def _rows(text: str) -> int:
+    return _whole_number(text, 128, 4096)
+
+
+def _women(text: str) -> int:
+    return _whole_number(text, 1, 100_000)
 
 
 def _whole_number(text: str, least: int, most: int = sys.maxsize) -> int:

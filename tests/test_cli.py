@@ -299,6 +299,58 @@ def test_samples_makes_the_same_bytes_twice(tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rows", "63"], "'63' is not a whole number, 128 to 4096"),
+        (["--rows", "4097"], "'4097' is not a whole number, 128 to 4096"),
+        (["--women", "0"], "'0' is not a whole number, 1 to 100000"),
+        (["--women", "1000000000"], "'1000000000' is not a whole number, 1 to 100000"),
+        (["--seed", "-1"], "'-1' is not a whole number"),
+        (["--seed", "1.5"], "'1.5' is not a whole number"),
+    ],
+)
+def test_samples_refuses_what_no_phantom_can_be(arguments, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["samples", "-o", "out", *arguments])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+def test_samples_says_what_is_wrong_with_its_folder(capsys):
+    Path("taken").write_text("mine")
+    for folder in ("taken", "taken/below"):
+        assert cli.main(["samples", "-o", folder, "--women", "1", "--rows", "128"]) == 2
+        assert "taken is a file, and a folder is needed" in capsys.readouterr().err
+    Path("other").mkdir()
+    Path("other/mine.dcm").write_text("mine")
+    assert cli.main(["samples", "-o", "other", "--women", "1", "--rows", "128"]) == 1
+    assert "choose an empty one" in capsys.readouterr().err
+    assert [path.name for path in Path("other").iterdir()] == ["mine.dcm"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no signals as here")
+def test_ctrl_c_in_the_middle_of_samples_leaves_whole_files_and_a_sentence(working_folder):
+    run = subprocess.Popen(
+        [*COURSE, "samples", "-o", "out", "--women", "60", "--rows", "512"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    patience = time.monotonic() + 60
+    while not list(working_folder.glob("out/*.dcm")) and time.monotonic() < patience:
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "Stopped. No file is left half written" in said
+    assert "Traceback" not in said
+    left = list(working_folder.glob("out/*"))
+    assert 0 < len(left) < 60
+    assert all(path.suffix == ".dcm" and pydicom.dcmread(path).pixel_array.any() for path in left)
+
+
 def test_an_archive_is_only_described_by_a_dry_run(tmp_path, capsys):
     assert cli.main(["samples", "--from", "victre", "--women", "8", "--dry-run"]) == 0
     said = capsys.readouterr().out
@@ -369,7 +421,7 @@ def test_an_archive_that_cannot_be_reached_is_one_sentence_and_status_1(monkeypa
     [
         (["--yes"], "go with --from"),
         (["--dry-run"], "go with --from"),
-        (["--from", "victre", "--rows", "64"], "--rows is for synthetic"),
+        (["--from", "victre", "--rows", "256"], "--rows is for synthetic"),
         (["--from", "victre", "--women", "9999"], "--women: victre has 1050 women"),
     ],
 )

@@ -1,6 +1,8 @@
 import hashlib
 import itertools
 import subprocess
+import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.imaging import phantoms as phantoms_module
 from course_utils.imaging.phantoms import (
     FRACTION_RANGE,
@@ -363,6 +365,50 @@ def test_a_cohort_is_written_with_its_manifest(tmp_path):
     assert len(set(uids)) == len(uids)
 
 
+def test_a_cohort_is_not_mixed_with_another_one_but_finished_by_the_same_call(tmp_path):
+    first = write_cohort(tmp_path, women=2, rows=128, seed=3)
+    with pytest.raises(MammogramError, match="choose an empty one"):
+        write_cohort(tmp_path, women=1, rows=128, seed=3)
+    (tmp_path / first.file[0]).unlink()
+    pd.testing.assert_frame_equal(write_cohort(tmp_path, women=2, rows=128, seed=3), first)
+
+
+def test_a_cohort_that_is_interrupted_has_whole_files_only_and_no_manifest(tmp_path, monkeypatch):
+    """As the disk fills up in the middle of the second file."""
+    table = write_cohort(tmp_path, women=2, rows=128)
+    sound = Path.write_bytes
+
+    def full(path, data):
+        if path.name.startswith(table.file[1]):
+            sound(path, data[: len(data) // 2])
+            raise OSError(28, "No space left on device")
+        return sound(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space"):
+        write_cohort(tmp_path, women=2, rows=128, workers=1)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left <= set(table.file)
+    for row in table[table.file.isin(left)].itertuples():
+        assert hashlib.sha256((tmp_path / row.file).read_bytes()).hexdigest() == row.sha256
+
+
+def test_an_interrupted_cohort_does_not_draw_the_rest_first(tmp_path, monkeypatch):
+    drawn = []
+
+    def draw(phantom, folder):
+        drawn.append(phantom)
+        if len(drawn) == 2:
+            raise KeyboardInterrupt
+        time.sleep(0.05)
+        return {}
+
+    monkeypatch.setattr("course_utils.imaging.phantoms._write_one", draw)
+    with pytest.raises(KeyboardInterrupt):
+        write_cohort(tmp_path, women=30, rows=128, workers=1)
+    assert len(drawn) < 10
+
+
 def test_the_number_of_workers_changes_nothing(tmp_path):
     one, three = (write_cohort(tmp_path / str(n), women=3, rows=128, workers=n) for n in (1, 3))
     pd.testing.assert_frame_equal(one, three)
@@ -378,6 +424,9 @@ def test_the_number_of_workers_changes_nothing(tmp_path):
         {"vendor": "x"},
         {"thickness_mm": 5},
         {"rows": 64},
+        {"rows": 4097},
+        {"seed": -1},
+        {"nuisance_seed": -1},
     ],
 )
 def test_a_field_out_of_range_is_refused_by_name(wrong):
@@ -385,6 +434,7 @@ def test_a_field_out_of_range_is_refused_by_name(wrong):
         Phantom(**wrong)
 
 
-def test_a_cohort_needs_at_least_one_woman():
-    with pytest.raises(ValueError, match="women"):
-        next(cohort(women=0))
+@pytest.mark.parametrize("women", [0, -1, 10**9])
+def test_a_cohort_of_no_women_or_of_more_than_a_seed_has_is_refused(women):
+    with pytest.raises(ValueError, match="women must be 1 to 100000"):
+        next(cohort(women=women))

@@ -19,15 +19,20 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from course_utils.imaging.errors import MammogramError
+from course_utils.provenance import write_whole
 
 from .anatomy import FRACTION_RANGE, Anatomy, Density, Shape, Tissues, View, fibres, gland_mm
 from .files import compress_rle, dataset
@@ -102,7 +107,7 @@ class Phantom:
     ``film_edge`` whether there are the white edges of digitised film, at times with tape or a scratch.
     ``seed`` is the woman, ``nuisance_seed`` the visit: positioning, exposure and display, quantum noise,
     place of the label, film. ``rows`` (128 to 4096) is the sampling of a field of 240 × 192 mm; ``woman`` the
-    name that goes into the file.
+    name that goes into the file. Seeds are whole numbers from 0.
 
     What is shared: a woman's images all have her size, shape and glandular fraction, and about half of the
     noise behind her gland; CC and MLO of one side are two projections of one breast, with the same lumps,
@@ -141,6 +146,9 @@ class Phantom:
         for field, low, high in (("thickness_mm", 20, 110), ("rows", 128, 4096)):
             if not low <= getattr(self, field) <= high:
                 raise ValueError(f"{field} must lie between {low} and {high}, not {getattr(self, field)}")
+        for field in ("seed", "nuisance_seed"):
+            if getattr(self, field) < 0:
+                raise ValueError(f"{field} must be 0 or more, not {getattr(self, field)}")
 
     @property
     def columns(self) -> int:
@@ -208,17 +216,22 @@ class Phantom:
         """Render, write a Digital Mammography X-Ray Image – For Presentation file, and return the rendering.
 
         ``compress`` chooses RLE lossless, else explicit VR little endian. Same phantom, same bytes. Vendors
-        with MONOCHROME1 store 4095 minus ``pixels``.
+        with MONOCHROME1 store 4095 minus ``pixels``. The file gets its name only when it is whole.
         """
         rendering = self.render()
         ds = dataset(self, rendering.pixels)
         if compress:
             compress_rle(ds)
-        ds.save_as(path, enforce_file_format=True)
+        file = BytesIO()
+        ds.save_as(file, enforce_file_format=True)
+        write_whole(Path(path), file.getvalue())
         return rendering
 
 
 # --- Cohorts ------------------------------------------------------------------------------------------------
+
+WOMEN_OF_A_SEED = 100_000
+"""How many women a cohort can have: beyond them begin those of the next seed."""
 
 
 def cohort(
@@ -237,10 +250,10 @@ def cohort(
     says nothing about density. ``sides=None`` takes one side a view and lets it alternate between views and
     women; ``("L", "R")`` takes both sides in every view. Every other image of a woman carries label text; a
     seed of its own says which. With ``film_edges`` all images of every other woman in each
-    density are digitised film. Raises ValueError if ``women`` is less than 1.
+    density are digitised film. Raises ValueError if ``women`` is not 1 to `WOMEN_OF_A_SEED`.
     """
-    if women < 1:
-        raise ValueError(f"women must be at least 1, not {women}")
+    if not 1 <= women <= WOMEN_OF_A_SEED:
+        raise ValueError(f"women must be 1 to {WOMEN_OF_A_SEED}, not {women}")
     order = np.arange(women)
     generator("cohort", seed, 0).shuffle(order)
     plan: list[dict[str, Any]] = []
@@ -258,8 +271,8 @@ def cohort(
                         "laterality": side,
                         "thickness_mm": round(thickness + float(rng.uniform(-2, 2)) + 2 * (view == "MLO"), 1),
                         "vendor": VENDORS[v],
-                        "seed": seed * 100_000 + k,
-                        "nuisance_seed": seed * 100_000 + k + 50_000,
+                        "seed": seed * WOMEN_OF_A_SEED + k,
+                        "nuisance_seed": seed * WOMEN_OF_A_SEED + k + 50_000,
                         "rows": rows,
                         "woman": f"W{number:02d}",
                     }
@@ -298,31 +311,41 @@ def write_cohort(
 
     One row a file: ``file, sha256, woman, density, volumetric_fraction, area_density, view, laterality,
     thickness_mm, vendor, label, film_edge, rows, columns, seed, nuisance_seed``. Fractions are shares (0 to
-    1) rounded to four digits. Files of the same names are replaced. ``workers`` threads share the work, by
-    default one a core and at most four; the files are the same whatever their number. ``progress`` shows a
-    bar.
+    1) rounded to four digits. Files of the same names are replaced, and the manifest comes last: where there
+    is one, the cohort is whole. ``workers`` threads share the work, by default one a core and at most four;
+    the files are the same whatever their number. ``progress`` shows a bar.
+
+    Raises:
+        MammogramError: other DICOM files are in the folder, such as those of another cohort.
+        ValueError: ``women`` or ``rows`` is out of range.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     phantoms = list(
         cohort(women=women, views=views, sides=sides, rows=rows, film_edges=film_edges, seed=seed)
     )
-    if workers is None:
-        workers = min(os.cpu_count() or 1, 4)
-    with ThreadPoolExecutor(workers) as pool:
-        written: Iterable[dict[str, Any]] = pool.map(lambda p: _write_one(p, folder), phantoms)
-        if progress:
-            from tqdm.auto import tqdm
-
-            written = tqdm(written, desc="phantoms", unit="image", total=len(phantoms))
-        manifest = pd.DataFrame(list(written))
-    manifest.to_csv(folder / "manifest.csv", index=False, lineterminator="\n")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Whoever reads the folder would take them for a part of this cohort, without a row in its manifest.
+    if {path.name for path in folder.glob("*.dcm")} - {_file_name(p) for p in phantoms}:
+        raise MammogramError("The folder holds DICOM files that are not of this cohort: choose an empty one.")
+    (folder / "manifest.csv").unlink(missing_ok=True)
+    pool = ThreadPoolExecutor(min(os.cpu_count() or 1, 4) if workers is None else workers)
+    try:
+        written = pool.map(lambda p: _write_one(p, folder), phantoms)
+        bar = tqdm(written, desc="phantoms", unit="image", total=len(phantoms), disable=not progress)
+        manifest = pd.DataFrame(list(bar))
+    finally:
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
+    write_whole(folder / "manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
     return manifest
+
+
+def _file_name(p: Phantom) -> str:
+    return f"{p.woman}_{p.laterality}{p.view}.dcm"
 
 
 def _write_one(p: Phantom, folder: Path) -> dict[str, Any]:
     """Write one phantom and return its row of the manifest."""
-    path = folder / f"{p.woman}_{p.laterality}{p.view}.dcm"
+    path = folder / _file_name(p)
     truth = p.write(path)
     return {
         "file": path.name,
