@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, TypeAlias
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import pydicom
@@ -39,9 +39,8 @@ from pydicom.uid import (
 from . import grayscale
 from .codestream import DECODERS, NOT_GRAY, TRUNCATED, check_decodable, check_frame, has_end, read_frame
 from .errors import MammogramError
+from .grayscale import VOI, check_voi
 from .preprocess import TOO_SMALL, find_breast, shrink
-
-VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 
 MAX_PIXELS = 60_000_000
 """Rows × Columns above which a file is refused undecoded. The largest mammograms have about 5000 × 6000
@@ -165,30 +164,29 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
         voi: how values become gray levels. ``auto``: the file's VOI LUT, else its first usable window, else
             the window that the values inside the breast span. ``lut``, ``window``, ``percentile``: that one.
             An int: the n-th window, from 0. ``none``: all stored values, stretched to [0, 1].
-        key: secret that keys the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key gives
-            the same pseudonyms. None: a random key drawn once per process.
+        key: secret bytes that key the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key
+            gives the same pseudonyms. None: a random key drawn once per process.
 
     Raises:
-        MammogramError: one sentence on what is wrong with the file; it quotes neither path nor header.
-        ValueError: ``voi`` is none of the above.
+        MammogramError: one sentence on what is wrong with the file; it quotes neither path nor header, and no
+            error that does hangs on behind it.
+        ValueError: ``voi`` is none of the above, or ``key`` is empty or no bytes.
 
     Sources: DICOM PS3.3 C.7.6.3, C.8.11 and C.11; PS3.4 N.2 for the order of the transforms.
     """
-    if not (voi in ("auto", "lut", "window", "percentile", "none") or (isinstance(voi, int) and voi >= 0)):
-        raise ValueError(
-            f"voi must be 'auto', 'lut', 'window', 'percentile', 'none' or a window's number, not {voi!r}"
-        )
+    check_voi(voi)
+    if key is not None and not (isinstance(key, bytes) and key):
+        raise ValueError("key must be bytes, and not empty")
+    path = Path(path)
     try:
-        with _quiet() as heard, open_file(Path(path)) as file:
-            mammogram = _read(file, voi, key or PROCESS_KEY, heard)
-    except MammogramError:
+        with _quiet() as heard, open_file(path) as file:
+            return _read(file, voi, key or PROCESS_KEY, heard)
+    except MammogramError as refusal:
+        refusal.__context__ = None  # what a library said of the file may quote its header or its path
         raise
     except Exception as error:  # whatever a parser makes of a damaged file ends here, values unquoted
         _log.debug("unreadable: %s", type(error).__name__)
-        raise MammogramError(
-            "This file is damaged or breaks the DICOM standard in a way that cannot be read."
-        ) from None
-    return mammogram
+    raise MammogramError("This file is damaged or breaks the DICOM standard in a way that cannot be read.")
 
 
 def open_file(path: Path) -> BufferedReader:
@@ -202,7 +200,7 @@ def open_file(path: Path) -> BufferedReader:
         return path.open("rb")
     except FileNotFoundError:
         raise MammogramError("There is no such file.") from None
-    except OSError:
+    except (OSError, ValueError):  # a ValueError if there is a NUL in the name
         raise MammogramError("This file cannot be opened; are you allowed to read it?") from None
 
 

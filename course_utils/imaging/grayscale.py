@@ -10,17 +10,29 @@ file.
 from collections.abc import MutableSequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from .errors import MammogramError
 
+VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
+"""Which VOI transform is asked for (see `read_mammogram`)."""
+
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 PERCENTILES = (0.5, 99.5)
 """The window of a file that brings none: these percentiles of the values inside the breast."""
+
+
+def check_voi(voi: object) -> None:
+    """Raise ValueError if ``voi`` is none of `VOI`."""
+    number = isinstance(voi, int) and not isinstance(voi, bool) and voi >= 0
+    if not (number or voi in ("auto", "lut", "window", "percentile", "none")):
+        raise ValueError(
+            f"voi must be 'auto', 'lut', 'window', 'percentile', 'none' or a window's number, not {voi!r}"
+        )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ the left edge, its proportions kept. Nothing is learned from the data: a file's 
 only.
 """
 
+import operator
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,15 +16,15 @@ import numpy as np
 from course_utils.provenance import fingerprint
 
 from .errors import MammogramError
+from .grayscale import VOI, check_voi
 
 if TYPE_CHECKING:
-    from .dicom import VOI, Mammogram
+    from .dicom import Mammogram
 
 Side = Literal["left", "right"]
 
 VERSION = 2
 """Goes into every fingerprint. Raise it whenever the same options give other pixels."""
-
 
 WORKING_SIDE = 320  # pixels on the longer side of the copy on which the mask is found: about 0.75 mm each
 THINNEST = 16  # pixels of that copy on its shorter side; with fewer, edges and opening lose their meaning
@@ -77,11 +78,12 @@ class Preprocessor:
         orient: turn the chest wall to the left, as the mask shows it where that is plain, else by laterality.
         keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to a square.
 
-    Calling it is free of side effects, so one instance may serve many threads.
+    Calling it is free of side effects, so one instance may serve many threads. ValueError: an option is out
+    of its range.
     """
 
     size: int = 512
-    voi: "VOI" = "auto"
+    voi: VOI = "auto"
     mask: bool = True
     crop: bool = True
     margin: float = 0.01
@@ -89,6 +91,10 @@ class Preprocessor:
     keep_aspect: bool = True
 
     def __post_init__(self) -> None:
+        # JSON takes no number of numpy's, and 0 and 0.0 are the same margin.
+        object.__setattr__(self, "size", operator.index(self.size))
+        object.__setattr__(self, "margin", float(self.margin))
+        check_voi(self.voi)
         if self.size < 8:
             raise ValueError(f"size must be at least 8 pixels, not {self.size}")
         if not 0 <= self.margin < 1:
@@ -99,6 +105,7 @@ class Preprocessor:
 
         Raises:
             MammogramError: no breast can be told from the background.
+            ValueError: the pixels are not as those of a `Mammogram` should be.
         """
         *_, (_, picture) = self._steps(mammogram)
         return np.ascontiguousarray(picture[np.newaxis])
@@ -124,8 +131,8 @@ class Preprocessor:
     def _steps(self, mammogram: "Mammogram") -> Iterator[tuple[str, np.ndarray]]:
         picture = mammogram.pixels
         yield "read", picture
-        height, width = picture.shape
         breast = find_breast(picture)
+        height, width = picture.shape
         wall = chest_wall(breast.inside) or _LATERALITY_SIDE.get(mammogram.laterality)
 
         rows, columns = slice(0, height), slice(0, width)
@@ -229,10 +236,17 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
 
     Raises:
         MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
+        ValueError: the pixels are of another type, negative, infinite or not a number.
     """
+    if pixels.ndim != 2 or pixels.dtype != np.float32:
+        raise ValueError(f"pixels must be float32 (H, W), not {pixels.dtype} {pixels.shape}")
+    if not pixels.size:
+        raise MammogramError(TOO_SMALL)
     small, factor = shrink(pixels)
     if min(small.shape) < THINNEST:
         raise MammogramError(TOO_SMALL)
+    if not 0 <= small.min() <= small.max() < np.inf:  # not so for not-a-number either
+        raise ValueError("pixels must be finite numbers, none of them negative")
     small, film = _without_film_edges(small)
     inside = _breast(small) & ~film
     if not inside.any():
@@ -288,7 +302,7 @@ def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
         part = levels[dark]
         otsu = int(cv2.threshold(part, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
         tissue = part[part > otsu]
-        if not tissue.size:
+        if not 0 < tissue.size < part.size:
             raise MammogramError(NOTHING_THERE)
         dark = levels <= otsu
         ground = float(np.median(levels[dark]))

@@ -354,12 +354,14 @@ def test_a_magnified_view_in_which_fat_stands_against_gland_is_kept_whole(vendor
     assert (inside & ~tissue).sum() < 0.05 * tissue.sum()
 
 
-def test_a_dark_image_has_no_breast():
+@pytest.mark.parametrize("gray", [0, 1e-9, 0.5, 1])
+@pytest.mark.filterwarnings("error")
+def test_an_image_of_one_gray_has_no_breast(gray):
     with pytest.raises(MammogramError, match="No breast"):
-        Preprocessor()(mammogram(np.zeros((400, 300))))
+        Preprocessor()(mammogram(np.full((400, 300), gray)))
 
 
-@pytest.mark.parametrize("shape", [(1, 900), (900, 3), (15, 15), (64, 60000)])
+@pytest.mark.parametrize("shape", [(1, 900), (900, 3), (15, 15), (64, 60000), (0, 0), (0, 90)])
 @pytest.mark.filterwarnings("error")
 def test_an_image_of_a_few_pixels_or_a_strip_is_refused_without_a_numpy_warning(shape):
     with pytest.raises(MammogramError, match="too small"):

@@ -204,10 +204,47 @@ def test_the_config_survives_json_and_names_its_version():
     assert isinstance(config["version"], int)
 
 
-@pytest.mark.parametrize("options", [{"size": 0}, {"margin": -0.1}, {"margin": 1}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"size": 0},
+        {"margin": -0.1},
+        {"margin": 1},
+        {"margin": float("nan")},
+        {"voi": "lost"},
+        {"voi": -1},
+        {"voi": True},
+    ],
+)
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Preprocessor(**options)
+
+
+def test_a_size_that_is_no_whole_number_is_refused():
+    with pytest.raises(TypeError, match="integer"):
+        Preprocessor(size=512.5)
+
+
+def test_numbers_of_numpy_give_the_fingerprint_of_pythons_own():
+    assert Preprocessor(np.int64(256), margin=0).fingerprint == Preprocessor(256, margin=0.0).fingerprint
+
+
+@pytest.mark.parametrize("kind", ["float64", "uint16", "uint8", "three axes"])
+def test_pixels_of_another_kind_are_refused(kind):
+    m = mammogram(scene()[0])
+    pixels = m.pixels[np.newaxis] if kind == "three axes" else m.pixels.astype(kind)
+    with pytest.raises(ValueError, match="float32"):
+        Preprocessor()(dataclasses.replace(m, pixels=pixels))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -0.5])
+@pytest.mark.filterwarnings("error")
+def test_pixels_that_are_negative_or_no_numbers_are_refused(value):
+    m = mammogram(scene()[0])
+    m.pixels[100:110, 50:60] = value
+    with pytest.raises(ValueError, match="finite numbers"):
+        Preprocessor()(m)
 
 
 def test_threads_get_what_one_alone_gets_and_the_mammograms_stay_as_they_were():
