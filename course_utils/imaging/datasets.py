@@ -14,7 +14,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from http.client import HTTPException
 from importlib.util import find_spec
@@ -261,9 +261,11 @@ def download(
 
     Raises:
         MammogramError: there is not enough room; the archive cannot be reached, or gives something else than
-            its index says.
+            its index says; what lies in the folder as its table is none.
     """
     folder = Path(folder)
+    if not series["series_uid"].str.fullmatch(r"[0-9]+(\.[0-9]+)*").all():  # it names a folder
+        raise MammogramError(CHANGED)
     tables = {name: _read_table(folder, name) for name in series["archive"].unique()}
     known = {file: sha256 for table in tables.values() for file, sha256 in table[TABLE[:2]].to_numpy()}
     rows: list[Any] = list(series.itertuples())
@@ -276,14 +278,19 @@ def download(
         announce(f"{notice(series)}\n  To be fetched now: {_size(total / 1e6)}")
     bar = tqdm(total=total, unit="B", unit_scale=True, disable=not (progress and total))
     pool = ThreadPoolExecutor(4)
+    jobs: dict[Future[dict[str, str]], Any] = {}
     try:
-        jobs = {pool.submit(_fetch, row, folder): row for row in missing}
+        for row in missing:
+            jobs[pool.submit(_fetch, row, folder)] = row
         for job in as_completed(jobs):
-            done[jobs[job].series_uid] = job.result()
+            job.result()
             bar.update(_bytes(jobs[job]))
     finally:
         pool.shutdown(cancel_futures=True)
         bar.close()
+        for job, row in jobs.items():  # also what became whole while another job was failing
+            if not (job.cancelled() or job.exception()):
+                done[row.series_uid] = job.result()
         files = _files(rows, done)
         for name, part in files.groupby("archive"):
             table = pd.concat([part, tables[name]]).drop_duplicates("file").sort_values("file")
@@ -423,7 +430,12 @@ def _read_table(folder: Path, archive: str) -> pd.DataFrame:
     path = folder / f"{archive}.csv"
     if not path.is_file():
         return pd.DataFrame(columns=TABLE)
-    return pd.read_csv(path, keep_default_na=False)
+    try:
+        return pd.read_csv(path, keep_default_na=False)[TABLE]
+    except (KeyError, ValueError):  # UnicodeDecodeError and pandas' own errors are ValueErrors
+        raise MammogramError(
+            f"The file {archive}.csv in this folder is not a table that the course wrote; move it away."
+        ) from None
 
 
 def _bytes(row: Any) -> int:

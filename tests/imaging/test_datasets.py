@@ -344,6 +344,20 @@ def test_an_interrupted_download_keeps_what_is_whole_and_goes_on_from_there(fetc
     assert all("bb-2" in request for request in bucket.requests)
 
 
+def test_what_becomes_whole_after_another_series_has_failed_is_in_the_table_too(fetch, bucket, monkeypatch):
+    bucket.cut = {"bb-2/0.dcm"}
+    sound = datasets._fetch
+
+    def slow(row, folder):
+        time.sleep(0.5 if row.series_uid == "1.2.3" else 0)
+        return sound(row, folder)
+
+    monkeypatch.setattr(datasets, "_fetch", slow)
+    with pytest.raises(MammogramError, match="cannot be reached"):
+        fetch()
+    assert list(pd.read_csv(fetch.folder / "victre.csv")["file"]) == FILES[:2]
+
+
 def test_a_busy_archive_is_asked_again(fetch, bucket):
     bucket.busy = 2
     assert len(fetch()) == 3
@@ -457,3 +471,25 @@ def test_size_and_licence_are_announced_before_anything_is_fetched_and_may_stop_
     assert "To be fetched now: 0 MB" in heard[0]
     assert not bucket.requests
     assert not fetch.folder.exists()
+
+
+@pytest.mark.parametrize("uid", ["../../victre", "..", "", "1.2.3/..", "1.2.3\n"])
+def test_a_series_whose_uid_would_lead_out_of_the_folder_is_refused_untouched(fetch, bucket, planned, uid):
+    for name in ("a.dcm", "victre/a.dcm"):
+        (fetch.folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (fetch.folder / name).write_text("my own")
+    with pytest.raises(MammogramError, match="pip install -U idc-index-data"):
+        fetch(planned[1:].assign(series_uid=uid))
+    assert there(fetch.folder) == ["a.dcm", "victre/a.dcm"]
+    assert not bucket.requests
+
+
+@pytest.mark.parametrize("content", [b"", b"site,age\n1,2\n", b"\xff\xfe\n", b'a,"b\n1'])
+def test_a_table_of_the_users_own_is_neither_read_nor_replaced(fetch, bucket, content):
+    fetch.folder.mkdir()
+    table = fetch.folder / "victre.csv"
+    table.write_bytes(content)
+    with pytest.raises(MammogramError, match=r"^The file victre\.csv in this folder .* move it away\.$"):
+        fetch()
+    assert table.read_bytes() == content
+    assert not bucket.requests
