@@ -229,7 +229,7 @@ def gray_curves(
         caption: what to see; None: what the two parts are.
         theme: on a light or on a dark ground.
     """
-    figure = _figure(7.0 if picture is not None else 5.4, 3.2, theme)
+    figure = _figure(7.0, 3.6, theme) if picture is not None else _figure(5.4, 3.2, theme)
     widths = (2, 3) if picture is not None else (1,)
     figure.set_layout_engine("none")  # to find a layout takes as long as to draw, which a slider would feel
     room = {"left": 0.01 if picture is not None else 0.12, "right": 0.98, "bottom": 0.15, "top": 0.9}
@@ -253,6 +253,7 @@ def gray_curves(
     if picture is not None:
         panels[0].imshow(_pixels(picture), cmap="gray", vmin=0, vmax=1)
         panels[0].set_axis_off()
+        panels[0].set_position((0, 0.01, 0.36, 0.98))  # all the height: it is the picture that one looks at
     if caption is None:
         caption = "Curve: which gray each value becomes. Hills: how many pixels have it, the highest cut off."
     names = ", ".join(curves)

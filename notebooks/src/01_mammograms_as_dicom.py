@@ -22,8 +22,9 @@
 # ## What is in the file?
 #
 # A mammogram comes as a DICOM file. It starts with a *header*, a list of *elements*: each has a *tag* (two hexadecimal
-# numbers, the group and the element), a *keyword* such as `PatientID`, and a value. The pixels are the last element. *Predict:
-# how many elements does the header of one mammogram have: five, fifty, five hundred? And what share of the bytes?*
+# numbers, the group and the element), a *keyword* such as `PatientID`, and a value. The pixels are an element too, normally
+# the last. *Predict: how many elements does the header of one mammogram have: five, fifty, five hundred? And what share of
+# the bytes?*
 
 # %%
 import pydicom
@@ -34,7 +35,7 @@ cohort = sample_cohort()
 header = pydicom.dcmread(cohort.path[0])
 header_bytes = cohort.path[0].stat().st_size - len(header.PixelData)
 print(len(header), "elements in all")
-print("all but the pixels is less than a tenth of it:", header_bytes < 0.1 * len(header.PixelData))
+print("the header takes less than a tenth of the pixels' bytes:", header_bytes < 0.1 * len(header.PixelData))
 
 # %%
 groups = {
@@ -51,14 +52,16 @@ for group, what in groups.items():
     print(f"{group:04X}  {what:<25} {len(names):>2}, such as {some}")
 
 # %% [markdown]
-# So a few thousand bytes say what the other hundred thousand mean, and whose they are. Who could be found by this file?
-# There are four leaks, each wider than the one before looks.
+# So a few kilobytes say what the other hundred mean, and whose they are. Who could be found by this file? There are four
+# leaks, each easier to overlook than the one before.
 #
 # **What names a person**: name, number in the archive, date of birth, the doctor's name. **What is unique or rare**: the
-# numbers called UIDs, unique in the world by construction, and dates. Whoever holds the clinic's books looks them up. The standard
-# lists what has to go, element by element (PS3.15, Table E.1-1). **What was burned into the pixels**, where no header tool
+# numbers called UIDs, unique in the world by construction, and dates. Whoever can look into the clinic's books finds her by
+# them. The standard lists what has to go, element by element (PS3.15, Table E.1-1; the parts of the standard are called PS3.1,
+# PS3.2 and so on). **What was burned into the pixels**, where no header tool
 # reaches. And **the pixels themselves**: a network that was given two chest X-rays told whether they were of the same
-# person with an AUC of 0.99 (Packhäuser and others, under *Go further*).
+# person. Shown one pair of the same and one of different people, it found the right one 99 times in 100 (an AUC of 0.99;
+# Packhäuser and others, under *Go further*).
 #
 # Look at the third. Here is a corner of a real mammogram, a film that was laid on a scanner:
 
@@ -70,7 +73,7 @@ from course_utils.imaging.datasets import real_mammograms
 from course_utils.teaching.plots import Illustration
 
 films = real_mammograms()
-film = read_mammogram(films.path[0], voi="none").pixels
+film = read_mammogram(films.path[0], voi="none").pixels  # every number kept, brought to 0 to 1
 
 # %%
 figure = Figure(figsize=(3.6, 2.4), layout="constrained")
@@ -87,7 +90,7 @@ element = pydicom.dcmread(films.path[0], stop_before_pixels=True).get("BurnedInA
 print("BurnedInAnnotation, which should say so:", element or "not in the header")
 
 # %% [markdown]
-# RCC is harmless: right breast, seen from above. On other films a name stands there. The header cannot be trusted to say so.
+# RCC is harmless: right breast, seen from above. On other films a name stands there, and this header would not have told you.
 #
 # **What we do about it.** Files stay where they are, and only pseudonyms go on. A pseudonym has to be the same each time, or
 # we could not keep a woman's pictures together, and must not lead back. A hash, such as SHA-256, seems to do both: nobody
@@ -116,16 +119,18 @@ strangers = [keyed(guess, key=b"a key of his own") for guess in guesses]
 print("the keyed hash, by a stranger with a key of his own:", with_key in strangers)
 
 # %% [markdown]
-# Nobody computes backwards: one tries them all, forwards. Numbers in an archive have six or eight digits, and a laptop hashes a million a second.
-# With a secret **key** there is nothing to try. `read_mammogram` makes its `image_id` and `patient_key` like this (HMAC, RFC
+# Nobody computes backwards: one tries them all, forwards. An archive's numbers often have six or eight digits, and a laptop
+# hashes a million a second. Without the secret **key** there is nothing to try. `read_mammogram` makes its `image_id` and `patient_key` like this (HMAC, RFC
 # 2104), and the key stays at home.
 
 # %% [markdown]
 # ### Exercise 01.1: what in this header leads back to her? (8 minutes)
 #
-# Here is a header with made-up values. Write `identifying`, which returns a list of what would have to go: keywords such as
-# `"PatientName"`, or tags such as `(0x0010, 0x0010)` where an element has no keyword. A list written by hand will do. What is needed to
-# read the picture, and what a million mammograms share, may stay.
+# Here is a header with made-up values. Write `identifying`, which returns a list of what would have to go; a list written by
+# hand will do. What is needed to read the picture, and what a million mammograms share, may stay.
+#
+# Give keywords: the printed name without blanks and without 's, so that *Patient's Name* is `"PatientName"`. An element that is
+# private to the vendor has no keyword: give its tag, such as `(0x0010, 0x0010)`.
 #
 # Read the values, not only the names. And mind that `print` does not show a long text: ask for `planted_header().ImageComments`.
 
@@ -162,7 +167,7 @@ for name, path in (("a phantom", cohort.path[0]), ("a film", films.path[0])):
     one = pydicom.dcmread(path, stop_before_pixels=True)
     bits = f"{one.BitsAllocated} allocated, {one.BitsStored} stored, high bit {one.HighBit}"
     kind = "signed" if one.PixelRepresentation else "unsigned"
-    print(f"{name:>9}: {bits}, {kind}; white is at most {2**one.BitsStored - 1}")
+    print(f"{name:>9}: {bits}, {kind}; the largest is {2**one.BitsStored - 1}")
 
 # %% [markdown]
 # None of these may be guessed. *Predict what you will see: (1) somebody wants to save memory and writes
@@ -184,13 +189,14 @@ readings = {
     "signed as unsigned": signed.view("uint16") / 65535,
 }
 caption = "The same film, read in three ways, each shown on its full range. No error was raised."
-alt = "A breast; the same as a maze of bright and dark contours; and the same on white, torn in two."
+alt = "A breast; the same as a maze of bright and dark contours; and black scraps of it on white."
 side_by_side(readings, caption=caption, alt=alt)
 
 # %% [markdown]
 # A cast keeps the lowest eight bits and drops the rest, so the gray runs from black to white again and again. Signed numbers
-# read as unsigned tear the picture at the middle: −1 has become 65 535. Old files play a third trick: they hide a drawing
-# in the bits above `HighBit`. Where it is drawn, the numbers jump out of the range, and a window or a maximum goes with them.
+# read as unsigned tear the picture at its middle gray: −1 has become 65 535, so all that was darker is nearly white, and what
+# was brighter, letters and dense tissue, nearly black. Old files play a third trick: they hide a drawing in the bits above
+# `HighBit`. Where it is drawn, the numbers jump far out of the range.
 
 # %% [markdown]
 # ## Which number is white?
@@ -202,16 +208,47 @@ side_by_side(readings, caption=caption, alt=alt)
 # 2. **VOI**, the *values of interest*: which of these values are to be seen, from black to white (PS3.3 C.11.2);
 # 3. **presentation**: whether low is dark or bright (PS3.3 C.11.6).
 #
-# For mammograms that are made to be looked at, the first changes nothing ($s = 1$, $i = 0$; PS3.3 C.8.11.3), though not
-# every file keeps to it. The second is where vendors differ. Here are our three made-up ones. Under each curve lie the
-# picture's own values, as a histogram. *Predict: which of the three will look hardest, with the strongest contrast?*
+# ### Step 1, the modality transform
+#
+# Here are three, from three files. `sample_variants` has one phantom in many encodings, each with its own way to say the
+# same thing. *Predict: a modality transform need not be a line. Must it rise?*
 
 # %%
 import numpy as np
 
+from course_utils.imaging.datasets import sample_variants
 from course_utils.imaging.grayscale import Window, apply_lut, apply_window, read_lut, read_windows
 
+table = sample_variants()
+variants = dict(zip(table.file.str.removesuffix(".dcm"), table.path))
+rescaled = pydicom.dcmread(variants["rescaled"])
+slope, intercept = float(rescaled.RescaleSlope), float(rescaled.RescaleIntercept)
+modality_table, _ = read_lut(pydicom.dcmread(variants["modality_lut"]).ModalityLUTSequence[0])
 
+# %%
+x = np.arange(4096.0)  # all numbers of 12 bits
+figure = Figure(figsize=(5, 2.7), layout="constrained")
+axes = figure.subplots()
+axes.plot(x, x, "-", label="slope 1, intercept 0, as the standard has it")
+axes.plot(x, slope * x + intercept, "--", label=f"slope {slope:g}, intercept {intercept:g}")
+axes.plot(x, apply_lut(x, modality_table), ":", label="a table that runs downwards")
+axes.set(xlabel="stored value (12 bits)", ylabel="modality value")
+axes.legend(frameon=False, fontsize=8)
+caption = "Three modality transforms: what is stored becomes what was measured."
+alt = "Three lines over the stored value: one rises, one rises twice as steeply, one falls."
+Illustration(figure, caption, alt)
+
+# %% [markdown]
+# For mammograms the standard fixes the line $s = 1$, $i = 0$ (PS3.3 C.8.11.3); not every file keeps to it. The table falls:
+# that file holds its numbers upside down, and a reader that skips this step shows a negative.
+#
+# ### Step 2, the VOI transform
+#
+# This is where vendors differ. Here are our three made-up ones. Under each curve lie the picture's own values, as a histogram.
+# *Predict: which of the three shows its breast with the strongest contrast?*
+
+
+# %%
 def voi_of(header):
     """The VOI transform of a header, as a function from modality values to [0, 1]."""
     if "VOILUTSequence" in header:
@@ -223,9 +260,8 @@ def voi_of(header):
 
 # %%
 figure = Figure(figsize=(9, 3.2), layout="constrained")
-x = np.arange(4096.0)
-for axes, vendor in zip(figure.subplots(1, 3, sharey=True), ("alder", "birch", "cedar")):
-    one = pydicom.dcmread(cohort.query("vendor == @vendor and density == 'b'").path.iloc[0])
+examples = cohort.query("density == 'b'").groupby("vendor").path.first().map(pydicom.dcmread)
+for axes, (vendor, one) in zip(figure.subplots(1, 3, sharey=True), examples.items()):
     counts, edges = np.histogram(one.pixel_array, bins=96, range=(0, 4096))
     highest = np.sort(counts)[-3]  # the dark ground would dwarf the rest
     axes.fill_between(edges[:-1], np.minimum(counts / highest, 1), step="post", color="#bbbbbb")
@@ -234,30 +270,37 @@ for axes, vendor in zip(figure.subplots(1, 3, sharey=True), ("alder", "birch", "
     axes.set(title=f"{vendor}: {kind}", xlabel="stored value")
 figure.axes[0].set_ylabel("display value (0 to 1)")
 caption = "Blue: which gray each stored value becomes. Gray: how many pixels have it (peaks cut off)."
-alt = "Three histograms of stored values with three curves: a straight line, a bent one, and an S."
+alt = "Three histograms of stored values, each under a curve: a straight line and two that bend like an S."
 Illustration(figure, caption, alt)
 
+# %%
+for vendor, one in examples.items():
+    inside = (one.pixel_array > 300) & (one.pixel_array < 3800)  # neither ground nor label
+    slopes = 4095 * np.gradient(voi_of(one)(x))
+    print(f"{vendor}: mean slope in the breast {slopes[one.pixel_array[inside]].mean():.1f}")
+
 # %% [markdown]
-# Contrast is the slope of the curve where the pixels are. A straight line, a table of 4096 entries (a *look-up table*, LUT) and an S-shaped function do the
-# same job; take the raw numbers of the three for the same thing, and the vendor is all that a network will see. (Look at cedar's
-# histogram: its ground is on the right. We come to that.)
+# Contrast is the slope of the curve *where the pixels are*: here birch is the hardest, alder the softest. A straight line, a
+# table of 4096 entries (a *look-up table*, LUT) and an S-shaped function do the same job, each for its own numbers. Take the
+# raw numbers of the three for the same thing, and you compare vendors and not women. (Look at cedar's histogram: its ground is
+# on the right. We come to that.)
 #
 # ### The window
 #
-# A window is two numbers, a centre and a width. What they mean is fixed by `VOILUTFunction`. If it is absent, it is LINEAR (PS3.3
+# A window is two numbers, a centre and a width. What they mean is said by `VOILUTFunction`. Where it is absent, LINEAR is meant (PS3.3
 # C.11.2.1.2.1), which turns a value $x$ into a gray $y$ from 0 to 1 with centre $c$ and width $w$:
 #
 # $$y = \begin{cases} 0 & x \le c - 0.5 - \frac{w - 1}{2} \\ 1 & x > c - 0.5 + \frac{w - 1}{2} \\
 # \frac{x - (c - 0.5)}{w - 1} + 0.5 & \text{otherwise} \end{cases}$$
 #
 # LINEAR_EXACT is the same with $c$ for $c - 0.5$ and $w$ for $w - 1$. SIGMOID is $y = 1 / (1 + e^{-4 (x - c) / w})$: it
-# never quite reaches black or white, as film does not.
+# never quite reaches black or white, just as film does not.
 
 # %%
 from course_utils.teaching.plots import gray_curves
 
 
-def windowed(function, center, width):
+def windowed(function, center, width):  # a window, as a function from values to gray values
     return lambda x: apply_window(x.astype("float32"), Window(center, width, function))
 
 
@@ -296,8 +339,9 @@ exercise("01.2").check(linear_window)
 # ### Try it
 #
 # Here is the tool that every radiologist has at hand. (It moves where a kernel runs; on a web page you see one
-# position.) Three tasks: on the real film, make the muscle in the corner show its fibres. Then make the skin line visible;
-# what happens to the bright tissue? Then set the width to 200: what is lost, and could any later step bring it back?
+# position.) Four tasks. On the real film, show the strands within the bright tissue. Then show the skin line: what happens to
+# the bright tissue? Then set the width to 200: what is lost, and could any later step bring it back? Last, choose the
+# synthetic picture: do your settings for the film suit it?
 
 # %%
 from course_utils.teaching.widgets import LivePicture
@@ -320,18 +364,20 @@ def draw(centre=1500, width=2600, function="LINEAR", image="real"):
 
 
 kinds = ["LINEAR", "LINEAR_EXACT", "SIGMOID"]
-LivePicture(draw, centre=(0, 4095, 15), width=(2, 6000, 10), function=kinds, image=list(small))
+LivePicture(draw, centre=(0, 4095, 15), width=(10, 6000, 10), function=kinds, image=list(small))
 
 # %% [markdown]
-# A window throws away on purpose: everything below it is one black, everything above it one white, and nothing brings them
-# apart again. So which window a file was read with belongs into the record of a run. `Mammogram.voi` says it.
+# Strands: try centre 2250 and width 900. Skin: centre 300 and width 600; then all the bright tissue is one white. A window
+# throws away on purpose: everything below it is one black, everything above it one white, and no later step can tell them
+# apart again. And a window belongs to its picture: where the film shows its skin, the phantom is nearly all white. So the
+# record of a run has to say which window each file was read with. `Mammogram.voi` says it.
 
 # %% [markdown]
 # ## Is low dark, or bright?
 #
-# Film darkens where more rays arrive, and the first digital machines kept to it: in a `MONOCHROME1` file the *lowest* number
-# is the brightest. In a `MONOCHROME2` file it is the darkest. One word in the header, `PhotometricInterpretation`, and here
-# is a file of vendor cedar with the word ignored, and heeded:
+# This is step 3, the presentation. Film darkens where more rays arrive, and some machines keep to it: many rays, a high number,
+# dark. In such a `MONOCHROME1` file the *lowest* number is the brightest. In a `MONOCHROME2` file it is the darkest. One word in
+# the header says which, `PhotometricInterpretation`. Here is a file of vendor cedar with the word ignored, and heeded:
 
 # %%
 cedar = cohort.query("vendor == 'cedar' and density == 'b'").iloc[0]
@@ -340,17 +386,17 @@ ignored = voi_of(raw)(raw.pixel_array)
 heeded = read_mammogram(cedar.path).pixels
 
 pictures = {"the word ignored": ignored, "the word heeded": heeded}
-caption = "The same file. On the left fat is white and gland is black: a negative."
-alt = "A breast as a negative, dark gland on a white ground, and beside it as it should be."
+caption = "The same file. On the left the ground is white and the gland dark: a negative."
+alt = "A breast as a negative, dark gland on a white ground, and beside it bright gland on black."
 side_by_side(pictures, caption=caption, alt=alt)
 
 # %% [markdown]
 # You would notice that in one picture. Would you in ten thousand, when nobody looks? Kofi says: *"It does not matter. A
-# network looks for edges, and the edges are where they were."* Lena says: *"It matters more than anything else in the
-# picture."* Both have embedded a lot of images.
+# network looks for edges, and the edges are where they were."* Lena says: *"It will sort the pictures by that word."* Both have
+# embedded a lot of images.
 #
-# We let them. All the pictures of the cohort, read right; then once more with the MONOCHROME1 ones turned, as if their word
-# had been ignored. Each time we look, as in lesson 00, who is **nearest** to whom. One file in three is MONOCHROME1, so by
+# Let the data decide. We embed all the pictures of the cohort, read right; then once more with the MONOCHROME1 ones turned, as if
+# their word had been ignored. Each time we look, as in lesson 00, who is **nearest** to whom. One file in three is MONOCHROME1, so by
 # chance a picture and its nearest share the word about half the time. *Who is right?*
 
 # %%
@@ -378,15 +424,15 @@ for name, images in (("heeded", pictures), ("ignored", careless)):
     print(f"word {name:>7}: a picture and its nearest nearly always share the word:", always)
 
 # %% [markdown]
-# With the word ignored there are two archives in one: no MONOCHROME1 picture has a neighbour in the other. Whoever
+# Lena is. With the word ignored there are two archives in one, and hardly any picture has its nearest in the other. Whoever
 # asks such vectors for women who look alike gets women whose machine wrote the same word, and no error was raised. Kofi's edges
-# are all there; the network sees which side of them is bright as well.
+# are all there; but the network also sees which side of them is bright.
 #
 # ### How far to turn
 #
 # So the numbers must be turned: $y = \text{low} + \text{high} - x$. Between which ends? A popular function takes the picture's
 # own maximum, `pixels.max() - pixels`. You have seen in lesson 00 what a maximum is worth: one strip of metal, and everything moves. The ends are those of the *range*: 0 and
-# $2^b - 1$ for $b$ stored bits, or 0 and 1 after the VOI.
+# $2^b - 1$ for $b$ stored bits (unsigned), or 0 and 1 after the VOI.
 #
 # One more trap. Some files fill the room around the breast with a number that stands for *no picture*, `PixelPaddingValue`.
 # It has no brightness. Turned with the rest, it makes the ground white.
@@ -413,24 +459,16 @@ exercise("01.3").check(as_monochrome2)
 # ## Which transform wins?
 #
 # A header may bring a VOI LUT *and* a window, or three windows, or an empty one. The standard calls them alternatives: one is
-# used, never two in a row, and which one is up to the viewer (PS3.3 C.11.2.1.2). Ours takes the LUT if there is one, since it says more, and else
-# the first window that can be used. If there is nothing, it takes the range of the values inside the breast, and says so.
+# used, never two in a row, and which one is up to the viewer (PS3.3 C.11.2). Ours takes the LUT if there is one, since it says
+# more, and else the first window that can be used. If there is neither, it takes the range that nearly all values inside the
+# breast span, and says so.
 #
-# The *order*, on the other hand, is not up to anybody. A window speaks of modality values. Here is a file with a slope of
-# 2, shown as it should be, and by a program that applies the window first:
+# The *order*, on the other hand, is not up to anybody. A window speaks of modality values. Here is the file with a slope of
+# 2 again, shown as it should be, and by a program that applies the window to the stored values. *Predict: brighter or darker?*
 
 # %%
-from course_utils.imaging.datasets import sample_variants
-
-table = sample_variants()
-variants = dict(zip(table.file.str.removesuffix(".dcm"), table.path))
-
-rescaled = pydicom.dcmread(variants["rescaled"])
-slope, intercept = float(rescaled.RescaleSlope), float(rescaled.RescaleIntercept)
 print("slope", slope, "intercept", intercept)
-print("window", rescaled.WindowCenter, "wide", rescaled.WindowWidth)
-
-# %%
+print("window: centre", rescaled.WindowCenter, "width", rescaled.WindowWidth)
 orders = {
     "modality, then VOI": voi_of(rescaled)(slope * rescaled.pixel_array + intercept),
     "VOI on stored values": voi_of(rescaled)(rescaled.pixel_array),
@@ -462,8 +500,8 @@ exercise("01.4").check(to_display)
 # %% [markdown]
 # ## Which breast, and from where?
 #
-# A screening examination is four pictures: each breast from above (CC) and at a slant from the side (MLO). *Predict: when they hang on
-# a radiologist's screen, on which side is the right breast?*
+# A screening examination is four pictures: each breast from above (*CC*, cranio-caudal) and at a slant from the side (*MLO*,
+# medio-lateral oblique). *Predict: when they hang on a radiologist's screen, on which side is the right breast?*
 
 # %%
 woman = films[films.case == "malign"].set_index(["laterality", "view"]).path
@@ -473,7 +511,7 @@ def hung(side, view):
     pixels = read_mammogram(woman[side, view], voi="none").pixels
     inner = slice(None, -40) if side == "R" else slice(40, None)  # without the film's white edge
     pixels = pixels[150:-150, inner]
-    return cv2.resize(pixels, (200, 320), interpolation=cv2.INTER_AREA)
+    return cv2.resize(pixels, (188, 320), interpolation=cv2.INTER_AREA)
 
 
 # %%
@@ -481,19 +519,21 @@ rows = [np.hstack([hung("R", view), hung("L", view)]) for view in ("CC", "MLO")]
 figure = Figure(figsize=(2.9, 4.3), layout="constrained")
 axes = figure.subplots()
 _ = axes.imshow(np.vstack(rows), cmap="gray", vmin=0, vmax=0.9)
-_ = axes.set_xticks([100, 300], ["right breast", "left breast"])
+_ = axes.set_xticks([94, 282], ["right breast", "left breast"])
 _ = axes.set_yticks([160, 480], ["CC", "MLO"])
 caption = "Four films of one woman, as they hang: right breast on the left, chest walls back to back."
 alt = "Two rows of two mammograms; in each the two breasts meet at the chest wall like mirror images."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
-# On the left: one looks at her as if she stood in front. Back to back, each breast is the mirror of the other, and what is in one only
-# jumps to the eye. In the MLO row a muscle hangs into the upper corner, the pectoral; in the CC row there is mostly none.
+# On the left: you look at her as if she stood in front of you. Back to back, each breast is the mirror of the other, and what is
+# in only one of them catches the eye. In the MLO row a muscle comes in from the upper corner, the pectoral; in the CC row it is
+# mostly out of the picture.
 #
-# The file says all this in several places. `ViewPosition` and `ImageLaterality` are the plain ones. `PatientOrientation` says where the
-# *rows* run to and where the *columns* run to: A is anterior (towards the nipple), P posterior (towards the chest wall), L and R her
-# left and right, F towards the feet.
+# The file says all this in several places. The plain ones are `ViewPosition` (the view) and `ImageLaterality` (the side, L or R).
+# `PatientOrientation` says how the picture lies, in two values: where in her body you get to when you go along a *row* to the
+# right, and where when you go down a *column*. A is anterior (to the nipple), P posterior (to the chest wall), L and R her left
+# and right, F to the feet; FR is between F and R. *Predict: a left CC picture says A and R. On which side of it is the nipple?*
 
 # %%
 for (view, side), rows in cohort.groupby(["view", "laterality"]):
@@ -505,16 +545,18 @@ one = pydicom.dcmread(films.path[0], stop_before_pixels=True)
 print("the film: ViewPosition", one.get("ViewPosition"), "but orientation", one.PatientOrientation)
 
 # %% [markdown]
-# In the film's header the view stands where the orientation should be: that is how this archive was written. Real headers
-# do such things all the time. A reader that expects only the plain place gives `None` for half the world's films, and one that guesses is worse: a
-# guess looks like a fact. Ours knows the places that are really used, says in a warning which one it took, and otherwise answers `None`.
-# Nothing is turned here; that is the business of lesson 02.
+# On the right: along a row one gets to A. In the film's header, though, the view stands where the orientation should be: that is
+# how this archive was written, and real headers do such things. A reader that looks only in the plain place gives `None` for this
+# film. One that guesses is worse: a guess looks like a fact. Ours knows the places that are really used, warns you when it took an
+# odd one, and otherwise answers `None`. It turns no picture round; lesson 02 does.
 
 # %% [markdown]
 # ## What does *lossless* mean?
 #
-# A mammogram of full size has 17 to 30 megabytes, so archives compress. How is named by the *transfer syntax* in the file's first bytes.
-# One of our phantoms comes in all of them. *Predict: how small can a file get with every single bit still there: to 90%, to half, to a tenth?*
+# A mammogram of full size takes tens of megabytes, so archives pack it. *Lossless* means: unpack it, and every pixel is the same
+# integer as before, not a similar one. *Lossy* means: some have changed. An element at the very start of the file, the
+# `TransferSyntaxUID`, names the way of packing. Here is one phantom in nine of them. *Predict: how small can a picture get with
+# every single bit still there: 90% of it, half, a tenth?*
 
 # %%
 reference = pydicom.dcmread(variants["reference"]).pixel_array
@@ -528,7 +570,7 @@ for name in lossless + lossy:
     error[name] = one.pixel_array.astype(int) - reference
 
 print("every lossless one gives every bit back:", not any(error[name].any() for name in lossless))
-print("and of the lossy ones:", [bool(error[name].any()) for name in lossy].count(False), "of", len(lossy))
+print("lossy ones that do:", [bool(error[name].any()) for name in lossy].count(False), "of", len(lossy))
 
 # %%
 figure = Figure(figsize=(6.4, 3), layout="constrained")
@@ -536,18 +578,19 @@ axes = figure.subplots()
 for names, colour, hatch in ((lossless, "#0072B2", ""), (lossy, "#D55E00", "//")):
     label = "lossless" if names is lossless else "lossy"
     widths = [share[name] for name in names]
-    axes.barh(names, widths, color=colour, hatch=hatch, edgecolor="white", label=label)
+    labels = ["implicit_vr (not packed)" if name == "implicit_vr" else name for name in names]
+    axes.barh(labels, widths, color=colour, hatch=hatch, edgecolor="white", label=label)
 axes.invert_yaxis()
 axes.set(xlim=(0, 1), xlabel="bytes of the pixels, as a share of those uncompressed (0 to 1)")
 axes.legend(frameon=False)
 caption = "One picture in nine transfer syntaxes, by their names in our samples."
-alt = "Nine bars: uncompressed at 1, the lossless ones near a quarter, the lossy ones below."
+alt = "Nine bars: not packed at 1, five lossless ones at about a quarter to a sixth, three lossy ones below."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
-# Lossless means that you get the same integers back: not similar ones, the same. Where it ends depends on the picture. A dark
-# ground costs next to nothing and most of this one is ground (the eight films are still 8 to 14 MB in RLE, of 24 to 27); the noise in the breast
-# cannot be compressed at all. Whoever wants less has to change the numbers. *Predict: where will they have changed?*
+# To about a sixth, for this picture. How far it goes depends on the picture: an even ground costs next to nothing, and most of
+# this one is ground; the noise in the breast hardly packs at all. (RLE packs runs of equal bytes. The eight films are in RLE: 8 to
+# 14 MB, of 24 to 27.) Whoever wants it smaller has to change the numbers. *Predict: where will they have changed?*
 
 # %%
 from matplotlib import colormaps
@@ -561,46 +604,62 @@ for axes, name in zip(figure.subplots(1, 2), ("jpeg_ls_near_lossless", "jpeg_200
     axes.set(xlabel="column (pixel)", ylabel="row (pixel, from 60)")
     axes.set_title(name, fontsize=10)
     figure.colorbar(shown, ax=axes, shrink=0.8, label="change (of 4095)")
-caption = "What two lossy files changed, each on its own scale. It is the finest texture that has gone."
-alt = "Two maps of differences in orange and purple, in which the shape of the breast shows as grain."
+caption = "What two lossy files changed, each on its own scale: the finest grain."
+alt = "Two maps of changes, orange and purple: grain all over the breast; stripes or nothing beside it."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
-# Near-lossless promises how far off a pixel may be (the stripes are runs of ground that share one error); the other promises only how small the file gets. You would see neither in the picture. But a texture feature computed from it has moved, and by another amount for each vendor's
-# settings. Once lossy, always lossy: a file that was unpacked and stored again still has lost it, and so
+# Near-lossless promises how far off a pixel may be, here 2 (the stripes are runs of ground that share one error). The other
+# promises only how small the file gets, here about a sixteenth. You would see neither in the picture. Does a network? *Predict:
+# how far does a lossy file move the embedding, if the nearest other woman is 1 away?*
+
+# %%
+names = ["reference", "rle", "jpeg_ls_near_lossless", "jpeg_2000_lossy"]
+shown = [preprocess(read_mammogram(variants[name])) for name in names]
+vectors = extractor.embed(np.concatenate([shown, pictures])).astype(float)  # and the cohort, as above
+vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+distance = 1 - vectors @ vectors[0]  # cosine distance from the reference
+nearest_woman = distance[len(names) :].min()
+for name, moved in zip(names[1:], distance[1:] / nearest_woman):
+    print(f"{name:>21}: moved {moved > 1e-6!s:>5}, by more than a tenth {moved > 0.1}")
+
+# %% [markdown]
+# Lossless moves nothing. Lossy moves it a little, and each archive has its own settings, so this may be one more thing that tells
+# archives apart. And once lossy, always lossy: unpacked and packed again without loss, the numbers are still the changed ones. So
 # `LossyImageCompression` must stay at `01` (PS3.3 C.7.6.1.1.5). Look at it before you mix archives.
 
 # %% [markdown]
 # ## For the eye, or for the machine?
 #
-# A detector counts rays. What it counts is sent to the archive twice, or once: FOR PROCESSING, as counted, and FOR PRESENTATION, as the vendor's
-# software made it fit to look at (`PresentationIntentType`). *Predict: where is a raw image brightest?*
+# A detector measures how many rays arrive at each pixel. The archive gets that in one of two forms, or in both. FOR PROCESSING is
+# the raw image, nearly as measured: food for software. FOR PRESENTATION is what the vendor's software made of it, for the eye.
+# `PresentationIntentType` in the header says which one a file is. *Predict: where is a raw image brightest?*
 
 # %%
-count = pydicom.dcmread(variants["for_processing"]).pixel_array.astype(float)
+raw = pydicom.dcmread(variants["for_processing"])
+print("this file is", raw.PresentationIntentType)
 looks = {
-    "FOR PROCESSING, as it is": count / count.max(),
+    "FOR PROCESSING, as it is": raw.pixel_array / (2**raw.BitsStored - 1),
     "minus its logarithm": read_mammogram(variants["for_processing"]).pixels,
     "FOR PRESENTATION": read_mammogram(variants["reference"]).pixels,
 }
-caption = "One exposure: as the detector counted it, its logarithm turned, and as a vendor would render it."
-alt = (
-    "A white field with a dark breast; the same breast bright on black, its middle brightest; and evened out."
-)
+caption = "One exposure: as the detector measured it, minus its logarithm, and as a vendor would render it."
+alt = "A light field with a black breast; the same breast bright on black, its rim dim; and evened out."
 side_by_side(looks, caption=caption, alt=alt)
 
 # %% [markdown]
-# Where there is nothing in the way. Of $N_0$ rays, $N = N_0\, e^{-\mu t}$ get through a tissue of thickness $t$ and attenuation $\mu$
-# (the law of Beer and Lambert), so $-\ln N = \mu t - \ln N_0$ grows with what was in the way: tissue is bright, and twice
-# as much is twice as bright. `read_mammogram` does that and warns you. What the vendor did beyond it, evening out the thinner rim and raising fine
-# contrast, nobody can redo. So do not mix the two kinds in one study: the first thing that you would find is which is which.
+# Beside the breast, where nothing is in the way. Of $N_0$ rays, $N = N_0\, e^{-\mu t}$ get through a tissue of thickness $t$ and
+# attenuation $\mu$ (the law of Beer and Lambert). So $-\ln N = \mu t - \ln N_0$ grows with what was in the way: tissue is bright,
+# and twice as much of it is twice as far above the ground. `read_mammogram` does that, and warns you. What the vendor did beyond
+# it, evening out the thinner rim and raising fine contrast, is the vendor's secret. So do not mix the two kinds in one study: the
+# first thing that you would find is which is which.
 
 # %% [markdown]
 # ## One door
 #
-# All this stands in one function. `read_mammogram` refuses what is no single gray mammogram, before anything is decoded;
-# decodes; sets padding aside; modality, VOI, presentation, in this order, within fixed ranges; and gives pseudonyms in
-# the place of names. What comes out is a `Mammogram`:
+# All this stands in one function. `read_mammogram` first refuses what is not a single gray mammogram. Then it decodes the pixels,
+# sets the padding aside, and takes the three steps in their order: modality, VOI, presentation. Names become pseudonyms. What
+# comes out is a `Mammogram`:
 
 # %%
 mammogram = read_mammogram(films.path[0], key=b"a key of one's own, kept at home")
@@ -611,8 +670,8 @@ for name in ("image_id", "patient_key", "view", "laterality", "spacing_mm", "voi
 print("warnings:", *mammogram.warnings, sep="\n- ")
 
 # %% [markdown]
-# Every guess that it had to make is a warning, and what the file does not say is `None`. The words of a warning never quote the header. What cannot be read is
-# refused with one sentence. *Predict: what is wrong with a file named `bomb.dcm`?*
+# Whatever was odd is a warning, and what the file does not say is `None`. A warning never quotes the header. What cannot be read
+# is refused with one sentence. *Predict: what is wrong with a file named `bomb.dcm`?*
 
 # %%
 from course_utils.imaging import MammogramError
@@ -626,8 +685,8 @@ for name in ("tomosynthesis.dcm", "truncated.dcm", "bomb.dcm"):
         print(f"{name}: {error}")
 
 # %% [markdown]
-# The last one has a header of harmless size and pixels that would unpack to gigabytes. Ten thousand files from elsewhere
-# always hold a few like these, by accident mostly. Lesson 05 is about how one of them costs one row and not the night.
+# The last one has a header of harmless size and pixels that would unpack to far more. Expect a few broken files among ten
+# thousand from elsewhere, mostly by accident. Lesson 05 is about how one of them costs one row and not the night.
 
 # %% [markdown]
 # The solved version of this lesson is [here](solutions/01_mammograms_as_dicom.ipynb).
@@ -645,9 +704,9 @@ for name in ("tomosynthesis.dcm", "truncated.dcm", "bomb.dcm"):
 # BitsStored (12 bits against 16: a factor of 16), then RescaleSlope and the window. All of them are answers to "which number is white".
 # </details>
 #
-# <details><summary>3. Each picture's nearest neighbours have its own PhotometricInterpretation. What happened?</summary>
+# <details><summary>3. Each picture and its nearest neighbour have the same PhotometricInterpretation. What happened?</summary>
 #
-# It was ignored, or heeded twice: in half of the files dark and bright are exchanged, and for the network that outweighs whose breast it is.
+# It was ignored, or heeded twice: in all files with one of the two words dark and bright are exchanged, and for the network that outweighs whose breast it is.
 # </details>
 #
 # <details><summary>4. A header has a VOI LUT, two windows and a slope of 2. What is applied, in which order?</summary>

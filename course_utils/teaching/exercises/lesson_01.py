@@ -85,14 +85,20 @@ def _test_identifying(find: Identifying) -> None:
     wrong = [name for name in _HARMLESS if Tag(name) in tags]
     known = {Tag(name) for name in (*_IDENTIFYING, *_HARMLESS, *_DISPUTED)}
     if strange := sorted(tags - known):
-        raise NotYet(f"the header has no element {strange[0]}. Print it, and take the names from there.")
+        raise NotYet(
+            f"the header has no element {strange[0]}. Print it, and take the names from there; the numbers "
+            "of a tag are hexadecimal and begin with 0x."
+        )
     if not missed and not wrong:
         return
     if len(wrong) == len(_HARMLESS):
         raise NotYet(
             "you flagged everything. Without Rows, Columns and BitsStored nobody can read the picture."
         )
-    said = [f"{_listed(missed)} {'was' if len(missed) == 1 else 'were'} missed."] if missed else []
+    said = []
+    if missed:  # a long list would give the answer away
+        which = _listed(missed) if len(missed) <= 2 else f"{len(missed)} of {len(_IDENTIFYING)}"
+        said.append(f"{which} {'was' if len(missed) == 1 else 'were'} missed.")
     said += [f"{_listed(wrong)} {'was' if len(wrong) == 1 else 'were'} flagged wrongly."] if wrong else []
     if wrong:
         said.append(f"{wrong[0]} {_HARMLESS[wrong[0]]}.")
@@ -106,7 +112,8 @@ def _tag(one: Any) -> BaseTag:
         return Tag(getattr(one, "tag", one))
     except (ValueError, OverflowError, TypeError):
         raise NotYet(
-            f"{one!r} is neither a keyword, such as 'PatientName', nor a tag, such as (0x0010, 0x0010)."
+            f"{one!r} is neither a keyword, such as 'PatientName' (the printed name without blanks and 's), "
+            "nor a tag, such as (0x0010, 0x0010), without quotation marks."
         ) from None
 
 
@@ -137,7 +144,8 @@ def _test_linear(linear: Linear) -> None:
         )
     if len(np.unique(got)) <= 2:
         raise NotYet(
-            "only black and white came out. Were the values clipped to 0 and 1 before they were scaled?"
+            "only black and white came out. Were the values clipped to 0 and 1 before they were scaled, or "
+            "made whole numbers on the way (by `//`, or by an array of integers)?"
         )
     if got.min() < -1e-9 or got.max() > 1 + 1e-9:
         raise NotYet(
@@ -160,18 +168,18 @@ def _test_linear(linear: Linear) -> None:
             f"the -0.5 at the centre is there, but 49 becomes {at[49]:.3f} and not 1. By what is divided?"
         )
     if not np.allclose(got, expected, atol=1e-6):
+        worst = int(np.nanargmax(np.abs(got - expected))) if not np.isnan(got).all() else 0
         raise NotYet(
-            f"with centre 0 and width 100, -50, 0 and 49 should become 0, 0.5051 and 1; they become "
-            f"{at[-50]:.4g}, {at[0]:.4g} and {at[49]:.4g}."
+            f"with centre 0 and width 100, {x[worst]} should become {expected[worst]:.4g} and becomes "
+            f"{got[worst]:.4g}. Compare with the last line of the equation, bracket by bracket."
         )
     _test_linear_elsewhere(linear)
 
 
 def _test_linear_elsewhere(linear: Linear) -> None:
     stored = np.array([[0, 1, 700, 1999], [2000, 2600, 4000, 4095]], dtype=np.uint16)
-    for center, width in ((2048.0, 4096.0), (1500.0, 1000.0), (2000.0, 1.0)):
-        with np.errstate(divide="ignore", invalid="ignore"):  # a width of 1 is a step
-            got = _numbers(linear(stored.copy(), center, width), stored.shape)
+    for center, width in ((2048.0, 4096.0), (1500.0, 1000.0), (2000.0, 2.0)):
+        got = _numbers(linear(stored.copy(), center, width), stored.shape)
         expected = [
             [_linear_by_the_standard(float(x), center, width) for x in row] for row in stored.tolist()
         ]
@@ -199,17 +207,23 @@ def _test_as_monochrome2(convert: AsMonochrome2) -> None:
     picture, came = stored > 0, f"4000 became {got[0, 0]:.6g}"
     if np.array_equal(got[picture], stored[picture]):
         raise NotYet("the picture came out as it went in. Is it turned twice?")
-    if np.array_equal(got[picture], 4000.0 - stored[picture]):
+    if any(np.array_equal(got[picture], ends - stored[picture]) for ends in (4000.0, 4200.0)):
         raise NotYet(
-            f"{came}: it is the darkest value here, but not the darkest that 12 bits can hold. With another "
-            "maximum every number would move. Turn within the range, not by the picture's own maximum."
+            f"{came}: 4000 is the darkest value here, but not the darkest that 12 bits can hold. With "
+            "another maximum all numbers would move. Turn within the range, not by the picture's own maximum."
         )
     if np.array_equal(got[picture], 4096.0 - stored[picture]):
         raise NotYet(f"{came} and should become 95. What is the largest number in 12 bits?")
     if np.array_equal(got[picture], 65535.0 - stored[picture]):
         raise NotYet(f"{came}. The array has 16 bits a pixel, the file uses 12 of them: `bits_stored`.")
     if got[0, 0] in (1.0 - 4000, 1.0 - 4000 + 65536, -4000.0, 65536.0 - 4000):
-        raise NotYet(f"{came}. `1 - x` turns numbers from 0 to 1; these go from 0 to 4095.")
+        raise NotYet(
+            f"{came}. `1 - x` turns numbers from 0 to 1, `-x` turns about 0; these go from 0 to 4095."
+        )
+    if np.array_equal(got[picture] % 65536, (13.0 - stored[picture]) % 65536):
+        raise NotYet(f"{came}. In Python `2^12` is 14, an exclusive or; the power is `2**12`.")
+    if got.max() <= 1:
+        raise NotYet(f"{came}. Whole numbers from 0 to 4095 are asked for, as a file would store them.")
     if np.array_equal(got[picture], expected[picture]) and not np.array_equal(got, expected):
         raise NotYet(
             f"the breast is right, but the padding became {got[1, 1]:.6g}: a white ground. It is no picture, "
@@ -222,7 +236,10 @@ def _test_as_monochrome2(convert: AsMonochrome2) -> None:
         )
     again = np.array([[16383, 9, 500]], dtype=np.uint16)
     if not np.array_equal(_numbers(convert(again.copy(), 14, 9), again.shape), [[0, 0, 15883]]):
-        raise NotYet("it holds for 12 bits and padding 0, but not for 14 bits and padding 9.")
+        raise NotYet(
+            "it holds for 12 bits and padding 0, but not for 14 bits and padding 9, which must end at 0. "
+            "Is a number written into your function, or the padding left as it was?"
+        )
 
 
 def _test_to_display(to_display: ToDisplay) -> None:
@@ -245,6 +262,8 @@ def _test_to_display(to_display: ToDisplay) -> None:
         )
     if np.allclose(shown, window(stored.astype(float)) * 2 - 100):
         raise NotYet("the rescale came after the window. Its centre and width are in modality units.")
+    if np.allclose(shown, 1 - window(modality)):
+        raise NotYet("`low_is_bright` is False here, and the picture was turned all the same.")
     if not np.allclose(shown, window(modality)):
         raise NotYet("with a window alone, the result should be `window(slope * stored + intercept)`.")
     both = got(table, window, False)
@@ -372,7 +391,7 @@ EXERCISES = (
             Planted(
                 lambda x, center, width: (np.clip(x, 0, 1) - (center - 0.5)) / (width - 1) + 0.5,
                 "clipped before scaling",
-                "before they were scaled?",
+                "before they were scaled",
             ),
             Planted(
                 lambda x, center, width: (x - (center - 0.5)) / (width - 1) + 0.5,
@@ -387,7 +406,12 @@ EXERCISES = (
             Planted(
                 lambda x, center, width: np.clip((x - x.min()) / (x.max() - x.min()), 0, 1),
                 "stretched the picture's own range",
-                "-50, 0 and 49 should become",
+                "becomes 0.916",
+            ),
+            Planted(
+                lambda x, center, width: np.clip(x - (center - 0.5) / (width - 1) + 0.5, 0, 1),
+                "forgot the outer brackets",
+                "-1 should become 0.4949",
             ),
             Planted(
                 lambda x, center, width: np.clip((x + 0.5) / 99 + 0.5, 0, 1),
@@ -442,6 +466,16 @@ EXERCISES = (
                 "Is it turned twice?",
             ),
             Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, (2 ^ bits) - 1 - stored),
+                "took ^ for the power",
+                "the power is `2**12`",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, 1 - stored / (2**bits - 1)),
+                "gave numbers from 0 to 1",
+                "as a file would store them",
+            ),
+            Planted(
                 lambda stored, bits, padding: np.where(stored == 0, 0, 4095 - stored),
                 "wrote the numbers in",
                 "not for 14 bits",
@@ -487,6 +521,13 @@ EXERCISES = (
                 ),
                 "applied both",
                 "one after the other",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (
+                    1 - (lut or window)(slope * stored + intercept)
+                ),
+                "always turned",
+                "turned all the same",
             ),
             Planted(
                 lambda stored, slope, intercept, lut, window, low: (lut or window)(
