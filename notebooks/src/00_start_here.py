@@ -261,7 +261,7 @@ print(f"two mammograms at random are of the same view in {chance:.0%} of cases")
 figure = Figure(figsize=(6.4, 2.6), layout="constrained")
 axes = figure.subplots()
 halves = cohort.density.isin(["a", "b"])  # the two lighter classes, against the two denser ones
-kinds = {"view": cohort["view"], "light or dense": halves, "vendor": cohort.vendor, "density": cohort.density}
+kinds = {"view": cohort["view"], "light or dense": halves, "density": cohort.density, "vendor": cohort.vendor}
 shares, chances = zip(*[share_alike(labels) for labels in kinds.values()], strict=True)
 _ = axes.barh(range(4), shares, color="#0072B2", height=0.55, label="nearest neighbour")
 _ = axes.plot(chances, range(4), "d", color="#D55E00", markersize=11, label="two at random")
@@ -270,19 +270,25 @@ _ = axes.set(xlim=(0, 1), xlabel="share of pairs with the same label (0 to 1)")
 axes.invert_yaxis()
 _ = axes.legend(loc="lower right", frameon=False)
 caption = "How often the nearest neighbour is of the same kind; a diamond is what chance would give."
-alt = "Four bars: view, light or dense, and vendor reach far beyond their diamonds; the bar for density does not."
+alt = "Four bars: view, light or dense, and density reach far beyond their diamonds; the bar for vendor does not."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
-# Noor is wrong: the vectors are no noise, they tell the two views apart almost without fail. Emil is half
-# right: light breasts find light ones and dense ones find dense ones. Yet the exact class they miss, more
-# often than chance would. (The stored figure is EfficientNet-Lite0's; with ResNet-50 the bars will differ.)
+# Noor is wrong: the vectors are no noise, they tell the two views apart almost without fail. And within a
+# view Emil is right: light breasts find light ones, dense ones find dense ones, and the exact class is met
+# far more often than chance would. (The stored figure is EfficientNet-Lite0's; with ResNet-50 the bars will
+# differ.)
 #
-# Why *below* chance? Look at the sample: each vendor took exactly one woman of each class. So a neighbour
-# from the same vendor is either the same woman or of another class. The two bars compete, and the vendor
-# wins. That is a **confounder**: what you ask for, and how the picture was taken, are tangled up in the data.
-# Real archives are full of them. In the study of Zech and others, under *Go further*, a network could tell
-# which hospital a picture came from.
+# So the vendor leaves no trace? Its bar does not even reach what chance gives. But look at the sample: each
+# vendor took exactly one woman of each class. So a neighbour of the same view and the same class is *always*
+# from another vendor. The two bars compete, and density wins. A nearest neighbour shows what weighs most in a
+# vector, not all that is in it.
+#
+# That we can tell the two apart at all is because this sample mixes them evenly. Suppose that one vendor had
+# taken all the dense breasts. Then the bars for density and for vendor would be the same bar, and nobody could
+# say which of the two the network sees. That is a **confounder**: what you ask for, and how the picture was
+# taken, are tangled up in the data. Real archives are full of them. In the study of Zech and others, under
+# *Go further*, a network could tell which hospital a picture came from.
 #
 # So a cluster that looks like a finding may be a machine. Lessons 07 to 09 are about how not to be fooled,
 # and lesson 10 asks what the vectors know of density, for somebody who knows how to look. And 24 pictures
@@ -374,7 +380,8 @@ exercise("00.2").check(in_order)
 # A file holds pixels and a header, and the header identifies people: we work under pseudonyms. A mammogram
 # becomes a picture and then a vector of 1280 or 2048 numbers, with a network that never saw a breast. Gray
 # values are scaled by a fixed range, never by the picture's own. Vectors and labels are joined by name,
-# never by luck. And how a picture was taken is in its vector as much as what is in the picture.
+# never by luck. Neighbours share what weighs most in their vectors: here the view, that is, how the picture was
+# taken, before anything that is in it.
 
 # %% [markdown]
 # ## Go further
