@@ -362,15 +362,19 @@ def map_pictures(
 def preprocessing_steps(
     trace: Mapping[str, NDArray[np.floating]], *, caption: str | None = None, theme: Theme = "light"
 ) -> Illustration:
-    """Show the picture after each step, as ``Preprocessor.trace`` gives them: float (h, w) in [0, 1]."""
-    figure = _figure(1.08 * len(trace), 1.9, theme)
-    grid = figure.subplots(1, len(trace), squeeze=False)[0]
+    """Show the picture after each step, as ``Preprocessor.trace`` gives them: float (h, w) in [0, 1].
+
+    All are equally high, so that what a step has made smaller is not confused with what is drawn smaller.
+    """
+    widths = [max(0.42, picture.shape[1] / picture.shape[0]) for picture in trace.values()]
+    figure = _figure(5.6, 0.55 + 4.5 / sum(widths), theme)
+    grid = figure.subplots(1, len(trace), squeeze=False, width_ratios=widths)[0]
     for number, (axes, (name, picture)) in enumerate(zip(grid, trace.items(), strict=True), start=1):
         axes.imshow(_small(picture), cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], anchor="N")
         axes.spines[:].set_color(_FAINT[theme])
-        axes.set_title(f"{number} {name}", fontsize=9.5, color=_INK[theme])
-        axes.set_xlabel(f"{picture.shape[0]} × {picture.shape[1]}", fontsize=8.5, color=_INK[theme])
+        axes.set_title(f"{number} {name}", fontsize=9, color=_INK[theme])
+        axes.set_xlabel(f"{picture.shape[0]} × {picture.shape[1]}", fontsize=7.2, color=_INK[theme])
     if caption is None:
         caption = "The same mammogram after each step; below, its rows × columns in pixels."
     return Illustration(
@@ -386,7 +390,7 @@ def one_step(trace: Mapping[str, NDArray[np.floating]], step: int, *, theme: The
     names = list(trace)
     step = min(step, len(names))
     shown = names[max(step - 2, 0) : step]
-    figure = _figure(4.4, 2.9, theme)
+    figure = _figure(4.0, 2.5, theme)
     grid = figure.subplots(1, 2)
     for axes in grid:
         axes.set(xticks=[], yticks=[])
@@ -421,7 +425,7 @@ def before_and_after(
     """
     columns = min(columns, len(pictures))
     lines = -(-len(pictures) // columns)
-    figure = _figure(0.62 * columns, 1.56 * lines, theme)
+    figure = _figure(0.51 * columns, 1.26 * lines, theme)
     room = {"wspace": 0.05, "hspace": 0.04, "height_ratios": (3, 2) * lines}
     grid = figure.subplots(2 * lines, columns, squeeze=False, gridspec_kw=room)
     for axes in grid.flat:
@@ -438,9 +442,9 @@ def before_and_after(
             around,
             levels=[0.5],
             colors=PALETTE[theme][1],
-            linewidths=1.1,
+            linewidths=0.9,
         )
-        above.set_title(title, fontsize=6.5, color=_INK[theme], pad=3)
+        above.set_title(title, fontsize=5.2, color=_INK[theme], pad=2)
         below.imshow(_small(seen, 70), cmap="gray", vmin=0, vmax=1)
         below.set_anchor("N")
     if caption is None:

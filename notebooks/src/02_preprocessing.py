@@ -23,7 +23,7 @@
 # Nearly every tutorial prepares a photograph for ResNet-50 in the same way: resize it until its shorter side has 256
 # pixels, then cut 224 × 224 out of the centre. That suits photographs, since people put what they photograph in the centre.
 # Here are two real mammograms of one woman, seen from above and obliquely, with that cut outlined. *Predict: how much of
-# the breast does it throw away? A twentieth? A tenth? A quarter?*
+# the breast does it throw away? A twentieth? A tenth? A quarter?* Note your guess: you will measure it.
 
 # %%
 from course_utils.imaging import read_mammogram
@@ -61,7 +61,8 @@ Illustration(figure, caption, alt)
 
 # %% [markdown]
 # Look again, at what is *not* breast. There are letters in the dark, cut off by the edge of the film. The film ends in a
-# bright border. More than half of each picture is ground. And one breast looks left, the other right.
+# thin bright border. More than half of each picture is dark *ground*, as we shall call what lies behind the breast. And one
+# breast looks left, the other right.
 #
 # None of that is anatomy, and all of it reaches the network unless somebody takes it out. This lesson takes it out, one
 # step at a time, and measures at each step what happens without it.
@@ -81,10 +82,15 @@ preprocessing_steps(preprocess.trace(mammograms["malign RMLO"]))
 # %% [markdown]
 # `read` is where lesson 01 left off. `crop` cuts to the breast's own box. `resize` makes the longer side 512 pixels and
 # keeps the proportions. `mask` sets to black whatever is not breast. `orient` turns the chest wall to the left. `pad` fills
-# up to a square, with ground, on the side away from the chest wall.
+# up to a square, with black, on the side away from the chest wall.
+#
+# Look closely at 4 and 5. The white edge of the film runs along the chest wall here, and is cut out with what is not breast.
+# Where tissue beside it is as bright as the edge, the mask cannot tell how deep the edge is and takes a little too much:
+# hence the small black notches. And the white speck beside the breast has stayed, since it lies within the outline. A mask is an
+# estimate; you will see in a moment how good it is where the truth is known.
 #
 # Walk through it yourself: move `step`, choose another `file`, and leave a step out. *Before you leave out `crop`: what
-# will be smaller then?* (On a web page you see one position. Where a kernel runs, the sliders are alive.)
+# will be smaller then?* (On a web page you see one position. Where a kernel runs, the controls are alive.)
 
 # %%
 cohort = sample_cohort()
@@ -112,7 +118,7 @@ LivePicture(walk, step=(1, 6), file=list(files), leave_out=list(left_out))
 # $w_0(t)\, w_1(t)\, (\mu_0(t) - \mu_1(t))^2$ is largest, where $w_0$ and $w_1$ are the shares of pixels below and above
 # $t$, and $\mu_0$ and $\mu_1$ their mean grays.
 #
-# For a synthetic mammogram we know which pixels are tissue, so we can mark its work. This one comes with letters and the
+# For a synthetic mammogram we know which pixels are tissue, so we can grade the method. This one comes with letters and the
 # edge of a film. *Predict two mistakes: what will be in that should not be, and what will be missing?*
 
 # %%
@@ -161,19 +167,20 @@ Illustration(figure, caption, alt)
 for vendor in phantoms.VENDORS:
     mammogram, tissue = take(Phantom("b", "CC", "R", label=True, vendor=vendor, seed=3, rows=640))
     inside = {"Otsu": otsu(mammogram.pixels), "the mask": breast_mask(mammogram.pixels)}
-    print(f"{vendor:>6}:", *(f"{name} keeps {mask[tissue].mean():.0%};" for name, mask in inside.items()))
+    print(f"{vendor}:", ", ".join(f"{name} keeps {mask[tissue].mean():.0%}" for name, mask in inside.items()))
 
 # %% [markdown]
-# Both mistakes, at once. Letters and film edge are brighter than any tissue, so no threshold will ever part them from it.
-# And the rim of the breast, thin and fatty, is darker than the threshold. How much of the breast goes with it depends on
-# the grays of the vendor, as the lines above say. Hence two ideas.
+# Both mistakes, at once. Letters and film edge are as bright as the whitest tissue, so no threshold will ever part them from
+# it. And the rim of the breast, thin and fatty, is darker than the threshold. How much of the breast goes with it depends
+# on the grays of the vendor, as the lines above say. Hence two ideas.
 #
 # **Size, not brightness.** The breast is the largest connected piece. That is your first exercise.
 #
-# **Strict first, then generous.** `find_breast` takes Otsu's threshold as a hint only. It cuts far lower, opens the result
-# with a disc (so that letters that touch the breast come off), keeps the largest piece, and lets it grow back through
-# whatever is brighter than the ground. If it must err, it errs on the large side: a strip of ground does no harm, a missing
-# rim does.
+# **The core first, then the rim.** `find_breast` paints over film edges, and takes Otsu's threshold as a hint only: it cuts
+# far below, so that fat stays in. Next comes an *opening*: whatever is too narrow for a small disc to fit in goes, so
+# letters that touch the breast come off. The largest piece that is left is the core. From there the mask grows outwards,
+# through whatever is brighter than the ground: skin, nipple. If it must err, it errs on the large side, since a strip of
+# ground does no harm, and a missing rim does.
 
 # %% [markdown]
 # ### Exercise 02.1: the breast is the largest piece (8 minutes)
@@ -203,12 +210,12 @@ exercise("02.1").check(largest_piece)
 # %% [markdown]
 # ## Do three letters matter?
 #
-# Mira says: *"A few hundred pixels of a quarter million, and they are far from the breast. The vector will hardly notice."*
-# Tom says: *"Networks read letters. If you leave them in, you cluster letters."*
+# Mira says: *"Some two hundred pixels of fifty thousand, and far from the breast. The vector will hardly notice."*
+# Tom says: *"Networks read letters. If you leave them in, you sort your pictures by letters."*
 #
-# They can be settled exactly. We take twelve synthetic women, each twice: the same breast to the last pixel, once with
-# letters beside it and once without. How far does the vector move? As a measure, how far apart are two different women?
-# Both are *cosine distances*, 1 minus the cosine of the angle between two vectors: 0 if both point the same way.
+# This can be settled. We take twelve synthetic women, each twice: the same breast to the last pixel, once with letters
+# beside it and once without. How far does the vector move? And for comparison, how far apart are two different women? We
+# measure *cosine distances*: 1 minus the cosine that you know from lesson 00, so 0 if both vectors point the same way.
 
 # %%
 from dataclasses import replace
@@ -232,15 +239,22 @@ plain, lettered = ([take(replace(one, label=label))[0] for one in twelve] for la
 bare, marked = (vectors([whole(m) for m in some]) for some in (plain, lettered))
 moved = 1 - (bare * marked).sum(axis=1)
 apart = 1 - (bare @ bare.T)[np.triu_indices(12, 1)]
-print("the letters move every vector:                     ", moved.min() > np.median(apart) / 1000)
-print("less than half the way to another woman, typically:", np.median(moved) < np.median(apart) / 2)
+print("the letters move every vector:                               ", moved.min() > np.median(apart) / 1000)
+print(
+    "typically by less than half the distance between women:      ", np.median(moved) < np.median(apart) / 2
+)
 
 masked = 1 - (vectors([right_way(m) for m in plain]) * vectors([right_way(m) for m in lettered])).sum(axis=1)
-print("with the mask, less than a third of that, typically:", np.median(masked) < np.median(moved) / 3)
+print(
+    "with mask and crop, typically by less than a third of before:", np.median(masked) < np.median(moved) / 3
+)
 
 # %% [markdown]
-# One point for Mira: it is a short way. But a way has a direction too. Take eleven of the women and note where, on average,
-# the letters have moved them. Then look at the twelfth, who was not asked: *does she move the same way?*
+# One point for Mira: it is a short way. (And with the mask not always none at all. Letters have their say in the threshold
+# that finds the breast, so its outline may come to lie a little elsewhere.)
+#
+# But a way has a direction too. Take eleven of the women and note where, on average, the letters have moved them. Then look
+# at the twelfth, who was not asked: *does she move the same way?*
 
 
 # %%
@@ -261,17 +275,19 @@ _ = axes.bar(range(1, 13), alike, color="#0072B2")
 _ = axes.set(xlabel="woman", ylabel="cosine (-1 to 1)", ylim=(-1, 1), xticks=range(1, 13))
 _ = axes.set_title("her move against the others'", fontsize=11)
 caption = (
-    "Right: 1 if letters move her just as the other eleven, about 0 if the moves have nothing in common."
+    "Left: the dark strip at the right is padding; this file's ground is not quite black. Right: 1 if letters "
+    "move her just as they move the other eleven, about 0 if the moves have nothing in common."
 )
 alt = "A mammogram with letters in the dark, and twelve bars, one a woman, all of them far above zero."
 Illustration(figure, caption, alt)
 
 # %%
-print("women who move as the other eleven do:", sum(cosine > 0 for cosine in alike), "of", len(alike))
+print("women with a cosine above 0:", sum(cosine > 0 for cosine in alike), "of", len(alike))
 
 # %% [markdown]
-# And one for Tom. The move is short, and it is the *same* move in everybody. Such a thing is a **feature**: with a ruler
-# laid along that direction, letters can be read off a vector, whoever the woman is. Suppose that one clinic burns letters
+# If the moves had nothing in common, it would be about six. So one point for Tom: the move is short, and it is nearly the
+# *same* move in everybody. Such a thing is a **feature**: with a ruler laid along that direction, letters can be read off a
+# vector, whoever the woman is. Suppose that one clinic burns letters
 # into its pictures, another does not, and the first sees more cancers. Then a classifier that finds the letters has learnt
 # to tell ill from well, on this data, and on no other. DeGrave and others, under *Go further*, caught networks for chest
 # radiographs at just that.
@@ -279,8 +295,14 @@ print("women who move as the other eleven do:", sum(cosine > 0 for cosine in ali
 # %% [markdown]
 # ## What does a crop cost?
 #
-# Back to the cut for photographs. How many *rows* it drops is plain from the shape. How much *breast* it drops needs a
-# mask.
+# Back to the cut for photographs. How many *rows* it drops is plain from the shape:
+
+# %%
+rows = [(1 - 224 / 256 * min(one.pixels.shape) / len(one.pixels)) for one in mammograms.values()]
+print(f"of the rows of a film, the cut for photographs drops {min(rows):.0%} to {max(rows):.0%}")
+
+# %% [markdown]
+# About half of them. But how much of the *breast*? That needs a mask.
 
 # %% [markdown]
 # ### Exercise 02.2: how much breast does a crop lose? (5 minutes)
@@ -301,8 +323,9 @@ exercise("02.2").check(share_lost)
 # exercise("02.2").hint()
 
 # %% [markdown]
-# Now for all: the eight real ones by their mask, and twelve synthetic MLO views by the truth. The third row is the course's
-# crop, judged by the truth too. *Which views lose more, those from above (CC) or the oblique ones (MLO)?*
+# Now for all: the eight real ones by their mask, and twelve synthetic MLO views by the truth. The third row shows what the
+# course's mask leaves out (its crop leaves out no more, since it keeps the whole mask). *Which views lose more, those from
+# above (CC) or the oblique ones (MLO)?* And remember your guess.
 
 
 # %%
@@ -344,20 +367,22 @@ by_name = dict(zip(names, lost["real, centre cut"]))
 for view in ("CC", "MLO"):
     shares = [share for name, share in by_name.items() if name.endswith(view)]
     print(f"real {view:>3} views lose {min(shares):.0%} to {max(shares):.0%} of the breast to the centre cut")
-print("the Preprocessor loses less than 1% of any:", max(lost["synthetic, Preprocessor"]) < 0.01)
+print(
+    "the Preprocessor loses less than 1% of each synthetic one:", max(lost["synthetic, Preprocessor"]) < 0.01
+)
 
 # %% [markdown]
 # An oblique view loses more, since it reaches from the armpit to the fold below the breast. Both ends go, and with them a
 # strip along the chest wall. A lesion there is not blurred or darkened: it is not in the picture. (The synthetic files are
-# less tall than the films, so they lose less.) The course crops to what the mask found, with a little room around it, and
-# cuts no tissue.
+# less tall than the films, so they lose less.) The course crops to what the mask found, with a little room around it.
 
 # %% [markdown]
 # ## Which way does it look?
 #
 # Tom: *"Leave left and right as they are, ask for two clusters, and you get left and right."* Mira: *"A network that saw
 # each photograph mirrored as well, in its training, does not care."* Take the twelve women from above once more, and the
-# mirror image of each, as if it were the other breast. Nothing is turned. Let us first cluster the pictures themselves.
+# mirror image of each, as if it were the other breast. Nothing is turned. `cluster` sorts them into two groups, such that
+# those in one group are alike (lesson 07 will show how). First we sort the pictures themselves.
 
 # %%
 from sklearn.metrics import adjusted_rand_score
@@ -383,7 +408,7 @@ left_vectors, right_vectors = vectors(lefts), vectors(rights)
 labels = cluster(np.concatenate([left_vectors, right_vectors]), k=2).labels
 print(f"two clusters of vectors against the sides: {adjusted_rand_score(sides, labels):.2f}")
 same = [cosine > 0 for cosine in same_way(right_vectors - left_vectors)]
-print("women whom mirroring moves as it moves the other eleven:", sum(same), "of", len(same))
+print("women with a cosine above 0:", sum(same), "of", len(same))
 
 # %%
 difference = max(np.abs(right_way(one) - right_way(other)).max() for one, other in zip(plain, mirrored))
@@ -391,13 +416,13 @@ print("turned by the course, a picture and its mirror image are the same:", diff
 
 # %% [markdown]
 # With the stored weights, EfficientNet-Lite0's, Mira is right about the clusters: they do not follow the sides. (An
-# untrained network gives Tom's clusters; yours may lie in between.) Yet mirroring, too, has a direction that nearly all
-# share, so the side is in the vectors for whoever asks. What no cluster shows may still be there. Turning costs nothing and
-# takes it out, so the course turns.
+# untrained network gives Tom's clusters; yours may lie in between.) Yet mirroring, too, moves all women in a direction that
+# they share in part, so the side is in the vectors for whoever asks. What no cluster shows may still be there. Turning
+# costs nothing and takes it out, so the course turns.
 #
-# Which ones? The header says `L` or `R`, if it says anything. But headers are wrong now and then, and a film can be scanned
-# from its back. The mask knows better, since a breast tapers away from the chest wall. The course asks the header only
-# where the mask does not make it plain.
+# Which ones does it turn? The header says `L` or `R`, if it says anything. But headers are wrong now and then, and a film
+# can be scanned from its back. The mask knows better, since a breast tapers away from the chest wall. The course asks the
+# header only where the mask does not make it plain.
 
 # %% [markdown]
 # ### Exercise 02.3: the chest wall to the left (6 minutes)
@@ -445,15 +470,19 @@ Illustration(figure, caption, alt)
 # %%
 shifted = np.roll(crop, (1, 1), axis=(0, 1))  # one pixel down and one to the right
 change = {}
-for name, how in methods.items():
-    change[name] = np.abs(cv2.resize(shifted, (columns, 512), interpolation=how) - resized[name]).mean()
+for name, how in {**methods, "linear": cv2.INTER_LINEAR}.items():
+    before, after = (cv2.resize(each, (columns, 512), interpolation=how) for each in (crop, shifted))
+    change[name] = np.abs(after - before).mean()
 print("nearest changes more than twice as much as area:", change["nearest"] > 2 * change["area"])
+print(
+    "linear lies in between:                         ", change["nearest"] > change["linear"] > change["area"]
+)
 
 # %% [markdown]
 # What looks like texture on the left is chance: which pixel happened to be hit. A calcification, the finest thing in a
 # mammogram, comes and goes with it. The mean of $n$ pixels has noise that is smaller by $\sqrt{n}$ (where the noise of
 # neighbours is independent), and a bright speck leaves its trace wherever the grid falls. *Linear* interpolation, the
-# default of many libraries, looks at four old pixels, so that here it is hardly better than one.
+# default of many libraries, takes only four old pixels of the eighty into account, unless it is told to smooth first.
 
 # %% [markdown]
 # ## How do you make it square?
@@ -501,7 +530,7 @@ print(f"stretching widens these breasts by a factor of {min(factors):.1f} to {ma
 # by a factor of her own, so that roundness, distance and the direction of a duct mean something else in each of them.
 # *Black* adds what is there already: ground.
 #
-# And it adds it on one side. Share it out left and right, and the chest wall stands elsewhere in every picture.
+# And the course adds it on one side. With half of it on either side, the chest wall stands elsewhere in every picture.
 
 # %% [markdown]
 # ### Exercise 02.4: onto a square (8 minutes)
@@ -563,7 +592,7 @@ _ = axes.set(
 )
 _ = axes.legend(frameon=False, fontsize=8)
 caption = "Each line is one woman, her breast the same to the last pixel, on a detector of four widths."
-alt = "Three lines fall along a dashed curve: the more of the frame is breast, the lower the ground."
+alt = "Three lines fall beside a dashed curve: the more of the frame is breast, the lower the ground."
 Illustration(figure, caption, alt)
 
 # %%
@@ -571,20 +600,22 @@ print("the ground rises with every wider frame:", all((np.diff(each) > 0).all() 
 print("so does the whitest tissue:             ", all((np.diff(each) > 0).all() for each in white.values()))
 
 # %% [markdown]
-# Not a pixel of tissue has changed, and every number in it has. The three lines lie where the dashed curve says, more or
-# less: what they tell is above all how much of the frame is breast. A network that gets such numbers knows who is large,
-# and which detector was used.
+# Not a pixel of tissue has changed, and its numbers have. The three lines run down beside the dashed curve (above it, since
+# a real breast is not even): what they tell is above all how much of the frame is breast. A network that gets such numbers
+# knows who is large, and which detector was used.
 #
 # Stretching each picture from its own minimum to its own maximum has the fault that lesson 00 showed: one bright speck
-# moves all grays. Equalising the histogram, over the picture or tile by tile (CLAHE), shows an eye more, and takes away
-# what the grays mean. Here is the mean gray inside the breast, for each of the twelve women:
+# moves all grays. *Equalising the histogram* gives each pixel its rank among all pixels in place of its gray, from the
+# darkest, 0, to the brightest, 1; CLAHE does that tile by tile. It shows an eye more, and takes away what the grays mean.
+# *Predict the mean of such ranks, for a dense breast and for a fatty one.* Here is the mean gray inside the breast, over our
+# twelve women:
 
 
 # %%
 def mean_inside(mammogram, equalise):
     picture = right_way(mammogram)[0]
     inside = picture[picture > 0]
-    if equalise:  # each gray becomes its rank, from 0 to 1
+    if equalise:  # each gray becomes its rank
         inside = inside.argsort().argsort() / len(inside)
     return inside.mean()
 
@@ -594,7 +625,8 @@ for equalise in (False, True):
     print("equalised:" if equalise else "as it is: ", f"from {min(means):.2f} to {max(means):.2f}")
 
 # %% [markdown]
-# Whatever made one breast brighter than another, dense tissue included, is gone. So the course does none of these. Its
+# The mean of ranks is a half, whoever she is. Whatever made one breast brighter than another, dense tissue included, is
+# gone. So the course does none of these. Its
 # grays come from lesson 01: the display transform that the file asks for, on a range that does not depend on what else is
 # in the picture. (The mean and standard deviation that a network wants to be subtracted and divided by are constants, the
 # same for every picture. They are part of the network.)
@@ -602,16 +634,21 @@ for equalise in (False, True):
 # %% [markdown]
 # ## Does it hold for all of them?
 #
-# Never trust a pipeline of which you have seen three pictures. Here are sixteen; the file list of the widget above has the
-# others. *Look for tissue outside the orange line, for letters inside it, and for a chest wall that is not at the left.*
+# Never trust a pipeline of which you have seen three pictures. Here are all the files of this lesson, real ones first. *Look
+# for tissue outside the orange line, for letters inside it, and for a chest wall that is not at the left.*
 
 # %%
 from course_utils.teaching.plots import before_and_after
 
-some = dict(list(files.items())[:16])
-shown = [shrink(one.pixels)[0] for one in some.values()]
+shown = [shrink(one.pixels)[0] for one in files.values()]
 outlines = [breast_mask(picture) for picture in shown]
-before_and_after(shown, outlines, [right_way(one)[0] for one in some.values()], list(some))
+seen = [right_way(one)[0] for one in files.values()]
+before_and_after(shown, outlines, seen, [name.replace("_", " ") for name in files])
+
+# %% [markdown]
+# Did you find any? What is left are small things at the borders of the films: a thin bright line at the top of an oblique
+# one, and the notches that you know. They cost less than they look, but you should know them, lest one day you take them
+# for a finding.
 
 # %% [markdown]
 # ## What does each shortcut do to an embedding?
@@ -688,20 +725,21 @@ print("every shortcut moves every vector:                        ", least > np.m
 print("the worst goes a quarter of the way to another woman, or more:", worst > np.median(between) / 4)
 
 # %% [markdown]
-# In the stored figure, which is EfficientNet-Lite0's, Tom wins: with a mirrored breast beside it, a picture is about as far
-# from itself as from another woman. (With ResNet-50 the dots lie elsewhere. Who wins on your machine?) Cluster such
-# vectors, and you sort women by the width of their padding.
+# In the stored figure, which is EfficientNet-Lite0's, Tom wins: a mirrored breast beside it moves a picture further from
+# itself than another woman typically is. Stretching comes close. (With ResNet-50 the dots lie elsewhere. Who wins on your
+# machine?) Much of what such vectors tell apart would be how wide a breast is, and so how wide its padding.
 #
-# Do not read the lower rows as harmless. Letters moved a vector less than most of these, and always the same way. What
-# matters is whether a shortcut hits all pictures alike. A flip of *all* pictures would change little in what you find. A
-# flip of half of them is a variable that nobody recorded; and stretching, gray bars and cuts never hit two women alike.
+# Do not read the lower rows as harmless. The letters, too, moved a vector by a short way only, and all of them the same
+# way. What matters is whether a shortcut hits all pictures alike. A flip of *all* pictures would change little in what you
+# find. A flip of half of them is a variable that nobody recorded; and stretching, gray bars and cuts never hit two women
+# alike.
 
 # %% [markdown]
 # ## What must preprocessing never do?
 #
 # **Learn from the data.** A mean over the data set, a histogram to match, a threshold tuned on all files: each carries
-# something from the test pictures into the training pictures. If a step must learn, it learns on the training set alone,
-# and then it is part of the model.
+# something from the pictures kept for testing into those used for training. If a step must learn, it learns on the training
+# set alone, and then it is part of the model.
 #
 # **Leak labels.** A crop around the radiologist's mark, another window for the cases that were biopsied, another scanner
 # for the healthy: whatever differs with the answer gives the answer away. So a file's picture depends on its pixels, and
@@ -714,7 +752,7 @@ print("the worst goes a quarter of the way to another woman, or more:", worst > 
 first = next(iter(files.values()))
 alone = right_way(first)
 in_company = [right_way(one) for one in [*files.values()][::-1]][-1]
-print("the same picture, to the bit, alone and after 31 others:", np.array_equal(alone, in_company))
+print("the same picture, to the bit, alone and after all the others:", np.array_equal(alone, in_company))
 
 variants = [
     right_way,
@@ -761,8 +799,8 @@ print("and the same options the same one:", Preprocessor(size=224).fingerprint =
 #
 # <details><summary>5. Two clusters of your vectors do not follow the side. Is the side gone from the vectors?</summary>
 #
-# No. Clusters follow the largest differences only. Ask directly, with a reader that is told the sides and is tested on
-# women whom it has not seen.
+# No. Clusters follow the largest differences only. Ask directly: learn the direction from women whose side you know, and
+# test it on others, as you did with the letters.
 # </details>
 #
 # <details><summary>6. You subtract the mean image of all 10 000 files before embedding. Which rule is broken, and what follows?</summary>
@@ -774,7 +812,7 @@ print("and the same options the same one:", Preprocessor(size=224).fingerprint =
 # %% [markdown]
 # ## Recap
 #
-# The breast is the largest piece, found strictly and grown generously; letters, film edges and noise stay behind. Crop to
+# The breast is the largest piece: its core first, then its rim. Letters, film edges and noise stay behind. Crop to
 # its box, for a cut from the centre loses tissue. Turn the chest wall to the left by what the mask shows. Resize by the
 # area, with one factor. Pad with ground, on one side. Leave grays as the file's display transform made them. Each shortcut
 # moves the vector; those that differ from woman to woman or from clinic to clinic become features. Preprocessing looks at

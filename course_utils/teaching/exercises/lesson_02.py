@@ -62,8 +62,9 @@ def _test_find_breast(find_breast: FindBreast) -> None:
         )
     if np.array_equal(got, parts["the film edge"]):
         raise NotYet(
-            "you kept the film edge: long and thin, its bounding box is larger than the breast's. Count "
-            "pixels, not the box."
+            "you kept the film edge, piece 4; the breast is piece 3 and has more pixels. Either you measured "
+            "boxes (the edge is long and thin, so its box is the largest): count pixels, not the box. Or you "
+            "counted the ground as well, number 0: then nothing is to be added."
         )
     if np.array_equal(got, parts["the first letter"]):
         raise NotYet("you kept the first piece from the top, a letter. Which one has the most pixels?")
@@ -88,9 +89,23 @@ def _test_find_breast(find_breast: FindBreast) -> None:
     brighter = _mask(find_breast(picture + 0.3, 0.5), picture)
     if not np.array_equal(brighter, breast):
         raise NotYet("it holds at the threshold 0.2, but not at 0.5. Is a number written into your function?")
+    dim = np.where(breast, np.float32(0.21), np.where(parts["the ground"], picture, 1)).astype(np.float32)
+    if not np.array_equal(_mask(find_breast(dim, 0.2), dim), breast):
+        raise NotYet(
+            "it fails where the breast is dark and the film edge white. Did you add up grays? Count pixels."
+        )
 
 
 def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
+    if isinstance(got, tuple):
+        raise NotYet(
+            "out came two things. `scipy.ndimage.label` gives the numbered pieces and how many there are: "
+            "`pieces, count = scipy.ndimage.label(…)`. Go on with the pieces."
+        )
+    if isinstance(got, int | np.integer):
+        raise NotYet(
+            f"out came {got}, the number of a piece. Compare with it for a mask: `pieces == number`."
+        )
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
         raise NotYet(f"a mask of shape {picture.shape} is needed, and out came {_what(got)}.")
     if got.dtype != bool and not np.isin(np.unique(got), (0, 1)).all():
@@ -121,6 +136,11 @@ def _one_off(picture: np.ndarray, threshold: float) -> np.ndarray:
     return pieces == np.bincount(pieces.ravel())[1:].argmax()
 
 
+def _most_light(picture: np.ndarray, threshold: float) -> np.ndarray:
+    pieces = _pieces(picture, threshold)
+    return pieces == 1 + int(np.bincount(pieces.ravel(), picture.ravel())[1:].argmax())
+
+
 # --- 02.2: what a crop costs --------------------------------------------------------------------------------
 
 
@@ -147,6 +167,21 @@ def _test_share_lost(share_lost: ShareLost) -> None:
         raise NotYet(
             "that is the share of the crop that is ground. The question is how much breast is outside it."
         )
+    if np.isclose(got, 20):
+        raise NotYet("20 is a count of pixels. Divide by how many the breast has for a share.")
+    if np.isclose(got, 0.4):
+        raise NotYet(
+            "your crop is too large: it ends *before* row `bottom` and column `right`, as slices do."
+        )
+    if np.isclose(got, 0.7):
+        raise NotYet("rows and columns have changed places: `breast[top:bottom, left:right]`, rows first.")
+    if np.isclose(got, 1):
+        raise NotYet(
+            "20 pixels of breast are lost and 20 kept, and you divided one by the other. Divide by the whole "
+            "breast."
+        )
+    if np.isclose(got, 20 / 30):
+        raise NotYet("that is the share of the crop that is breast. Divide by the breast, not by the crop.")
     if not np.isclose(got, 0.5):
         raise NotYet(
             f"the breast has 40 pixels and the crop holds 20 of them: the share lost is 0.5, not {got:.3g}."
@@ -163,12 +198,13 @@ def _test_share_lost(share_lost: ShareLost) -> None:
     for inside, expected in (((0, 10, 0, 8), 0.0), ((0, 1, 0, 8), 1.0)):
         got = _share(share_lost(breast.copy(), *inside))
         if not np.isclose(got, expected):
-            raise NotYet(
-                f"a crop to rows {inside[0]} to {inside[1]} loses {expected:.0f}, and you say {got:.3g}."
-            )
+            what = "no" if expected else "all of the"
+            raise NotYet(f"a crop that holds {what} breast loses {expected:.0f}, and you say {got:.3g}.")
 
 
 def _share(got: Any) -> float:
+    if isinstance(got, np.ndarray) and got.size == 1:
+        got = got.item()
     if not isinstance(got, int | float | np.number) or isinstance(got, bool):
         raise NotYet(f"one number is needed, and out came {_what(got)}.")
     return float(got)
@@ -187,9 +223,9 @@ def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray, str | None]]:
     The bright half, rows and sides all differ, so that each way to turn gives another picture.
     """
     y, x = np.mgrid[:24, :20]
-    small = ((y - 13) / 9) ** 2 + (x / 12) ** 2 < 1
+    small = ((y - 13) / 9) ** 2 + (x / 16) ** 2 < 1
     large = ((y - 13) / 9) ** 2 + (x / 21) ** 2 < 1
-    bright_ahead = np.where(small, 0.2 + 0.05 * x + 0.001 * y, 0).astype(np.float32)
+    bright_ahead = np.where(small, 0.05 + 0.0035 * x**2 + 0.001 * y, 0).astype(np.float32)
     reaching = np.where(large, 0.9 - 0.02 * x + 0.001 * y, 0).astype(np.float32)
     return {"small": (bright_ahead, small, "L"), "large": (reaching, large, "L")}
 
@@ -215,7 +251,10 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
             "the breast stands on its head: `picture[::-1]` turns the rows. Columns are the second axis."
         )
     if np.array_equal(turned, flipped):
-        raise NotYet("a right breast, its chest wall at the right border, came back as it was.")
+        raise NotYet(
+            "a right breast, its chest wall at the right border, came back as it was. The borders at the "
+            "left and the right are the columns `mask[:, 0]` and `mask[:, -1]`."
+        )
     if not (np.array_equal(stays, small) and np.array_equal(turned, small)):
         raise NotYet("the pixels themselves have changed. Turning moves them and does nothing else.")
     untold = _picture(turn_left(flipped.copy(), flipped_mask.copy(), None), small)
@@ -239,14 +278,14 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
 def _picture(got: Any, picture: np.ndarray) -> np.ndarray:
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
         raise NotYet(f"a picture of shape {picture.shape} is needed, and out came {_what(got)}.")
+    if got.dtype == bool:
+        raise NotYet("that is the mask. It says which way to turn; the picture is what to turn and return.")
     return got
 
 
-def _by_brightness(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+def _by_light(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
     half = picture.shape[1] // 2
-    bright = picture.sum(where=mask, axis=0)
-    mean = bright / np.maximum(mask.sum(axis=0), 1)
-    return picture if mean[:half].max() >= mean[half:].max() else picture[:, ::-1]
+    return picture if picture[:, :half].sum() >= picture[:, half:].sum() else picture[:, ::-1]
 
 
 def _by_touch(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
@@ -278,7 +317,12 @@ def _area(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
 def _test_fit(fit: Fit) -> None:
     picture = _tall()
     got: Any = fit(picture.copy(), 24)
-    if isinstance(got, np.ndarray) and got.shape in ((12, 36), (12, 24), (24, 12), (24, 36)):
+    if isinstance(got, np.ndarray) and got.shape == (24, 12):
+        raise NotYet(
+            "the breast has the right size, (24, 12), but a square is needed: fill up the 12 columns that "
+            "are missing on the right."
+        )
+    if isinstance(got, np.ndarray) and got.shape in ((12, 36), (12, 24), (24, 36)):
         raise NotYet(
             f"a square (24, 24) is needed, and out came {got.shape}. `cv2.resize` takes the width first, "
             "(columns, rows), while `shape` gives (rows, columns); and what is missing to the square is "
@@ -302,15 +346,24 @@ def _test_fit(fit: Fit) -> None:
             "you padded on both sides, so the chest wall stands in the middle of the picture, elsewhere for "
             "each woman. Pad away from it: on the right."
         )
-    if np.allclose(got[:, 12:], small, atol=0.02):
+    if np.allclose(got, _area(picture, 48, 24)[:24], atol=0.02):
+        raise NotYet(
+            "the width became 24, so half of the height has no room. It is the height that becomes `size`."
+        )
+    if np.allclose(got[:, 12:], small, atol=0.02) and not np.allclose(got[:, :12], small, atol=0.02):
         raise NotYet(
             "you padded on the left. The chest wall stays at the left border; the padding is on the right."
         )
     breast, padding = got[:, :12], got[:, 12:]
-    if np.allclose(padding, breast[:, ::-1], atol=1e-4):
+    mirrored = (np.pad(breast, ((0, 0), (0, 12)), mode=mode)[:, 12:] for mode in ("symmetric", "reflect"))
+    if any(np.allclose(padding, each, atol=1e-4) for each in mirrored):
         raise NotYet(
             "there is a second breast where the padding should be, a mirror image of the first. Pad with the "
             "ground, which is 0."
+        )
+    if np.allclose(padding, breast, atol=1e-4):
+        raise NotYet(
+            "there is a copy of the breast where the padding should be. Pad with the ground, which is 0."
         )
     if not np.allclose(padding, 0) and np.ptp(padding, axis=1).max() < 1e-6:
         raise NotYet(
@@ -328,7 +381,7 @@ def _test_fit(fit: Fit) -> None:
         raise NotYet(
             "place and padding are right, but the pixels are not the means of the 4 × 4 that each covers. "
             "`cv2.resize` interpolates between a few neighbours unless you ask for "
-            "`interpolation=cv2.INTER_AREA`."
+            "`interpolation=cv2.INTER_AREA`, by that name: its third place is for something else."
         )
     if got.dtype != np.float32:
         raise NotYet(f"float32 went in, and {got.dtype} came out. Networks compute in float32.")
@@ -359,6 +412,11 @@ def _both_sides(picture: np.ndarray, size: int) -> np.ndarray:
 def _gray(picture: np.ndarray, size: int) -> np.ndarray:
     small = _sized(picture, size)
     return _pad_right(small, size, constant_values=small.mean())
+
+
+def _by_width(picture: np.ndarray, size: int) -> np.ndarray:
+    rows = round(picture.shape[0] * size / picture.shape[1])
+    return cv2.resize(picture, (size, rows), interpolation=cv2.INTER_AREA)[:size]
 
 
 def _swapped(picture: np.ndarray, size: int) -> np.ndarray:
@@ -400,7 +458,7 @@ EXERCISES = (
                 "threshold only, so the label stays",
                 "letters and the film edge are still in",
             ),
-            Planted(_largest_box, "the largest bounding box", "Count pixels, not the box"),
+            Planted(_largest_box, "the largest bounding box", "count pixels, not the box"),
             Planted(_ground_counted, "the ground counted as a piece", "you kept the ground"),
             Planted(_one_off, "one off: the ground left out, the 1 forgotten", "add 1"),
             Planted(
@@ -423,6 +481,17 @@ EXERCISES = (
                 "wrote the piece's number in",
                 "not for the same one upside down",
             ),
+            Planted(
+                lambda picture, threshold: ndimage.label(picture > threshold),
+                "gave back both results of label",
+                "out came two things",
+            ),
+            Planted(
+                lambda picture, threshold: np.bincount(_pieces(picture, threshold).ravel()).argmax(),
+                "gave back the piece's number",
+                "the number of a piece",
+            ),
+            Planted(_most_light, "added up grays", "Did you add up grays?"),
             Planted(
                 lambda picture, threshold: (
                     ~(
@@ -470,6 +539,31 @@ EXERCISES = (
                 "you counted rows",
             ),
             Planted(
+                lambda breast, top, bottom, left, right: 1 - _kept(breast, top, bottom + 1, left, right + 1),
+                "kept a row and a column too many",
+                "your crop is too large",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: 1 - _kept(breast, left, right, top, bottom),
+                "rows and columns swapped",
+                "have changed places",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: 1 / _kept(breast, top, bottom, left, right) - 1,
+                "lost divided by kept",
+                "you divided one by the other",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: int((~breast[top:bottom, left:right]).sum() * 2),
+                "a count of pixels",
+                "20 is a count",
+            ),
+            Planted(
+                lambda breast, top, bottom, left, right: breast[top:bottom, left:right].mean(),
+                "the share of breast in the crop",
+                "the share of the crop that is breast",
+            ),
+            Planted(
                 lambda breast, top, bottom, left, right: 100 * (1 - _kept(breast, top, bottom, left, right)),
                 "a percentage",
                 "50 is a percentage",
@@ -499,7 +593,14 @@ EXERCISES = (
                 "turned every picture",
                 "you turn every picture",
             ),
-            Planted(_by_brightness, "went by the brightest half", "tissue is brightest where the gland is"),
+            Planted(_by_light, "went by the brighter half", "tissue is brightest where the gland is"),
+            Planted(
+                lambda picture, mask, laterality: (
+                    mask[:, ::-1] if mask[:, -1].sum() > mask[:, 0].sum() else mask
+                ),
+                "turned the mask",
+                "that is the mask",
+            ),
             Planted(
                 lambda picture, mask, laterality: picture[::-1] if mask[:, -1].any() else picture,
                 "turned the rows",
@@ -548,6 +649,13 @@ EXERCISES = (
                 "padded with the mirror image",
                 "a second breast",
             ),
+            Planted(
+                lambda picture, size: _pad_right(_sized(picture, size), size, mode="wrap"),
+                "padded with a copy",
+                "a copy of the breast",
+            ),
+            Planted(_sized, "did not pad", "a square is needed"),
+            Planted(_by_width, "made the width fit", "It is the height that becomes"),
             Planted(_swapped, "height and width swapped in cv2", "takes the width first"),
             Planted(_swapped_into_place, "the same, and pasted in", "have changed places"),
             Planted(
