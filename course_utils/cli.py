@@ -139,7 +139,11 @@ def _ask(notice: str, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         raise UsageError("nothing was fetched: add --yes where nobody can answer a question")
-    if input("Fetch it? [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Fetch it? [y/N] ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise UsageError("nothing was fetched")
 
 

@@ -393,6 +393,17 @@ def test_an_archive_is_fetched_if_the_question_is_answered_with_yes(
     assert ("course embed victre" in said.out) == (count > 0)
 
 
+def test_ctrl_d_for_an_answer_fetches_nothing(fetched, monkeypatch, capsys):
+    def end(question):
+        raise EOFError
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("builtins.input", end)
+    assert cli.main(["samples", "--from", "victre", "--women", "8"]) == 2
+    assert "nothing was fetched" in capsys.readouterr().err
+    assert not fetched
+
+
 def test_where_nobody_can_answer_an_archive_is_fetched_only_with_yes(fetched, monkeypatch, capsys, tmp_path):
     (tmp_path / "work" / "here").mkdir()
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: False))

@@ -47,6 +47,9 @@ MAX_PIXELS = 60_000_000
 pixels, a large film scanned at 43.5 µm has 40 million; what unpacks to more is a mistake or an attack. With
 `MAX_BITS` it keeps the memory that one file takes under about 1.2 GB."""
 
+MAX_BYTES = 2**31
+"""Length of a file above which it is refused unread: it may be sparse, and take hours to hash."""
+
 MAX_BITS = 32
 """BitsAllocated above which a file is refused undecoded; mammograms have 8 or 16."""
 
@@ -190,13 +193,15 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a regular file that is not empty, in binary; MammogramError with a sentence for anything else."""
+    """Open a regular file in binary; MammogramError if it is none, empty or longer than `MAX_BYTES`."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever
             raise MammogramError("This is not a regular file.")
         if status.st_size == 0:
             raise MammogramError("This file is empty.")
+        if status.st_size > MAX_BYTES:
+            raise MammogramError("This file is larger than 2 GB, far too large for a single mammogram.")
         return path.open("rb")
     except FileNotFoundError:
         raise MammogramError("There is no such file.") from None
@@ -675,7 +680,7 @@ def _text(header: Dataset, keyword: str, default: str = "") -> str:
 
 # --- pydicom's warnings and log records ---
 
-LIBRARIES = frozenset({"pydicom", "pylibjpeg", "openjpeg", "_openjpeg", "jpeg_ls", "PIL"})
+LIBRARIES = frozenset({"pydicom", "pylibjpeg", "openjpeg", "_openjpeg", "jpeg_ls", "imagecodecs"})
 """Top names of the loggers of all that parses or decodes here."""
 
 _heard = threading.local()

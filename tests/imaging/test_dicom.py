@@ -541,6 +541,15 @@ def test_a_name_that_cannot_be_opened_is_refused_without_its_folder(tmp_path, na
     assert refusal.value.__context__ is None
 
 
+def test_a_file_that_is_far_too_long_is_refused_unread(write_mammogram, monkeypatch):
+    path = write_mammogram()
+    monkeypatch.setattr("course_utils.imaging.dicom.MAX_BYTES", path.stat().st_size)
+    assert read_mammogram(path).view == "CC"
+    path.write_bytes(path.read_bytes() + b"\0")
+    with pytest.raises(MammogramError, match="larger than 2 GB"):
+        read_mammogram(path)
+
+
 @pytest.mark.parametrize("key", ["a text", b"", 7])
 def test_a_key_that_is_no_secret_bytes_is_refused_and_not_blamed_on_the_file(write_mammogram, key):
     with pytest.raises(ValueError, match="key"):

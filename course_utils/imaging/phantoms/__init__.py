@@ -1,6 +1,6 @@
 """Synthetic mammograms whose truth is known, written as conformant DICOM.
 
-A :class:`Phantom` is a handful of choices (density, view, side, thickness, vendor style, label text, seeds);
+A `Phantom` is a handful of choices (density, view, side, thickness, vendor style, label text, seeds);
 out come 12-bit FOR PRESENTATION pixels, the tissue behind every pixel in millimetres, and a file. Lessons 01
 and 02 look at the pictures; lessons 07 to 10 ask what embeddings of them really follow.
 
@@ -37,7 +37,7 @@ from course_utils.provenance import write_whole
 from .anatomy import FRACTION_RANGE, Anatomy, Density, Shape, Tissues, View, fibres, gland_mm
 from .files import compress_rle, dataset
 from .noise import FIELD_MM, Array, generator
-from .picture import MU_PER_MM, STYLES, Vendor, expose, film, present, text
+from .picture import MU_PER_MM, STYLES, Vendor, expose, film, label_ink, present
 
 __all__ = [
     "DENSE_SHARE",
@@ -78,7 +78,7 @@ class Rendering:
     way through each tissue. ``tissue``, ``label`` and ``film_edge`` are bool: where breast (skin, nipple and
     muscle included), burned-in text and the frame of the film lie; the frame covers what is under it.
     ``volumetric_fraction`` is gland over breast by volume; ``area_density`` the share of rays with more than
-    :data:`DENSE_SHARE` gland, the thin rim left out.
+    `DENSE_SHARE` gland, the thin rim left out.
     """
 
     pixels: NDArray[np.uint16]
@@ -188,8 +188,8 @@ class Phantom:
         nuisance = (self.nuisance_seed, self.seed, *which)
         label: Array = np.zeros_like(display)
         if self.label:
-            ink = self.laterality + self.view
-            label = text(ink, style, generator("label", *nuisance), self.rows, self.laterality == "L")
+            text = self.laterality + self.view
+            label = label_ink(text, style, generator("label", *nuisance), self.rows, self.laterality == "L")
             display += (3900 - display) * label
         edge: Array = np.zeros_like(display)
         if self.film_edge:
@@ -306,8 +306,7 @@ def write_cohort(
     workers: int | None = None,
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Write a cohort (see :func:`cohort`) as RLE DICOM files, ``manifest.csv`` beside them; return the
-    manifest.
+    """Write a cohort (see `cohort`) as RLE DICOM files and ``manifest.csv``; return the manifest.
 
     One row a file: ``file, sha256, woman, density, volumetric_fraction, area_density, view, laterality,
     thickness_mm, vendor, label, film_edge, rows, columns, seed, nuisance_seed``. Fractions are shares (0 to

@@ -233,7 +233,7 @@ def _mixed(woman: np.random.Generator, side: np.random.Generator) -> NDArray[np.
 
 
 def gland_share(shape: Shape, woman: np.random.Generator, side: np.random.Generator) -> Array:
-    """Return the glandular share along each ray, 0 to 1, and the noise behind it, on the coarse grid.
+    """Return the glandular share along each ray, 0 to 1, and the noise behind it: (2, `_GRID`, columns).
 
     The threshold is found by bisection: the share of the volume that it leaves is the target to within a few
     per cent, and the picture's own scaling settles the rest.

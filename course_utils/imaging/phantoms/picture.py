@@ -68,7 +68,7 @@ _GLYPHS: dict[str, list[list[tuple[float, float]]]] = {
 }
 
 
-def text(text: str, style: Style, rng: np.random.Generator, rows: int, left: bool) -> Array:
+def label_ink(text: str, style: Style, rng: np.random.Generator, rows: int, left: bool) -> Array:
     """Return (rows, columns), 0 to 1, with the text in the top corner away from the chest wall."""
     height, pixel = style.label_mm, FIELD_MM[0] / rows
     strokes = []
