@@ -385,9 +385,19 @@ def _fill(body: Array, lines: Array, most: Array, goal: float) -> Array:
     """
 
     def filled(scale: float, body: Array, lines: Array, most: Array) -> Array:
-        gland = np.maximum(scale * body + lines, 0.0) * (most > 0)
-        over = np.maximum(gland - 0.75 * most, 0.0)
-        return gland - over * over / (over + 0.25 * most + 1e-9)
+        gland = scale * body
+        gland += lines
+        np.maximum(gland, 0.0, out=gland)
+        gland *= most > 0
+        over = gland - 0.75 * most
+        np.maximum(over, 0.0, out=over)
+        room = 0.25 * most
+        room += over
+        room += 1e-9
+        over *= over
+        over /= room
+        gland -= over
+        return gland
 
     every_third = tuple(np.ascontiguousarray(part[::3, ::3]) for part in (body, lines, most))
     scale = 1.0
