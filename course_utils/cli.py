@@ -476,7 +476,10 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
     )
     network.add_argument("--seed", type=_seed, default=0, help="seed of random weights (0)")
     network.add_argument(
-        "--adapter", default="replicate", choices=["replicate"], help="gray to three channels"
+        "--adapter",
+        default="replicate",
+        choices=["replicate", "folded"],
+        help="gray to three channels: copied, or folded into the first convolution; same vectors (replicate)",
     )
     picture = parser.add_argument_group("the picture")
     picture.add_argument("--size", type=_side, default=512, help="pixels a side after preprocessing (512)")

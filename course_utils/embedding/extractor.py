@@ -152,7 +152,8 @@ class EmbeddingExtractor:
         device: see `pick_device`.
         precision: `"fp32"`; `"bf16"` or `"fp16"` by automatic mixed precision, where the device has it.
         engine: `"torch"`.
-        adapter: `"replicate"`, one gray channel copied to three.
+        adapter: `"replicate"`, one gray channel copied to three; `"folded"`, the same vectors within rounding
+            from a first convolution that takes gray and ones (see `adapters.fold`).
         batch_size: images a forward pass; `"auto"` is 8 on a CPU.
         deterministic: same input, same bits, whatever the order of the files and the size of the last batch.
         fuse: fold batch normalisation into the convolutions and use channels-last memory: faster, equal
@@ -160,7 +161,8 @@ class EmbeddingExtractor:
 
     Raises:
         DeviceUnavailable: the device was asked for by name and is not there.
-        EmbeddingError: an option is unknown or the device cannot do the precision.
+        EmbeddingError: an option is unknown, the device cannot do the precision, or the network cannot be
+            folded.
     """
 
     def __init__(
@@ -170,7 +172,7 @@ class EmbeddingExtractor:
         device: str = "auto",
         precision: Precision = "fp32",
         engine: Literal["torch"] = "torch",
-        adapter: Literal["replicate"] = "replicate",
+        adapter: Literal["replicate", "folded"] = "replicate",
         batch_size: int | Literal["auto"] = "auto",
         deterministic: bool = False,
         fuse: bool = True,
@@ -194,6 +196,8 @@ class EmbeddingExtractor:
         self._memory_format = torch.channels_last if fuse else torch.contiguous_format
         if fuse:
             fuse_conv_bn(self._module)
+        if adapter == "folded":
+            self._module = adapters.fold(self._module, backbone.mean, backbone.std)
         self._module = self._module.to(self.device).to(memory_format=self._memory_format)
         keep_freed_memory()
 
@@ -353,8 +357,11 @@ class EmbeddingExtractor:
             pictures = pictures.pin_memory().to(self.device, non_blocking=True)
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
-        colour = adapters.replicate(pictures, self.backbone.mean, self.backbone.std)
-        return colour.to(self.device, memory_format=self._memory_format)
+        if self.adapter == "folded":
+            pictures = adapters.with_ones(pictures)
+        else:
+            pictures = adapters.replicate(pictures, self.backbone.mean, self.backbone.std)
+        return pictures.to(self.device, memory_format=self._memory_format)
 
 
 @dataclass(frozen=True)
