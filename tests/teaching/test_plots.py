@@ -5,6 +5,7 @@ import io
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from scipy.signal import correlate2d
 
 from course_utils.analysis import cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
@@ -35,6 +36,8 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
             alt="Two squares of gray noise of the same size, side by side.",
             theme=theme,
         ),
+        "window": plots.convolution_window(PICTURES[0][0], np.eye(3), 5, 7, theme=theme),
+        "fields": plots.receptive_fields(PICTURES[0], {"stem": 11, "stage 1": 35}, theme=theme),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
@@ -237,3 +240,28 @@ def test_shifts_are_sorted_by_their_median_under_the_distance_between_women():
     diamonds = [float(each.get_offsets()[0, 0]) for each in axes.collections if len(each.get_offsets()) == 1]
     assert diamonds == [0.02, 0.3, 0.2]
     assert axes.lines[0].get_xdata()[0] == 0.2
+
+
+def test_the_window_s_sum_is_what_scipy_correlates_at_that_place():
+    picture, kernel = RNG.random((9, 11)), RNG.standard_normal((3, 3))
+    expected = correlate2d(picture, kernel, mode="valid")
+    shown = plots.convolution_window(picture, kernel, 4, 6)
+    _, sums, window, _, products = shown.figure.axes
+    assert np.allclose(sums.images[0].get_array(), expected)
+    assert np.allclose(window.images[0].get_array(), picture[4:7, 6:9])
+    assert np.isclose(products.images[0].get_array().sum(), expected[4, 6])
+    assert f"{expected[4, 6]:+.2f}" in products.get_title()
+    assert f"{expected[4, 6]:+.2f}" in shown.alt
+
+
+def test_a_window_beyond_the_last_place_is_the_last():
+    shown = plots.convolution_window(np.eye(8), np.ones((3, 3)), 40, 40)
+    assert "row 5, column 5" in shown.alt
+
+
+def test_receptive_fields_are_squares_about_the_middle_of_the_picture():
+    axes = plots.receptive_fields(PICTURES[0], {"stem": 10, "stage 1": 60}).figure.axes[0]
+    squares = [patch.get_bbox() for patch in axes.patches if patch.get_label() in ("stem: 10", "stage 1: 60")]
+    assert [box.width for box in squares] == [box.height for box in squares] == [10, 60]
+    assert all((box.x0 + box.x1) / 2 == (box.y0 + box.y1) / 2 == 16 for box in squares)
+    assert axes.get_xlim()[0] <= -14 <= 46 <= axes.get_xlim()[1]
