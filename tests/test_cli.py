@@ -15,6 +15,7 @@ import pytest
 
 from course_utils import DISCLAIMER, cli
 from course_utils.embedding import Extraction
+from course_utils.embedding.adapters import ADAPTERS
 from course_utils.imaging import datasets
 from course_utils.imaging.datasets import real_mammograms, sample_cohort
 
@@ -94,6 +95,16 @@ def test_a_second_run_computes_nothing_and_says_so(archive, capsys):
         assert cli.main(["embed", str(archive), "-o", "out", "--size", "224"]) == 0
     assert "4 files: 0 computed, 4 from the store" in capsys.readouterr().out
     assert Path("results/embeddings").is_dir()
+
+
+def test_the_adapters_give_the_same_vectors_and_share_none(archive):
+    for adapter in ADAPTERS:
+        command = ["embed", str(archive), "-o", adapter, "--size", "224", "--adapter", adapter]
+        assert cli.main(command) == 0
+    one, other = (Extraction.read(adapter) for adapter in ADAPTERS)
+    assert (one.record.adapter, other.record.adapter) == ADAPTERS
+    assert one.record.counts["computed"] == other.record.counts["computed"] == 4
+    assert np.abs(one.vectors - other.vectors).max() <= 1e-5 * np.abs(one.vectors).max()
 
 
 def test_no_cache_keeps_nothing(archive):

@@ -213,6 +213,69 @@ def test_bf16_is_near_fp32_and_not_equal(extractor, lite0):
     assert np.corrcoef(rough.ravel(), exact.ravel())[0, 1] > 0.99
 
 
+class TestFolded:
+    @pytest.mark.parametrize("fuse", [True, False])
+    @pytest.mark.parametrize("name", ["resnet50", "efficientnet_lite0"])
+    def test_a_folded_network_gives_the_vectors_of_the_replicated_one(self, name, fuse, lite0, real_pictures):
+        backbone = lite0 if name == "efficientnet_lite0" else load_backbone(name, weights="random", seed=4)
+        replicated, folded = (
+            EmbeddingExtractor(backbone, device="cpu", fuse=fuse, adapter=adapter).embed(real_pictures)
+            for adapter in ("replicate", "folded")
+        )
+        assert _close(folded, replicated)
+        assert not np.array_equal(folded, replicated)
+
+    def test_the_network_gets_gray_and_ones_in_channels_last_memory(self, lite0):
+        extractor = EmbeddingExtractor(lite0, device="cpu", adapter="folded")
+        seen = []
+        extractor._module.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+        pictures = np.random.default_rng(0).random((2, 1, 224, 224), np.float32)
+        extractor.embed(pictures)
+        assert seen[0].shape == (2, 2, 224, 224)
+        assert seen[0].is_contiguous(memory_format=torch.channels_last)
+        assert np.array_equal(seen[0][:, 0], pictures[:, 0])
+        assert (seen[0][:, 1] == 1).all()
+
+    def test_bf16_is_as_near_to_fp32_as_with_replicated_channels(self, extractor, lite0, real_pictures):
+        def nearness(adapter):
+            rough = EmbeddingExtractor(lite0, device="cpu", precision="bf16", adapter=adapter)
+            one, other = (v - v.mean(axis=0) for v in (rough.embed(real_pictures), exact))
+            lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+            return ((one * other).sum(axis=1) / lengths).min()
+
+        exact = extractor.embed(real_pictures)
+        assert 0.95 < nearness("folded") < 1
+        assert abs(nearness("folded") - nearness("replicate")) < 0.02
+
+    def test_deterministic_mode_gives_the_same_bits_whatever_the_order_and_the_last_batch(self, lite0):
+        options = {"device": "cpu", "batch_size": 3, "deterministic": True, "adapter": "folded"}
+        extractor = EmbeddingExtractor(lite0, **options)
+        pictures = np.random.default_rng(0).random((7, 1, 224, 224), np.float32)
+        expected = extractor.embed(pictures)
+        assert np.array_equal(extractor.embed(pictures[::-1]), expected[::-1])
+        assert np.array_equal(EmbeddingExtractor(lite0, **options).embed(pictures[:1]), expected[:1])
+
+    def test_a_folded_run_takes_no_vector_from_a_replicated_one(self, lite0, samples, tmp_path):
+        store = EmbeddingStore(tmp_path / "store")
+        replicated, folded = (
+            EmbeddingExtractor(lite0, device="cpu", adapter=adapter) for adapter in ("replicate", "folded")
+        )
+        shelves = {store.shelf(one.config(PREPROCESSOR)).folder for one in (replicated, folded)}
+        first, second, third = (
+            one.extract(samples[:2], PREPROCESSOR, store=store) for one in (replicated, folded, folded)
+        )
+        assert len(shelves) == 2
+        assert [run.record.counts["computed"] for run in (first, second, third)] == [2, 2, 0]
+        assert [run.record.adapter for run in (first, second)] == ["replicate", "folded"]
+        assert third.vectors.tobytes() == second.vectors.tobytes() != first.vectors.tobytes()
+
+    def test_a_network_that_cannot_be_folded_is_refused_before_any_picture_is_read(self, lite0):
+        other = dataclasses.replace(lite0, module=nn.Sequential(nn.Flatten(), nn.Linear(3, 1280)))
+        EmbeddingExtractor(other, device="cpu")
+        with pytest.raises(EmbeddingError, match="cannot be folded"):
+            EmbeddingExtractor(other, device="cpu", adapter="folded")
+
+
 class TestStore:
     @pytest.fixture
     def store(self, tmp_path):
