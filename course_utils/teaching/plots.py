@@ -665,28 +665,40 @@ def convolution_window(
 
 
 def receptive_fields(
-    picture: Picture, fields: Mapping[str, int], *, caption: str | None = None, theme: Theme = "light"
+    picture: Picture,
+    fields: Mapping[str, int],
+    *,
+    centre: tuple[float, float] | None = None,
+    caption: str | None = None,
+    theme: Theme = "light",
 ) -> Illustration:
-    """Draw the receptive field of the middle of each stage over a square picture, and what is padding.
+    """Draw the receptive field of one place at each stage over a square picture, and what of it is padding.
 
-    ``fields`` maps the name of a stage to the side of its field, in pixels of the picture.
+    Args:
+        picture: a square.
+        fields: name of a stage and the side of its field, in pixels of the picture.
+        centre: row and column of the place, in pixels; None: the middle of the picture.
+        caption: what to see; None: what the squares are.
+        theme: on a light or on a dark ground.
     """
     pixels = _pixels(picture)
     size, widest = len(pixels), max(fields.values())
     figure = _figure(5.4, 3.9, theme)
     axes = figure.subplots()
-    reach = max(widest, size) / 2 + 8
+    row, column = centre or (size / 2, size / 2)
+    reach = widest / 2 + 8
     axes.set_facecolor("#303437")
     axes.imshow(pixels, cmap="gray", vmin=0, vmax=1, extent=(0, size, size, 0))
     axes.add_patch(Rectangle((0, 0), size, size, fill=False, edgecolor="white", linewidth=0.8, linestyle=":"))
     dashes = ("-", "--", "-.", ":", "-")
     colours = [PALETTE["dark"][i] for i in (5, 4, 2, 3, 1)]
     for (name, side), colour, dash in zip(fields.items(), colours, dashes, strict=False):
-        corner = ((size - side) / 2,) * 2
+        corner = (column - side / 2, row - side / 2)
         axes.add_patch(
             Rectangle(corner, side, side, fill=False, ec=colour, lw=2, ls=dash, label=f"{name}: {side}")
         )
-    axes.set(xlim=(size / 2 - reach, size / 2 + reach), ylim=(size / 2 + reach, size / 2 - reach))
+    axes.set(xlim=(min(column - reach, -8), max(column + reach, size + 8)))
+    axes.set(ylim=(max(row + reach, size + 8), min(row - reach, -8)))
     axes.set(xlabel="column (pixel)", ylabel="row (pixel)")
     axes.set_aspect("equal")
     axes.tick_params(colors=_INK[theme], labelsize=8.5)
@@ -700,10 +712,10 @@ def receptive_fields(
         text.set_color("white")
     if caption is None:
         caption = (
-            "What the middle of each stage can see. Dotted: the border of the picture; beyond it are zeros."
+            "What one place can see at each stage. Dotted: the border of the picture; beyond it are zeros."
         )
     of = ", ".join(f"{name} {side}" for name, side in fields.items())
-    alt = f"Squares about the middle of a mammogram of {size} pixels, one inside the other: {of}."
+    alt = f"Squares about one place of a mammogram of {size} pixels, one inside the other: {of}."
     return Illustration(figure, caption, alt)
 
 

@@ -259,9 +259,12 @@ def test_a_window_beyond_the_last_place_is_the_last():
     assert "row 5, column 5" in shown.alt
 
 
-def test_receptive_fields_are_squares_about_the_middle_of_the_picture():
-    axes = plots.receptive_fields(PICTURES[0], {"stem": 10, "stage 1": 60}).figure.axes[0]
+@pytest.mark.parametrize("centre", [None, (20.0, 4.0)])
+def test_receptive_fields_are_squares_about_one_place(centre):
+    axes = plots.receptive_fields(PICTURES[0], {"stem": 10, "stage 1": 60}, centre=centre).figure.axes[0]
+    row, column = centre or (16, 16)
     squares = [patch.get_bbox() for patch in axes.patches if patch.get_label() in ("stem: 10", "stage 1: 60")]
     assert [box.width for box in squares] == [box.height for box in squares] == [10, 60]
-    assert all((box.x0 + box.x1) / 2 == (box.y0 + box.y1) / 2 == 16 for box in squares)
-    assert axes.get_xlim()[0] <= -14 <= 46 <= axes.get_xlim()[1]
+    assert all((box.x0 + box.x1) / 2 == column and (box.y0 + box.y1) / 2 == row for box in squares)
+    assert axes.get_xlim()[0] < column - 30 < column + 30 < axes.get_xlim()[1]
+    assert axes.get_ylim()[1] < row - 30 < row + 30 < axes.get_ylim()[0]
