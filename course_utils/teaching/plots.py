@@ -683,7 +683,7 @@ def receptive_fields(
     """
     pixels = _pixels(picture)
     size, widest = len(pixels), max(fields.values())
-    figure = _figure(5.4, 3.9, theme)
+    figure = _figure(4.6, 4.9, theme)
     axes = figure.subplots()
     row, column = centre or (size / 2, size / 2)
     reach = widest / 2 + 8
@@ -704,8 +704,8 @@ def receptive_fields(
     axes.tick_params(colors=_INK[theme], labelsize=8.5)
     axes.xaxis.label.set(color=_INK[theme], size=9.5)
     axes.yaxis.label.set(color=_INK[theme], size=9.5)
-    legend = axes.legend(
-        title="field (pixels)", loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9, handlelength=2.6
+    legend = figure.legend(
+        title="field (pixels)", loc="outside lower center", ncols=3, fontsize=9, handlelength=2.6
     )
     legend.get_frame().set(facecolor="#303437", edgecolor="none")
     for text in (*legend.get_texts(), legend.get_title()):

@@ -1,0 +1,1083 @@
+"""Exercises of lesson 03: convolution, receptive fields, batch normalisation, bottleneck, network, proof."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+
+Array = np.ndarray
+Convolve = Callable[[Array, Array, int, int], Array]
+Layers = Sequence[tuple[int, int, int]]
+Through = Callable[[Layers, int], tuple[int, int, int]]
+BatchNorm = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+Fold = Callable[[Tensor, nn.BatchNorm2d], tuple[Tensor, Tensor]]
+Prove = Callable[[nn.Module, nn.Module, Tensor], float]
+
+
+def _same(got: Any, wanted: Any, tolerance: float = 1e-4) -> bool:
+    got, wanted = np.asarray(got, np.float64), np.asarray(wanted, np.float64)
+    return got.shape == wanted.shape and bool(np.allclose(got, wanted, atol=tolerance, rtol=tolerance))
+
+
+def _numbers(shape: tuple[int, ...], seed: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+# --- 03.1 convolution by hand
+
+
+def _conv(x: Array, kernels: Array, stride: int, padding: int, mode: Any = "constant") -> Array:
+    room = (padding, padding, padding, padding)
+    padded = F.pad(torch.tensor(x)[None], room, mode=mode)
+    result: Array = F.conv2d(padded, torch.tensor(kernels.copy()), stride=stride)[0].numpy()
+    return result
+
+
+def _test_convolve(convolve: Convolve) -> None:
+    x, kernels = _numbers((3, 8, 11), 1).numpy(), _numbers((4, 3, 3, 3), 2).numpy()
+    for stride, padding in [(1, 0), (1, 1), (2, 0), (2, 1)]:
+        _compare_convolutions(
+            convolve(x.copy(), kernels.copy(), stride, padding), x, kernels, stride, padding
+        )
+    x, kernels = _numbers((2, 13, 9), 3).numpy(), _numbers((5, 2, 5, 5), 4).numpy()
+    if not _same(convolve(x.copy(), kernels.copy(), 3, 2), _conv(x, kernels, 3, 2)):
+        raise NotYet(
+            "it holds for kernels of 3 × 3 on three channels, but not for 5 × 5 on two with a stride of 3. "
+            "Is "
+            "a number written into your function?"
+        )
+
+
+def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, padding: int) -> None:
+    wanted = _conv(x, kernels, stride, padding)
+    came = f"stride {stride}, padding {padding}:"
+    got = np.asarray(got)
+    if _same(got, wanted):
+        return
+    if got.shape == wanted.transpose(0, 2, 1).shape and _same(got, wanted.transpose(0, 2, 1)):
+        raise NotYet(f"{came} rows and columns of the result have changed places.")
+    if got.ndim == 4 or got.shape == wanted.shape[1:]:
+        raise NotYet(
+            f"{came} out came {got.shape}, and {wanted.shape} is needed: one map for each kernel. Each sum "
+            "runs "
+            "over the channels too."
+        )
+    if padding and got.shape == _conv(x, kernels, stride, 0).shape != wanted.shape:
+        raise NotYet(f"{came} out came {got.shape}, as if there were no padding; {wanted.shape} is needed.")
+    if stride > 1 and got.shape == _conv(x, kernels, 1, padding).shape:
+        raise NotYet(f"{came} out came {got.shape}, as if the stride were 1; {wanted.shape} is needed.")
+    if got.shape == (len(kernels), wanted.shape[1] - 1, wanted.shape[2] - 1):
+        raise NotYet(
+            f"{came} a row and a column are missing. The window has one place more than it has steps: + 1."
+        )
+    if got.shape != wanted.shape:
+        raise NotYet(f"{came} out came the shape {got.shape}, and {wanted.shape} is needed.")
+    if _same(got, _conv(x, kernels[:, :, ::-1, ::-1], stride, padding)):
+        raise NotYet(
+            f"{came} the kernel is flipped. That is a convolution as mathematicians write it; what networks "
+            "compute does not flip."
+        )
+    if _same(got, _conv(x, kernels.transpose(0, 1, 3, 2), stride, padding)):
+        raise NotYet(f"{came} the kernel is transposed: its first index goes down, its second to the right.")
+    if _same(got * x.shape[0] * 9, wanted):
+        raise NotYet(f"{came} each number is the mean of the products, and their sum is needed.")
+    if _same(got, _conv(x[:1], kernels[:, :1], stride, padding)):
+        raise NotYet(f"{came} only the first channel counts. Sum over all of them.")
+    if stride > 1 and _same(got, _conv(x, kernels, 1, padding)[:, : wanted.shape[1], : wanted.shape[2]]):
+        raise NotYet(
+            f"{came} the right shape, but the window moves by 1: result (i, j) starts at row i times stride."
+        )
+    if padding and _same(got, _conv(x, kernels, stride, padding, "replicate")):
+        raise NotYet(f"{came} you padded with copies of the border. Pad with zeros.")
+    raise NotYet(
+        f"{came} the shape is right and the numbers are not. Take one by hand: `(x[:, :3, :3] * kernels[0])"
+        ".sum()` is the first of map 0 where there is no padding."
+    )
+
+
+def _plain_loop(
+    x: Array, kernels: Array, stride: int, padding: int, *, step: int | None = None, less: int = 0
+) -> Array:
+    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
+    size, step = kernels.shape[-1], stride if step is None else step
+    rows, columns = ((n - size) // stride + 1 - less for n in x.shape[1:])
+    result = np.zeros((len(kernels), rows, columns))
+    for i, j in np.ndindex(rows, columns):
+        window = x[:, i * step : i * step + size, j * step : j * step + size]
+        result[:, i, j] = (kernels * window).sum(axis=(1, 2, 3))
+    return result
+
+
+# --- 03.2 size, receptive field, jump
+
+
+def _geometry(layers: Layers, size: int) -> tuple[int, int, int]:
+    """The closed form (Araujo et al., equation 2), not the recursion that the lesson asks for."""
+    strides = [1, *itertools.accumulate((stride for _, stride, _ in layers), lambda a, b: a * b)]
+    field = 1 + sum((kernel - 1) * jump for (kernel, _, _), jump in zip(layers, strides, strict=False))
+    for kernel, stride, padding in layers:
+        size = len(range(0, size + 2 * padding - kernel + 1, stride))
+    return size, field, strides[-1]
+
+
+def _recursion(
+    layers: Layers,
+    size: int,
+    *,
+    first: str = "field",
+    start: int = 1,
+    whole: bool = False,
+    ceil: bool = False,
+    plus: int = 1,
+    sides: int = 2,
+    adds: bool = False,
+) -> tuple[int, int, int]:
+    field, jump = start, 1
+    for kernel, stride, padding in layers:
+        room = size + sides * padding - kernel
+        size = (-(-room // stride) if ceil else room // stride) + plus
+        if first == "jump":
+            jump *= stride
+        field += (kernel - (not whole)) * jump
+        if first == "field":
+            jump = jump + stride - 1 if adds else jump * stride
+    return size, field, jump
+
+
+def _test_through(through: Through) -> None:
+    stem = [(7, 2, 3), (3, 2, 1)]
+    cases: list[tuple[list[tuple[int, int, int]], int]] = [
+        ([(3, 1, 0)], 10),
+        ([(3, 1, 2)], 10),
+        ([(3, 2, 1)], 10),
+        (stem, 224),
+        ([*stem, (1, 1, 0), (3, 2, 1), (3, 1, 1), (1, 1, 0)], 224),
+        ([(5, 3, 0), (3, 2, 2), (2, 2, 0)], 97),
+    ]
+    for layers, size in cases:
+        got = through(list(layers), size)
+        if not isinstance(got, tuple | list) or len(got) != 3:
+            raise NotYet("three numbers are needed: the size, the receptive field and the jump.")
+        wanted = _geometry(layers, size)
+        if tuple(got) != wanted:
+            _explain_geometry(tuple(got), wanted, layers, size)
+
+
+def _explain_geometry(got: tuple[Any, ...], wanted: tuple[int, ...], layers: Layers, size: int) -> None:
+    came = f"for {layers} on {size} pixels you say {got}:"
+    if any(isinstance(number, float) for number in got):
+        raise NotYet(f"{came} all three are whole numbers. `//` divides and rounds down.")
+    if got[0] != wanted[0]:
+        wrong: dict[str, Any]
+        for wrong, why in (
+            ({"plus": 0}, "the size is one too small: the window has one place more than it has steps."),
+            ({"sides": 1}, "the padding is on both sides, so it counts twice."),
+            ({"ceil": True}, "the last step has no room, so the division rounds down."),
+        ):
+            if got[0] == _recursion(layers, size, **wrong)[0]:
+                raise NotYet(f"{came} {why}")
+        raise NotYet(f"{came} the size is wrong. It should be {wanted[0]}.")
+    if got[2] != wanted[2]:
+        if got[2] == _recursion(layers, size, adds=True)[2]:
+            raise NotYet(f"{came} jumps multiply: a step of 2 over places that lie 2 apart is 4.")
+        raise NotYet(f"{came} the jump is wrong. It should be {wanted[2]}, the product of the strides.")
+    how: dict[str, Any]
+    for how, why in (
+        ({"first": "jump"}, "the field grows by the jump *before* this layer. Update the field first."),
+        ({"whole": True}, "a kernel of k reaches k - 1 places further, not k."),
+        ({"start": 0}, "before any layer a pixel sees itself: the field starts at 1."),
+    ):
+        if got[1] == _recursion(layers, size, **how)[1]:
+            raise NotYet(f"{came} {why}")
+    if got[1] == 1 + sum(kernel - 1 for kernel, _, _ in layers):
+        raise NotYet(f"{came} the jump has no say in your field. Behind a stride, places lie further apart.")
+    raise NotYet(f"{came} the receptive field is wrong. It should be {wanted[1]}.")
+
+
+# --- 03.3 batch normalisation in training
+
+
+def _normalise(
+    x: Tensor,
+    gamma: Tensor,
+    beta: Tensor,
+    eps: float,
+    *,
+    dims: tuple[int, ...] = (0, 2, 3),
+    unbiased: bool = False,
+    root: str = "inside",
+) -> Tensor:
+    mean, var = (x.mean(dims, keepdim=True), x.var(dims, keepdim=True, unbiased=unbiased))
+    bottom = {
+        "inside": (var + eps).sqrt(),
+        "outside": var.sqrt() + eps,
+        "none": var + eps,
+        "no eps": var.sqrt(),
+    }[root]
+    return gamma.view(1, -1, 1, 1) * (x - mean) / bottom + beta.view(1, -1, 1, 1)
+
+
+def _test_batch_norm(batch_norm: BatchNorm) -> None:
+    for shape, seed in (((3, 4, 2, 3), 5), ((2, 3, 5, 4), 6)):
+        x, eps = 3 * _numbers(shape, seed) + torch.arange(shape[1]).view(1, -1, 1, 1), 0.2
+        gamma, beta = (
+            1 + torch.rand(shape[1], generator=torch.Generator().manual_seed(7)),
+            _numbers(shape[1:2], 8),
+        )
+        got = batch_norm(x.clone(), gamma.clone(), beta.clone(), eps)
+        _compare_batch_norms(got, x, gamma, beta, eps)
+
+
+def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
+    if not isinstance(got, Tensor):
+        raise NotYet(f"a tensor is needed, and out came a {type(got).__name__}.")
+    got = got.detach()
+    if got.shape != x.shape:
+        raise NotYet(f"{tuple(x.shape)} went in, and {tuple(got.shape)} came out. The shape stays as it is.")
+    if _same(got, F.batch_norm(x, None, None, gamma, beta, training=True, eps=eps), 1e-5):
+        return
+    ones, zeros = torch.ones_like(gamma), torch.zeros_like(beta)
+    reasons = (
+        (
+            _normalise(x, gamma, beta, eps, unbiased=True),
+            "you divide by n - 1. In training batch norm takes the biased variance, by n: `unbiased=False`.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, root="outside"),
+            "eps is outside the square root. It is added to the variance, not to the standard deviation.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(2, 3)),
+            "each picture has a mean of its own here. Batch norm takes one for the whole batch.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(0,)),
+            "each place has a mean of its own here. A channel has one mean, over all of its places.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(1,)),
+            "you took the mean over the channels. It is channels that keep their own; `dim` names what goes.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(0, 1, 2, 3)),
+            "one mean for all channels together. Each channel has its own.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, root="none"),
+            "you divide by the variance. Its square root is missing.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, root="no eps"),
+            "eps is missing: a constant channel would divide by 0.",
+        ),
+        (_normalise(x, ones, zeros, eps), "gamma and beta have no say: scale and shift come last."),
+        (_normalise(x, ones, beta, eps), "gamma has no say."),
+        (_normalise(x, gamma, zeros, eps), "beta has no say."),
+    )
+    for wrong, why in reasons:
+        if _same(got, wrong, 1e-5):
+            raise NotYet(why)
+    raise NotYet(
+        "the shape is right and the numbers are not. For one channel c take `x[:, c]`: subtract its mean, "
+        "divide "
+        "by the root of its variance plus eps, times gamma[c], plus beta[c]."
+    )
+
+
+# --- 03.4 batch normalisation folded into the convolution
+
+
+def _lived_in(bn: nn.BatchNorm2d, seed: int) -> nn.BatchNorm2d:
+    """Scales, shifts and running statistics as training leaves them: none of them 1 or 0."""
+    generator = torch.Generator().manual_seed(seed)
+    for tensor, low, high in (
+        (bn.weight, 0.5, 1.5),
+        (bn.bias, -1.0, 1.0),
+        (bn.running_mean, -1.0, 1.0),
+        (bn.running_var, 0.3, 2.0),
+    ):
+        if tensor is not None:
+            nn.init.uniform_(tensor, low, high, generator=generator)
+    return bn.eval()
+
+
+def _folded(
+    weight: Tensor, bn: nn.BatchNorm2d, *, root: str = "inside", axis: int = 0, bias: str = "right"
+) -> tuple[Tensor, Tensor]:
+    if bn.running_var is None or bn.running_mean is None:
+        raise ValueError("a batch normalisation with running statistics is needed")
+    with torch.no_grad():
+        bottom = {
+            "inside": (bn.running_var + bn.eps).sqrt(),
+            "outside": bn.running_var.sqrt() + bn.eps,
+            "none": bn.running_var + bn.eps,
+        }[root]
+        scale = bn.weight / bottom
+        shift = {
+            "right": bn.bias - bn.running_mean * scale,
+            "plus": bn.bias + bn.running_mean * scale,
+            "no mean": bn.bias.clone(),
+            "unscaled": bn.bias - bn.running_mean,
+            "all scaled": (bn.bias - bn.running_mean) * scale,
+        }[bias]
+        return weight * scale.view([-1 if d == axis else 1 for d in range(4)]), shift
+
+
+def _test_fold(fold: Fold) -> None:
+    for channels, out in ((4, 4), (2, 5)):
+        weight, bn = _numbers((out, channels, 3, 3), 9), _lived_in(nn.BatchNorm2d(out, eps=0.2), 10)
+        before = {name: value.clone() for name, value in bn.state_dict().items()}
+        got = fold(weight.clone(), bn)
+        if not isinstance(got, tuple | list) or len(got) != 2:
+            raise NotYet("two things are needed: the new weights and the new bias.")
+        new, bias = (part.detach() if isinstance(part, Tensor) else part for part in got)
+        _compare_folds(new, bias, weight, bn)
+        if any(not torch.equal(value, before[name]) for name, value in bn.state_dict().items()):
+            raise NotYet(
+                "right, but the batch normalisation itself has changed on the way. Compute new tensors."
+            )
+
+
+def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> None:
+    for part, wanted, name in ((new, weight, "weights"), (bias, bn.bias, "bias")):
+        if not isinstance(part, Tensor) or part.shape != wanted.shape:
+            what = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
+            raise NotYet(f"the new {name} should have the shape {tuple(wanted.shape)}, not {what}.")
+    right = _folded(weight, bn)
+    if not _same(new, right[0], 1e-5):
+        scale = right[0] / weight
+        reasons = (
+            (
+                _folded(weight, bn, root="outside")[0],
+                "eps is outside the square root: it is added to running_var, before the root.",
+            ),
+            (_folded(weight, bn, root="none")[0], "you divide by the variance; its square root is missing."),
+            (weight * scale / bn.weight.detach().view(-1, 1, 1, 1), "gamma (`bn.weight`) has no say."),
+            (weight, "the weights came back as they were. Each kernel is multiplied by its scale."),
+        )
+        for wrong, why in reasons:
+            if _same(new, wrong, 1e-5):
+                raise NotYet(why)
+        if weight.shape[0] == weight.shape[1] and _same(new, _folded(weight, bn, axis=1)[0], 1e-5):
+            raise NotYet(
+                "you scaled the channels that come in. Scales belong to those that go out, axis 0: "
+                "`view(-1, 1, "
+                "1, 1)`."
+            )
+        raise NotYet("the new weights are wrong: kernel k times gamma[k] / sqrt(running_var[k] + eps).")
+    if not _same(bias, right[1], 1e-5):
+        for name, why in (
+            ("no mean", "the running mean has no say in the bias: it is subtracted before the scale."),
+            ("plus", "the mean is subtracted, so it enters the bias with a minus."),
+            ("unscaled", "the mean is subtracted *before* the scale, so in the bias it is scaled too."),
+            ("all scaled", "beta is added after the scale, so it is not scaled. Only the mean is."),
+        ):
+            if _same(bias, _folded(weight, bn, bias=name)[1], 1e-5):
+                raise NotYet(why)
+        raise NotYet("the weights are right and the bias is not. What does batch norm make of a zero?")
+
+
+# --- 03.5 the bottleneck
+
+
+class _Block(nn.Module):
+    """A bottleneck, right or wrong, with torchvision's names."""
+
+    expansion = 4
+    growth, bias, stride_on, padding = 4, False, "conv2", 1
+    projects = "always needed"
+    end = "add, relu"
+
+    def __init__(self, inside: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        first, second = (stride, 1) if self.stride_on == "conv1" else (1, stride)
+        outside = width * self.growth
+        self.conv1 = nn.Conv2d(inside, width, 1, first, bias=self.bias)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.conv2 = nn.Conv2d(width, width, 3, second, self.padding, bias=self.bias)
+        self.bn2 = nn.BatchNorm2d(width)
+        self.conv3 = nn.Conv2d(width, outside, 1, bias=self.bias)
+        self.bn3 = nn.BatchNorm2d(outside)
+        self.downsample: nn.Module = nn.Identity()
+        needed = {"always needed": stride != 1 or inside != outside, "stride only": stride != 1, "ever": True}
+        if needed[self.projects]:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.relu(self.bn1(self.conv1(x)))
+        y = self.bn2(self.conv2(y))
+        y = self.bn3(self.conv3(y if self.end == "no second relu" else F.relu(y)))
+        short = self.downsample(x)
+        return {
+            "add, relu": lambda: F.relu(y + short),
+            "no second relu": lambda: F.relu(y + short),
+            "relu, add": lambda: F.relu(y) + short,
+            "relu, add, relu": lambda: F.relu(F.relu(y) + short),
+            "add": lambda: y + short,
+            "no shortcut": lambda: F.relu(y),
+            "input again": lambda: F.relu(short + short),
+        }[self.end]()
+
+
+def _block(mistake: str, **attributes: Any) -> type[nn.Module]:
+    return type(f"Bottleneck_{mistake}", (_Block,), attributes)
+
+
+def _torchvision_block(inside: int, width: int, stride: int) -> nn.Module:
+    from torchvision.models.resnet import Bottleneck
+
+    projection = None
+    if stride != 1 or inside != 4 * width:
+        projection = nn.Sequential(
+            nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+        )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(11)
+        block = Bottleneck(inside, width, stride, projection)
+    for number, module in enumerate(block.modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            _lived_in(module, 100 + number)
+    return block.eval()
+
+
+def _test_bottleneck(block: Any) -> None:
+    if not (isinstance(block, type) and issubclass(block, nn.Module)):
+        raise NotYet("Give `check` the class itself, without brackets.")
+    for inside, width, stride in ((16, 4, 1), (8, 4, 1), (16, 4, 2)):
+        _test_one_block(block, inside, width, stride)
+
+
+def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int) -> None:
+    what = f"a block from {inside} to {4 * width} channels with a stride of {stride}"
+    x = _numbers((2, inside, 6, 8), 12)
+    failure: Exception | None = None
+    with torch.random.fork_rng(devices=[]):
+        mine = block(inside, width, stride).eval()
+    try:
+        with torch.no_grad():
+            tried(mine(x))
+    except (RuntimeError, AttributeError, TypeError) as error:
+        failure = error
+    theirs = _torchvision_block(inside, width, stride)
+    _compare_parts(mine.state_dict(), theirs.state_dict(), what)
+    _compare_strides(mine, stride, what)
+    if failure:
+        raise NotYet(f"the parts of {what} are right, but `forward` stopped with {failure}")
+    mine.load_state_dict(theirs.state_dict())
+    with torch.no_grad():
+        got, wanted = mine.eval()(x.clone()), theirs(x)
+        if isinstance(got, Tensor) and _same(got, wanted, 1e-5):
+            return
+        if not isinstance(got, Tensor) or got.shape != wanted.shape:
+            raise NotYet(f"{what} should give {tuple(wanted.shape)}.")
+        for end, why in (
+            ("relu, add", "ReLU comes before the addition. Add first, then ReLU."),
+            (
+                "relu, add, relu",
+                "one ReLU too many: bn3 goes into the addition as it is, negative numbers too.",
+            ),
+            ("add", "the ReLU after the addition is missing."),
+            ("no shortcut", "the shortcut is missing: nothing is added."),
+            ("no second relu", "the ReLU between bn2 and conv3 is missing."),
+        ):
+            wrong = _block("", end=end)(inside, width, stride).eval()
+            wrong.load_state_dict(theirs.state_dict())
+            if _same(got, wrong(x), 1e-5):
+                raise NotYet(why)
+    raise NotYet(
+        f"the parts of {what} are right, but the numbers are not. In order: conv1, bn1, ReLU, conv2, bn2, "
+        "ReLU, "
+        "conv3, bn3, plus the shortcut, ReLU."
+    )
+
+
+def _compare_parts(mine: dict[str, Tensor], theirs: dict[str, Tensor], what: str) -> None:
+    missing, extra = theirs.keys() - mine.keys(), mine.keys() - theirs.keys()
+    if any(name.startswith("conv") and name.endswith(".bias") for name in extra):
+        raise NotYet("a convolution has a bias. Batch norm would subtract it again: `bias=False`.")
+    for name in ("conv3.weight", "bn3.weight"):
+        if name in mine and mine[name].shape[0] * 4 == theirs[name].shape[0]:
+            raise NotYet(
+                f"{what}: `{name}` gives as many channels as the 3 × 3. The last convolution widens: 4 times "
+                "`width`."
+            )
+    if missing and all(name.startswith("downsample") for name in missing) and not extra:
+        if what.endswith("stride of 1"):
+            raise NotYet(
+                f"{what} needs a projection, although its stride is 1: the shortcut has too few channels. "
+                "The "
+                "first block of stage 1 is such a one."
+            )
+        raise NotYet(f"{what} needs a projection: its shortcut is too large to be added.")
+    if extra and all(name.startswith("downsample") for name in extra) and not missing:
+        raise NotYet(f"{what} needs no projection: the shortcut is the input itself.")
+    if missing or extra:
+        lacks = f"It lacks {', '.join(sorted(missing)[:3])}. " if missing else ""
+        more = f"It has {', '.join(sorted(extra)[:3])} besides. " if extra else ""
+        raise NotYet(
+            f"{what} does not have torchvision's names, so its weights will not fit. {lacks}{more}The "
+            "parts are "
+            "conv1, bn1, conv2, bn2, conv3, bn3 and downsample, a Sequential of convolution and batch norm."
+        )
+    for name, tensor in theirs.items():
+        if mine[name].shape != tensor.shape:
+            raise NotYet(
+                f"{what}: `{name}` has the shape {tuple(mine[name].shape)}, and {tuple(tensor.shape)} is "
+                "needed."
+            )
+
+
+def _compare_strides(mine: nn.Module, stride: int, what: str) -> None:
+    strides = {name: part.stride for name, part in mine.named_modules() if isinstance(part, nn.Conv2d)}
+    if stride > 1 and strides["conv1"] == (stride, stride):
+        raise NotYet(
+            "the stride is on the first 1 × 1, as in the paper. torchvision's V1.5 has it on the 3 × 3, "
+            "`conv2`."
+        )
+    if strides["conv2"] != (stride, stride) or strides["conv3"] != (1, 1):
+        raise NotYet(f"{what}: it is `conv2` that takes the stride, and no other on this path.")
+    if strides.get("downsample.0", (stride, stride)) != (stride, stride):
+        raise NotYet(f"{what}: the projection takes the same stride, or it will not fit.")
+    if mine.get_submodule("conv2").padding not in ((1, 1), "same"):
+        raise NotYet("the 3 × 3 has no padding of 1, so a pixel is lost at each border.")
+
+
+# --- 03.6 the four stages
+
+
+class _Recorded(nn.Module):
+    """Stands in for a bottleneck: remembers what it was asked for, and costs nothing."""
+
+    expansion = 4
+
+    def __init__(self, inside: int, width: int, stride: int = 1) -> None:
+        super().__init__()
+        self.asked = (inside, width, stride)
+
+
+_DEPTHS, _WIDTHS = (3, 4, 6, 3), (64, 128, 256, 512)
+
+
+def _plan(
+    depths: Sequence[int] = _DEPTHS,
+    strides: Sequence[int] = (1, 2, 2, 2),
+    *,
+    every: bool = False,
+    grows: int = 4,
+    last: bool = False,
+) -> list[list[tuple[int, int, int]]]:
+    stages, inside = [], 64
+    for width, depth, stride in zip(_WIDTHS, depths, strides, strict=True):
+        stage = []
+        for number in range(depth):
+            takes = every or number == (depth - 1 if last else 0)
+            stage.append((inside, width, stride if takes else 1))
+            inside = grows * width
+        stages.append(stage)
+    return stages
+
+
+def _stages_of(plan: list[list[tuple[int, int, int]]]) -> Callable[[Any], list[nn.Sequential]]:
+    return lambda block: [nn.Sequential(*(block(*asked) for asked in stage)) for stage in plan]
+
+
+def _shared(block: Any) -> list[nn.Sequential]:
+    return [nn.Sequential(block(*stage[0]), *[block(*stage[1])] * (len(stage) - 1)) for stage in _plan()]
+
+
+def _test_stages(four_stages: Callable[[Any], Any]) -> None:
+    try:
+        stages = list(tried(four_stages(_Recorded)))
+    except TypeError as error:
+        raise NotYet(
+            f"`four_stages` stopped with {error}. A block is made as `block(inside, width, stride)`."
+        ) from None
+    if len(stages) != 4:
+        raise NotYet(f"four stages are needed, and there are {len(stages)}.")
+    if not all(isinstance(stage, nn.Sequential) for stage in stages):
+        raise NotYet(
+            "each stage has to be an `nn.Sequential`: a network does not see the weights in a plain list."
+        )
+    blocks = [list(stage) for stage in stages]
+    got = [[getattr(block, "asked", None) for block in stage] for stage in blocks]
+    depths = tuple(map(len, got))
+    if depths != _DEPTHS:
+        raise NotYet(f"your stages have {depths} blocks. ResNet-50 has {_DEPTHS}.")
+    if any(len({id(block) for block in stage}) < len(stage) for stage in blocks):
+        raise NotYet(
+            "the same block stands in a stage more than once, so its weights are shared. Make a new one each "
+            "time."
+        )
+    if got == _plan():
+        return
+    for wrong, why in (
+        (_plan(every=True), "every block of a stage has a stride of 2. Only the first halves the size."),
+        (_plan(strides=(2, 2, 2, 2)), "stage 1 has a stride too. The max pooling before it has just halved."),
+        (_plan(strides=(1, 1, 1, 1)), "no block has a stride of 2, so all stages are equally large."),
+        (_plan(last=True), "it is the last block that has the stride. The first one takes it."),
+        (
+            _plan(grows=1),
+            "after a block there are `width` channels in your count. There are 4 times as many: `expansion`.",
+        ),
+    ):
+        if got == wrong:
+            raise NotYet(why)
+    number, (have, want) = next(
+        (n, pair)
+        for n, pair in enumerate(zip(itertools.chain(*got), itertools.chain(*_plan()), strict=True), 1)
+        if pair[0] != pair[1]
+    )
+    raise NotYet(f"block {number} of 16 is made with (inside, width, stride) = {have}, and {want} is needed.")
+
+
+# --- 03.7 the proof
+
+
+class _Toy(nn.Module):
+    """Batch norm and dropout, so that the mode shows; `factor` makes it differ by a known share."""
+
+    def __init__(self, factor: float = 1.0, name: str = "conv") -> None:
+        super().__init__()
+        self.factor, self.name = factor, name
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(round(100 * factor) + len(name))
+            setattr(self, name, nn.Conv2d(1, 4, 3))
+        self.bn = _lived_in(nn.BatchNorm2d(4), 13)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = F.dropout(self.bn(getattr(self, self.name)(x)), 0.5, self.training).mean(dim=(2, 3))
+        return self.factor * (y - 50.0)
+
+
+def _test_prove(prove: Prove) -> None:
+    x = _numbers((3, 1, 6, 6), 14)
+    for factor in (1.0, 1.25, 0.75):
+        mine, theirs = _Toy(factor).train(), _Toy().train()
+        with torch.random.fork_rng(devices=[]):
+            got = prove(mine, theirs, x.clone())
+        if isinstance(got, bool) or (isinstance(got, Tensor) and got.numel() != 1):
+            raise NotYet("one number is needed: the largest difference as a share of the largest number.")
+        if mine.training or theirs.training:
+            raise NotYet(
+                "a network was still in training mode, where batch norm uses the batch and dropout throws "
+                "dice: "
+                "both need `eval()`."
+            )
+        if not torch.equal(mine.state_dict()["conv.weight"], theirs.state_dict()["conv.weight"]):
+            raise NotYet("the two networks have different weights. Load those of one into the other first.")
+        _compare_proofs(float(got), mine, theirs, x)
+    try:
+        prove(_Toy(name="convolution").train(), _Toy().train(), x)
+    except (RuntimeError, KeyError):
+        return
+    raise NotYet(
+        "two networks whose parts have other names went through without an error. Then some weights were not "
+        "loaded, and nobody noticed: `strict=True`."
+    )
+
+
+def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -> None:
+    with torch.no_grad():
+        a, b = mine.eval()(x), theirs.eval()(x)
+    wanted = float((a - b).abs().max() / b.abs().max())
+    if abs(got - wanted) < 1e-5:
+        return
+    if abs(got - float((a - b).abs().max())) < 1e-4:
+        raise NotYet(
+            "that is the largest difference itself. As a share, it is divided by the largest number."
+        )
+    if abs(got - float((a - b).max() / b.abs().max())) < 1e-5:
+        raise NotYet("differences have a sign, and yours cancel or hide. Take `abs()` first.")
+    if abs(got - float((a - b).abs().mean() / b.abs().max())) < 1e-5:
+        raise NotYet(
+            "that is the mean difference. One wrong number of 2048 would hide in it: take the largest."
+        )
+    raise NotYet(
+        f"out came {got:.3g}, and {wanted:.3g} is right for two networks that differ by a known share."
+    )
+
+
+def _proof(
+    mine: nn.Module,
+    theirs: nn.Module,
+    images: Tensor,
+    *,
+    evaluate: bool = True,
+    strict: bool = True,
+    load: bool = True,
+    end: str = "share",
+) -> float:
+    if load:
+        mine.load_state_dict(theirs.state_dict(), strict=strict)
+    if evaluate:
+        mine.eval()
+        theirs.eval()
+    with torch.no_grad():
+        a, b = mine(images), theirs(images)
+    return float(
+        {
+            "share": (a - b).abs().max() / b.abs().max(),
+            "absolute": (a - b).abs().max(),
+            "signed": (a - b).max() / b.abs().max(),
+            "mean": (a - b).abs().mean() / b.abs().max(),
+        }[end]
+    )
+
+
+EXERCISES = (
+    Exercise(
+        id="03.1",
+        title="Convolution by hand",
+        minutes=10,
+        test=_test_convolve,
+        buys="you have written the operation that does nearly all of ResNet-50's arithmetic.",
+        hints=(
+            "Pad first, then forget about the padding. Result (i, j) of every map comes from one window of "
+            "x.",
+            "The window of (i, j) starts at row i * stride and column j * stride and has the kernel's size. "
+            "There are (size - k) // stride + 1 places for it.",
+            "`window = x[:, i * stride : i * stride + k, j * stride : j * stride + k]`, and `result[:, i, "
+            "j] = "
+            "(kernels * window).sum(axis=(1, 2, 3))`.",
+        ),
+        planted=(
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels[:, :, ::-1, ::-1], stride, padding),
+                "flipped the kernel",
+                "the kernel is flipped",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels.transpose(0, 1, 3, 2), stride, padding),
+                "transposed the kernel",
+                "the kernel is transposed",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding).transpose(0, 2, 1),
+                "rows and columns of the result swapped",
+                "have changed places",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x[:1], kernels[:, :1], stride, padding),
+                "only the first channel",
+                "only the first channel counts",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, 0),
+                "forgot the padding",
+                "as if there were no padding",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, 1, padding),
+                "forgot the stride",
+                "as if the stride were 1",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _plain_loop(x, kernels, stride, padding, step=1),
+                "stride in the shape only",
+                "the window moves by 1",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _plain_loop(x, kernels, stride, padding, less=1),
+                "one place too few",
+                "a row and a column are missing",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding, "replicate"),
+                "padded with the border",
+                "copies of the border",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding) / kernels[0].size,
+                "mean in place of sum",
+                "the mean of the products",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding)[0],
+                "one kernel only",
+                "one map for each kernel",
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.2",
+        title="Size, receptive field, jump",
+        minutes=6,
+        test=_test_through,
+        buys="from a list of layers you know what a number at its end can have seen.",
+        hints=(
+            "Start with field 1 and jump 1, and take the layers one by one. Which of the three needs the "
+            "jump of "
+            "before?",
+            "Size: (size + 2 * padding - kernel) // stride + 1. The field grows by (kernel - 1) * jump.",
+            "In the loop: `size = (size + 2 * padding - kernel) // stride + 1`, `field += (kernel - 1) * "
+            "jump`, "
+            "`jump *= stride`, in this order.",
+        ),
+        planted=(
+            Planted(
+                lambda layers, size: _recursion(layers, size, first="jump"),
+                "jump updated first",
+                "Update the field first",
+            ),
+            Planted(
+                lambda layers, size: _recursion(layers, size, whole=True), "k in place of k - 1", "not k."
+            ),
+            Planted(
+                lambda layers, size: _recursion(layers, size, start=0), "field starts at 0", "starts at 1"
+            ),
+            Planted(lambda layers, size: _recursion(layers, size, plus=0), "forgot the + 1", "one too small"),
+            Planted(
+                lambda layers, size: _recursion(layers, size, sides=1), "padding once", "it counts twice"
+            ),
+            Planted(lambda layers, size: _recursion(layers, size, ceil=True), "rounded up", "rounds down."),
+            Planted(
+                lambda layers, size: _recursion(layers, size, adds=True),
+                "added the strides",
+                "jumps multiply",
+            ),
+            Planted(
+                lambda layers, size: (
+                    _geometry(layers, size)[0],
+                    1 + sum(kernel - 1 for kernel, _, _ in layers),
+                    _geometry(layers, size)[2],
+                ),
+                "no jump in the field",
+                "the jump has no say",
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.3",
+        title="Batch normalisation in training",
+        minutes=6,
+        test=_test_batch_norm,
+        buys="that is Algorithm 1 of Ioffe and Szegedy, to the last digit of torch's own.",
+        hints=(
+            "A channel has one mean and one variance, over the pictures and all places: which axes go?",
+            "`x.mean(dim=(0, 2, 3), keepdim=True)` keeps the shape (1, C, 1, 1). The variance is the "
+            "biased one.",
+            "`(x - mean) / (var + eps).sqrt()`, times `gamma.view(1, -1, 1, 1)`, plus `beta.view(1, -1, 1, "
+            "1)`.",
+        ),
+        planted=(
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, unbiased=True),
+                "unbiased variance",
+                "you divide by n - 1",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, root="outside"),
+                "eps outside the root",
+                "eps is outside",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, dims=(2, 3)),
+                "a mean for each picture",
+                "each picture has a mean",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, dims=(0,)),
+                "a mean for each place",
+                "each place has a mean",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, dims=(1,)),
+                "wrong axis",
+                "the mean over the channels",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, dims=(0, 1, 2, 3)),
+                "one mean for all",
+                "for all channels together",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, root="none"),
+                "divided by the variance",
+                "you divide by the variance",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, root="no eps"),
+                "forgot eps",
+                "eps is missing",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma.pow(0), 0 * beta, eps),
+                "forgot gamma and beta",
+                "gamma and beta have no say",
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.4",
+        title="Batch normalisation folded into the convolution",
+        minutes=6,
+        test=_test_fold,
+        buys="at inference batch norm costs nothing: the course's extractor folds every pair.",
+        hints=(
+            "In evaluation batch norm is, for each channel, times a scale and plus a shift. What are the "
+            "two?",
+            "scale = gamma / sqrt(running_var + eps). The kernels that *make* channel k are weight[k].",
+            "`weight * scale.view(-1, 1, 1, 1)` and `bn.bias - bn.running_mean * scale`.",
+        ),
+        planted=(
+            Planted(
+                lambda weight, bn: _folded(weight, bn, root="outside"),
+                "eps outside the root",
+                "eps is outside",
+            ),
+            Planted(lambda weight, bn: _folded(weight, bn, root="none"), "no root", "square root is missing"),
+            Planted(
+                lambda weight, bn: (
+                    _folded(weight, bn, axis=1) if weight.shape[0] == weight.shape[1] else None
+                ),
+                "wrong axis",
+                "the channels that come in",
+            ),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, bias="no mean"),
+                "forgot the running mean",
+                "the running mean has no say",
+            ),
+            Planted(lambda weight, bn: _folded(weight, bn, bias="plus"), "sign", "with a minus"),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, bias="unscaled"),
+                "mean not scaled",
+                "in the bias it is scaled too",
+            ),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, bias="all scaled"),
+                "beta scaled too",
+                "it is not scaled",
+            ),
+            Planted(
+                lambda weight, bn: (weight, _folded(weight, bn)[1]), "bias only", "came back as they were"
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.5",
+        title="The bottleneck",
+        minutes=10,
+        test=_test_bottleneck,
+        buys="sixteen of these are ResNet-50, and torchvision's weights fit into yours.",
+        hints=(
+            "Six layers with torchvision's names: conv1 and bn1 to conv3 and bn3. Which has the stride, "
+            "and which "
+            "gives 4 * width channels? When can the input not be added as it is?",
+            "`nn.Conv2d(width, width, 3, stride, padding=1, bias=False)` is conv2. The projection is "
+            "`nn.Sequential(nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * "
+            "width))`.",
+            "It is needed if `stride != 1 or inside != 4 * width`; else `nn.Identity()`. At the end: `return "
+            "F.relu(self.bn3(self.conv3(y)) + self.downsample(x))`.",
+        ),
+        planted=(
+            Planted(
+                _block("paper", stride_on="conv1"), "stride on the first 1 × 1", "the stride is on the first"
+            ),
+            Planted(
+                _block("early_relu", end="relu, add"),
+                "ReLU before the addition",
+                "ReLU comes before the addition",
+            ),
+            Planted(_block("no_relu", end="add"), "no ReLU after it", "after the addition is missing"),
+            Planted(_block("two_relus", end="relu, add, relu"), "ReLU before and after", "one ReLU too many"),
+            Planted(
+                _block("no_projection", projects="stride only"),
+                "no projection in stage 1",
+                "although its stride is 1",
+            ),
+            Planted(_block("always", projects="ever"), "a projection everywhere", "needs no projection"),
+            Planted(_block("narrow", growth=1), "expansion forgotten", "The last convolution widens"),
+            Planted(_block("bias", bias=True), "biases", "Batch norm would subtract it again"),
+            Planted(_block("no_shortcut", end="no shortcut"), "no shortcut", "nothing is added"),
+            Planted(_block("unpadded", padding=0), "no padding", "no padding of 1"),
+            Planted(
+                _block("one_relu", end="no second relu"), "second ReLU forgotten", "between bn2 and conv3"
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.6",
+        title="Four stages",
+        minutes=6,
+        test=_test_stages,
+        buys="with another list of depths the same function builds ResNet-101 or ResNet-152.",
+        hints=(
+            "The first block of a stage is special: other channels come in, and it has the stride.",
+            "Keep `inside`, 64 at first, and after each stage set it to `width * block.expansion`.",
+            "`first = block(inside, width, stride)`, then `inside = width * block.expansion`, then "
+            "`nn.Sequential(first, *[block(inside, width) for _ in range(depth - 1)])`.",
+        ),
+        planted=(
+            Planted(_stages_of(_plan(every=True)), "stride in every block", "Only the first halves"),
+            Planted(_stages_of(_plan(strides=(2, 2, 2, 2))), "stride in stage 1", "stage 1 has a stride too"),
+            Planted(_stages_of(_plan(strides=(1, 1, 1, 1))), "no strides", "no block has a stride"),
+            Planted(_stages_of(_plan(grows=1)), "expansion forgotten", "4 times as many"),
+            Planted(_stages_of(_plan(depths=(3, 4, 23, 3))), "ResNet-101", "ResNet-50 has"),
+            Planted(_stages_of(_plan(last=True)), "stride in the last block", "it is the last block"),
+            Planted(_shared, "one block, repeated", "its weights are shared"),
+            Planted(
+                lambda block: [list(stage) for stage in _stages_of(_plan())(block)],
+                "plain lists",
+                "in a plain list",
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.7",
+        title="The proof",
+        minutes=4,
+        test=_test_prove,
+        buys="you need not believe that two networks are the same. You can show it.",
+        hints=(
+            "Two networks can only be compared with the same weights, and in the mode in which they are "
+            "used.",
+            "`mine.load_state_dict(theirs.state_dict())` and `eval()` for both; then no gradients are "
+            "needed.",
+            "`a, b = mine(images), theirs(images)`, and `return ((a - b).abs().max() / "
+            "b.abs().max()).item()`.",
+        ),
+        planted=(
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, evaluate=False),
+                "eval forgotten",
+                "still in training mode",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, strict=False),
+                "strict=False",
+                "nobody noticed",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, load=False),
+                "weights not loaded",
+                "different weights",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="absolute"),
+                "absolute difference",
+                "the largest difference itself",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="signed"),
+                "no absolute value",
+                "differences have a sign",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="mean"),
+                "mean difference",
+                "that is the mean difference",
+            ),
+        ),
+    ),
+)
