@@ -57,7 +57,8 @@ def fold(module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> 
 
     Args:
         module: a network whose first registered layer, the first to run, is an `nn.Conv2d` of 3 channels in
-            one group. It is copied, never changed.
+            one group that uses its weights as they are stored (no weight standardisation or normalisation).
+            It is copied, never changed.
         mean, std: the statistics that `replicate` would be given.
 
     Returns:

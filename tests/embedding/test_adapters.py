@@ -198,6 +198,7 @@ def test_a_fold_is_a_copy_and_keeps_dtype_bias_and_whether_it_learns(backbones):
     assert all(torch.equal(before[key], value) for key, value in backbone.module.state_dict().items())
     assert backbone.module.conv1.in_channels == 3
     assert folded.conv1.weight.shape == (64, 2, 7, 7)
+    assert folded.conv1.in_channels == 2
     assert not folded.conv1.weight.requires_grad
     trained = nn.Conv2d(3, 4, 3, dtype=torch.bfloat16)
     other = fold(trained, IMAGENET_MEAN, IMAGENET_STD)
