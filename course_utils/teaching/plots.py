@@ -683,7 +683,7 @@ def receptive_fields(
     """
     pixels = _pixels(picture)
     size, widest = len(pixels), max(fields.values())
-    figure = _figure(4.6, 4.9, theme)
+    figure = _figure(4.2, 4.5, theme)
     axes = figure.subplots()
     row, column = centre or (size / 2, size / 2)
     reach = widest / 2 + 8

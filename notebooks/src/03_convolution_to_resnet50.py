@@ -125,6 +125,7 @@ def library_convolve(x, kernels, stride=1, padding=0):
     return F.conv2d(torch.from_numpy(x)[None], torch.from_numpy(kernels), None, stride, padding)[0].numpy()
 
 
+# %%
 colour = np.repeat(pictures[5], 3, axis=0)
 kernels = np.random.default_rng(0).standard_normal((64, 3, 7, 7)).astype(np.float32)
 by_hand = (convolve if ready("03.1", convolve) else library_convolve)(colour, kernels, 2, 3)
@@ -143,13 +144,9 @@ from scipy.signal import convolve2d, correlate2d
 
 kernel = np.array(KERNELS["edge, across"], np.float32)
 ours = library_convolve(patch[None], kernel[None, None])[0]
-print(
-    "torch's conv2d is SciPy's correlate2d:",
-    np.allclose(ours, correlate2d(patch, kernel, "valid"), atol=1e-5),
-)
-print(
-    "torch's conv2d is SciPy's convolve2d: ", np.allclose(ours, convolve2d(patch, kernel, "valid"), atol=1e-5)
-)
+for scipys in (correlate2d, convolve2d):
+    same = np.allclose(ours, scipys(patch, kernel, "valid"), atol=1e-5)
+    print(f"torch's conv2d is SciPy's {scipys.__name__}:", same)
 
 # %% [markdown]
 # Ruth is right about the word. To a network it makes no difference, since it learns its kernels and would learn them
@@ -206,6 +203,7 @@ def parts_of(network):
     return {"stem": stem, **{f"stage {n}": getattr(network, f"layer{n}") for n in (1, 2, 3, 4)}}
 
 
+# %%
 _ = torch.manual_seed(0)
 noise = torch.rand(1, 3, 480, 480, requires_grad=True)
 maps, measured = noise, {}
@@ -350,6 +348,7 @@ backbone = load_backbone("resnet50", weights=os.environ.get("COURSE_WEIGHTS", on
 theirs, label = backbone.module, backbone.weights.id
 images = replicate(torch.from_numpy(pictures), backbone.mean, backbone.std)
 
+# %%
 _ = torch.manual_seed(0)
 if not backbone.weights.pretrained:
     for module in theirs.modules():
@@ -439,9 +438,9 @@ for axes, (name, *_) in zip(figure.subplots(2, 2, sharex=True, sharey=True).flat
 _ = axes.legend(fontsize=8)
 _ = figure.supxlabel("layer, from the first (0) to the last (1)", fontsize=9)
 _ = figure.supylabel("norm of the gradient of its kernels", fontsize=9)
-caption = (
-    "What reaches each layer before the first step of training. Above: without shortcuts. Below: with them."
-)
+
+# %%
+caption = "What reaches each layer before training. Above: without shortcuts. Below: with them."
 alt = (
     "Gradient norms by layer for 8, 20 and 56 layers. Plain: falling steeply towards the first layer. "
     "Plain with batch norm: growing towards it. With shortcuts, with and without batch norm: nearly level."
@@ -449,19 +448,12 @@ alt = (
 Illustration(figure, caption, alt)
 
 # %%
-ratio = {key: of[0] / of[-1] for key, of in norms.items()}
-print("plain, 56 layers: the first layer gets less than a billionth of the last: ", ratio["plain", 56] < 1e-9)
-print(
-    "with shortcuts:   it gets more than a tenth:                              ", ratio["shortcuts", 56] > 0.1
-)
-print(
-    "plain, batch norm: it gets more than 1000 times as much:                  ",
-    ratio["plain, batch norm", 56] > 1000,
-)
-print(
-    "both:              it gets less than 100 times as much:                   ",
-    ratio["shortcuts, batch norm", 56] < 100,
-)
+ratio = {kind: of[0] / of[-1] for (kind, depth), of in norms.items() if depth == 56}
+print("At 56 layers, the first gets, compared with the last,")
+print("plain:                 less than a billionth:", ratio["plain"] < 1e-9)
+print("shortcuts:             more than a tenth:    ", ratio["shortcuts"] > 0.1)
+print("plain, batch norm:     more than 1000 times: ", ratio["plain, batch norm"] > 1000)
+print("shortcuts, batch norm: less than 100 times:  ", ratio["shortcuts, batch norm"] < 100)
 
 # %% [markdown]
 # Hanna says: *"ResNet was invented against the vanishing gradient."* Omar says: *"Read the paper. Its plain networks have
@@ -469,11 +461,11 @@ print(
 #
 # Both have a point. Without batch normalisation the gradient of a plain network vanishes, and shortcuts alone repair that,
 # since the sum $x + f(x)$ passes the gradient on as it is, whatever $f$ does. With batch normalisation it does not vanish;
-# in a deep plain network it *grows* towards the first layer (Yang and others prove that it must), and shortcuts tame that as well. But He and
-# others asked something else: why does a plain network of 56 layers end with a higher *training* error than one of 20? It
-# could copy the 20 and let the other layers pass everything through. Their answer is that passing on is hard to learn
-# for convolutions and ReLUs, and easy if the layers need only learn *zero*. A gradient at the start does not settle that; their
-# Figure 1 does.
+# in a deep plain network it *grows* towards the first layer (Yang and others derive why, for wide networks before
+# training), and shortcuts tame that as well. But He and others asked something else: why does a plain network of 56 layers
+# end with a higher *training* error than one of 20? It could copy the 20 and let the other layers pass everything through.
+# They suspect that passing on is hard to learn for convolutions and ReLUs, and easy if the layers need only learn *zero*.
+# Gradients before training cannot settle that. Training can, and their Figure 1 shows what came of it.
 
 # %% [markdown]
 # ## What is a bottleneck?
@@ -483,12 +475,11 @@ print(
 # *Predict: for 256 channels, how many times fewer weights is that than two 3 × 3 at full width?*
 
 # %%
-two = 2 * 256 * 256 * 3 * 3
+wide = 2 * 256 * 256 * 3 * 3
 bottleneck = 256 * 64 + 64 * 64 * 3 * 3 + 64 * 256
-print(
-    f"two 3 × 3 at 256 channels: {two:,} weights; the bottleneck: {bottleneck:,}; {two / bottleneck:.0f} times fewer"
-)
-print(f"two 3 × 3 at 64 channels, as in ResNet-34: {2 * 64 * 64 * 3 * 3:,}")
+print(f"two 3 × 3 at 256 channels: {wide:>9,} weights")
+print(f"the bottleneck:            {bottleneck:>9,}, {wide / bottleneck:.0f} times fewer")
+print(f"two 3 × 3 at 64 channels:  {2 * 64 * 64 * 3 * 3:>9,}")
 
 # %% [markdown]
 # For the price of two plain layers of 64 channels you get maps of 256. The width in the middle is called `width`, and what
@@ -664,19 +655,16 @@ print(f"without the classifier: {parameters - table['fc'][0]:,} parameters")
 from torchvision.models import ResNet50_Weights
 
 meta = ResNet50_Weights.IMAGENET1K_V2.meta
-print(
-    "as torchvision states them:",
-    meta["num_params"] == parameters,
-    f"{meta['_ops']:.2f}" == f"{products / 1e9:.2f}",
-)
+print("parameters as torchvision states them:    ", meta["num_params"] == parameters)
+print("multiply-adds as torchvision states them: ", f"{meta['_ops']:.2f}" == f"{products / 1e9:.2f}")
+
 with torch.device("meta"):
     paper = resnet50(weights=None)
 for module in paper.modules():
     if hasattr(module, "conv2") and module.conv2.stride == (2, 2):
         module.conv1.stride, module.conv2.stride = (2, 2), (1, 1)
-print(
-    f"V1.5: {products / 1e9:.2f} billion multiply-adds; the paper's stride: {sum(c for _, c in count(paper).values()) / 1e9:.2f}"
-)
+fewer = sum(each for _, each in count(paper).values())
+print(f"V1.5: {products / 1e9:.2f} billion; with the paper's stride: {fewer / 1e9:.2f} billion")
 
 # %% [markdown]
 # 25.6 million parameters, 23.5 without the classifier, and 4.1 billion multiply-adds. He and others state 3.8 billion:
@@ -758,17 +746,13 @@ number = int(last[0].std(dim=(1, 2)).argmax())
 for axes, maps, title in ((left, last, "one map"), (middle, shuffled, "shuffled")):
     _ = axes.imshow(maps[0, number], cmap="gray")
     _ = axes.set(xticks=[], yticks=[], title=title)
-shown = slice(number - number % 16, number - number % 16 + 16)
-_ = right.plot(vector[0, shown], "o", mfc="none", ms=8, label="before")
-_ = right.plot(shuffled.mean(dim=(2, 3))[0, shown], "x", label="shuffled")
-_ = right.set(xlabel=f"feature, from {shown.start}", ylabel="value", title="16 of 2048", ylim=(0, None))
+_ = right.plot(vector[0, :16], "o", mfc="none", ms=8, label="before")
+_ = right.plot(shuffled.mean(dim=(2, 3))[0, :16], "x", label="shuffled")
+_ = right.set(xlabel="feature", ylabel="value", title="16 of 2048", ylim=(0, None))
 _ = right.legend(fontsize=8)
 caption = "Left: a map of stage 4, and its places shuffled. Right: the vector does not notice."
-Illustration(
-    figure,
-    caption,
-    "Two 7 by 7 maps, one shuffled; beside them 16 features, where circles and crosses coincide.",
-)
+alt = "Two 7 by 7 maps, one shuffled; beside them 16 features, where circles and crosses coincide."
+Illustration(figure, caption, alt)
 
 # %% [markdown]
 # So the vector says *how much* of each feature there is, on average, and not *where*. That is why it tolerates a breast that
