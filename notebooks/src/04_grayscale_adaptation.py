@@ -157,7 +157,7 @@ print("different pictures among the 24:", len({picture.numpy().tobytes() for pic
 
 # %% [markdown]
 # `repeat(3, 1, 1, 1)` repeats the *pictures*: first all 24, then all once more. `reshape` then cuts this row into threes, so
-# that a "picture" is three pictures, of two women or three. And since 24 is a multiple of 3, the row repeats: with this batch
+# that a "picture" is three pictures, of two women. And since 24 is a multiple of 3, the row repeats: with this batch
 # there are only eight different ones left. With a batch of one it is right by accident. That is how it survives testing.
 
 # %% [markdown]
@@ -346,17 +346,19 @@ def error(network, x, value):
 
 
 # %%
-figure = Figure(figsize=(6.6, 2.5), layout="constrained")
-panels = figure.subplots(1, 4)
-for pair, (name, network) in zip((panels[:2], panels[2:]), networks.items()):
-    found = error(network, gray[:1], 0.0)
-    for axes, start in zip(pair, (0, 102)):
-        shown = axes.imshow(found, cmap="magma", vmin=0, vmax=1)
+figure = Figure(figsize=(6.6, 2.7), layout="constrained")
+for part, (name, network) in zip(figure.subfigures(1, 2), networks.items()):
+    part.suptitle(f"{name}\n{network.weights.id}", fontsize=9)
+    panels = part.subplots(1, 2)
+    for axes, start in zip(panels, (0, 102)):
+        shown = axes.imshow(error(network, gray[:1], 0.0), cmap="magma", vmin=0, vmax=1)
         axes.set(xlim=(start - 0.5, start + 9.5), ylim=(start + 9.5, start - 0.5), xlabel="column")
         axes.set_title("upper left" if start == 0 else "lower right", fontsize=9)
-    pair[0].set_ylabel(f"{name}\n{network.weights.id}\n\nrow", fontsize=8)
-figure.colorbar(shown, ax=panels, location="bottom", shrink=0.5, label="error (share of the largest output)")
-caption = "Error of the naive fold: two corners of each stem's output of 112 × 112, enlarged. At the left, whose weights."
+    panels[0].set_ylabel("row")
+    part.colorbar(shown, ax=panels, location="bottom", label="error (share of the largest output)")
+caption = (
+    "Error of the naive fold: two corners of each stem's output of 112 × 112, enlarged. Above: whose weights."
+)
 alt = "Corners of two maps: a bright frame two and one pixels wide for ResNet-50, and only at the lower right for Lite0."
 Illustration(figure, caption, alt)
 
@@ -397,9 +399,11 @@ def around(padding=0.0, network="resnet50"):
     _ = where.imshow(found[102:, 102:], cmap="magma", vmin=0, vmax=1, extent=(102, 112, 112, 102))
     _ = axes.plot(grays, worst[network], color="#0072B2")
     _ = axes.plot([padding], [found.max()], "D", color="#D55E00", markersize=8)
-    _ = axes.set(xlabel="gray of the padding (0 to 1)", ylabel="largest error", ylim=(0, None), title=network)
-    _ = seen.set(title="the world around it", xticks=[], yticks=[])
-    _ = where.set(title="lower right corner", xticks=[102, 112], yticks=[102, 112])
+    _ = axes.set(xlabel="gray of the padding (0 to 1)", ylabel="largest error", ylim=(0, None))
+    for panel, title in ((seen, "the world around it"), (where, "lower right corner"), (axes, network)):
+        panel.set_title(title, fontsize=9)
+    _ = seen.set(xticks=[], yticks=[])
+    _ = where.set(xticks=[102, 112], yticks=[102, 112])
     caption = f"Gray {padding:.3f} around it: at the border the largest error is {found.max():.1%} of the largest output."
     return Illustration(
         figure, caption, "A padded mammogram, a corner of its error, and the error by padding."
