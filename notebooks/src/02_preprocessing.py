@@ -833,5 +833,5 @@ print("and the same options the same one:", Preprocessor(size=224).fingerprint =
 # - R. S. Lee and others: *A curated mammography data set for use in computer-aided detection and diagnosis research*. Scientific
 #   Data 4, 170177, 2017. [doi 10.1038/sdata.2017.177](https://doi.org/10.1038/sdata.2017.177). Where the eight real mammograms come from.
 #
-# **Next:** lesson 03, in which you build the network itself, from convolution to ResNet-50, is planned and not written yet.
-# You can go straight to [lesson 05, a whole folder in batches](05_batched_extraction.ipynb).
+# **Next:** [lesson 03, from convolution to ResNet-50](03_convolution_to_resnet50.ipynb), in which you build the network
+# that gets these squares.
