@@ -11,8 +11,8 @@
 # - prove two networks equal, instead of believing it
 # - choose between replication, folding, summed kernels and retraining
 #
-# **Prerequisites.** Lesson 03, from convolution to ResNet-50: kernels, stride and padding. From PyTorch, shapes and
-# broadcasting. [Lesson 02](02_preprocessing.ipynb) made the pictures that come in.
+# **Prerequisites.** [Lesson 03](03_convolution_to_resnet50.ipynb): kernels, stride, padding, batch normalisation. From PyTorch,
+# shapes and broadcasting. [Lesson 02](02_preprocessing.ipynb) made the pictures that come in.
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
@@ -26,6 +26,7 @@
 
 # %%
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 
@@ -112,9 +113,11 @@ ways = {
     "repeat": gray.repeat(1, 3, 1, 1),
     "expand": gray.expand(-1, 3, -1, -1),
 }
-for name, x in ways.items():
-    nbytes = x.untyped_storage().nbytes()
-    print(f"{name:<18}{tuple(x.shape)!s:<19} strides {x.stride()!s:<24}{nbytes / 1e6:5.1f} MB")
+table = {
+    name: {"shape": tuple(x.shape), "strides": x.stride(), "MB": round(x.untyped_storage().nbytes() / 1e6, 1)}
+    for name, x in ways.items()
+}
+pd.DataFrame(table).T
 
 # %% [markdown]
 # A *stride* says how many numbers to walk in memory for one step along an axis. In `expand` the channel's stride is 0: one
@@ -234,8 +237,8 @@ def pairs(found):
 
 
 # %%
-above = torch.tensor(list(cohort["view"] == "CC"))
-three = gray[above].repeat(1, 3, 1, 1)
+from_above = torch.tensor(list(cohort["view"] == "CC"))
+three = gray[from_above].repeat(1, 3, 1, 1)
 right = vectors(backbone.module, (three - mean) / std)
 moved = {name: 1 - (vectors(backbone.module, slip(three)) * right).sum(1) for name, slip in slips.items()}
 
@@ -346,33 +349,31 @@ def error(network, x, value):
 
 
 # %%
-figure = Figure(figsize=(6.6, 2.7), layout="constrained")
-for part, (name, network) in zip(figure.subfigures(1, 2), networks.items()):
-    part.suptitle(f"{name}\n{network.weights.id}", fontsize=9)
-    panels = part.subplots(1, 2)
-    for axes, start in zip(panels, (0, 102)):
+figure = Figure(figsize=(5.4, 4.2), layout="constrained")
+grid = figure.subplots(2, 2)
+for pair, (name, network) in zip(grid, networks.items()):
+    for axes, start in zip(pair, (0, 102)):
         shown = axes.imshow(error(network, gray[:1], 0.0), cmap="magma", vmin=0, vmax=1)
-        axes.set(xlim=(start - 0.5, start + 9.5), ylim=(start + 9.5, start - 0.5), xlabel="column")
-        axes.set_title("upper left" if start == 0 else "lower right", fontsize=9)
-    panels[0].set_ylabel("row")
-    part.colorbar(shown, ax=panels, location="bottom", label="error (share of the largest output)")
-caption = (
-    "Error of the naive fold: two corners of each stem's output of 112 × 112, enlarged. Above: whose weights."
-)
+        axes.set(xlim=(start - 0.5, start + 9.5), ylim=(start + 9.5, start - 0.5))
+        axes.set(xticks=range(start, start + 10, 3), yticks=range(start, start + 10, 3))
+    pair[0].set_ylabel(f"{name}\n{network.weights.id}\n\nrow", fontsize=8)
+for axes, title in zip(grid[0], ("upper left", "lower right")):
+    axes.set_title(title, fontsize=10)
+for axes in grid[1]:
+    axes.set_xlabel("column", fontsize=8)
+figure.colorbar(shown, ax=grid, label="error (share of the largest output)")
+caption = "Error of the naive fold: two corners of each stem's output of 112 × 112, enlarged. At the left: whose weights."
 alt = "Corners of two maps: a bright frame two and one pixels wide for ResNet-50, and only at the lower right for Lite0."
 Illustration(figure, caption, alt)
 
 # %%
+border = {}
 for name, network in networks.items():
-    bad = error(network, gray[:1], 0.0) > 1e-5
-    rows = bad.float().mean(1) > 0.5
-    print(
-        f"{name:<19}",
-        "largest error above 10%:",
-        (error(network, gray[:1], 0.0).max() > 0.1).item(),
-        end="; ",
-    )
-    print("frame above", int(rows[:56].sum()), "and below", int(rows[56:].sum()), "of", len(rows), "rows")
+    found = error(network, gray[:1], 0.0)
+    rows = (found > 1e-5).float().mean(1) > 0.5  # rows that are wrong from end to end, or nearly
+    above, below = int(rows[:56].sum()), int(rows[56:].sum())
+    border[name] = {"error above 10%": bool(found.max() > 0.1), "rows above": above, "rows below": below}
+pd.DataFrame(border).T
 
 # %% [markdown]
 # Inside the frame there is nothing; in the frame, the error is no rounding. Why is it two rows above and one below in
@@ -520,14 +521,15 @@ stems = networks | {
 }
 
 # %%
-print(f"{'':<25}{'':<17}{'ones':>8}{'map':>8}{'naive':>8}    (relative error below 1e-5?)")
+ways = {"ones": by_ones, "map": by_map, "naive": naive}
+table = {}
 for name, network in stems.items():
     for what, x in inputs.items():
         right = truth(network, x)
-        gaps = [
-            ((way(network, x) - right).abs().max() / right.abs().max()) for way in (by_ones, by_map, naive)
-        ]
-        print(f"{name:<25}{what:<17}", *(f"{'yes' if gap < 1e-5 else 'no':>7}" for gap in gaps))
+        gaps = {way: (f(network, x) - right).abs().max() / right.abs().max() for way, f in ways.items()}
+        table[name, what] = {way: "yes" if gap < 1e-5 else "no" for way, gap in gaps.items()}
+print("Is the error below 1e-5 of the largest output?")
+pd.DataFrame(table).T
 
 # %% [markdown]
 # Both repairs are exact up to rounding, everywhere. (Additions in another order round otherwise, as lesson 05 shows for
@@ -567,6 +569,7 @@ def gap(found):
     return np.abs(found - reference).max() / reference.max()
 
 
+# %%
 moves = careless - reference
 others = [np.delete(moves, row, axis=0).mean(axis=0) for row in range(len(moves))]
 print("ones: within 1e-5 of the largest number:        ", gap(exact) < 1e-5)
@@ -607,13 +610,13 @@ tried = {
 # %%
 original = vectors(backbone.module, replicate(gray, backbone.mean, backbone.std))
 embedded = {name: vectors(restemmed(backbone.module, w, b), x) for name, (w, b, x) in tried.items()}
-from_women = pairs(original[above.numpy()])
+from_women = pairs(original[from_above.numpy()])
 shifts({name: 1 - (found * original).sum(1) for name, found in embedded.items()}, from_women)
 
 # %% tags=["nbval-ignore-output"]
+print("how far to another woman:")
 for name, found in embedded.items():
-    share = np.median(1 - (found * original).sum(1)) / np.median(from_women)
-    print(f"{name:<18} moves a vector by {share:7.2%} of the way to another woman")
+    print(f"{name:<18}{np.median(1 - (found * original).sum(1)) / np.median(from_women):8.2%}")
 
 # %% [markdown]
 # In the stored run Sam is right. For Lite0, whose channels share their statistics, the sum *is* the fold, padding included;

@@ -149,6 +149,35 @@ def pastes(picture, size):
     return square
 
 
+def shared_by_view(gray):
+    return gray.expand(-1, 3, -1, -1)
+
+
+def by_torchvision(stored, mean, std):
+    from torchvision.transforms import v2
+
+    return v2.functional.normalize(v2.functional.to_dtype(stored, torch.float32, scale=True), mean, std)
+
+
+def by_probing(weight, mean, std):
+    """What a stem answers to black and to a single white pixel, in float64."""
+    m, s = (torch.tensor(each, dtype=torch.float64).view(1, 3, 1, 1) for each in (mean, std))
+    side = weight.shape[-1]
+    spots = torch.eye(side**2, dtype=torch.float64).reshape(-1, 1, side, side).expand(-1, 3, -1, -1)
+    black = torch.nn.functional.conv2d((0 * spots[:1] - m) / s, weight.double()).flatten()
+    answers = torch.nn.functional.conv2d((spots - m) / s, weight.double())[..., 0, 0] - black
+    return answers.T.reshape(-1, 1, side, side).float(), black.float()
+
+
+def by_einsum(weight, mean, std):
+    slopes = torch.tensor([[1 / s for s in std], [-m / s for m, s in zip(mean, std, strict=True)]])
+    return torch.einsum("ocij,kc->okij", weight, slopes)
+
+
+def one_by_one(pictures):
+    return [bool(np.isfinite(each).all() and np.ptp(each) > 0) for each in pictures.numpy()]
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
@@ -172,6 +201,12 @@ def pastes(picture, size):
         ),
         ("02.3", by_weight),
         ("02.4", pastes),
+        ("04.1", shared_by_view),
+        ("04.1", lambda gray: torch.cat([gray] * 3, dim=1)),
+        ("04.2", by_torchvision),
+        ("04.3", by_probing),
+        ("04.4", by_einsum),
+        ("04.5", one_by_one),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
@@ -232,6 +267,14 @@ def grows(network, images, size):
             "`chunk` how many pieces",
         ),
         ("05.2", grows, "keeps its graph until the end"),
+        ("04.1", lambda gray: gray.numpy().repeat(3, axis=1), "out came a ndarray"),
+        ("04.2", lambda x, m, s: by_torchvision(x, m, [each**2 for each in s]), "divided by the variance"),
+        ("04.2", lambda x, m, s: by_torchvision(x, m, s).double(), "the numbers are right, but in"),
+        ("04.3", lambda w, m, s: by_probing(w, m, s)[0], "two things are needed"),
+        ("04.3", lambda w, m, s: (by_probing(w, m, s)[0], by_probing(w, m, s)[1] / 3), "is a third"),
+        ("04.4", lambda w, m, s: by_probing(w, m, s), "one tensor with two channels"),
+        ("04.4", lambda w, m, s: by_einsum(w, m, s)[:, :1], "It should be (4, 2, 3, 3)"),
+        ("04.5", lambda pictures: pictures.isfinite(), "an answer for each pixel"),
         (
             "05.3",
             lambda read, names: [*gives_iterators(read, names)[1::-1], {}],

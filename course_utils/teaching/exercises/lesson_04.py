@@ -188,7 +188,7 @@ def _test_folded(fold: FoldWeights, weight: Tensor, mean: Statistics, std: Stati
         bias,
         {
             "the bias is the right number with the wrong sign: the mean is *subtracted*.": -wanted,
-            "the bias lacks the std: it is $\\mu_c / \\sigma_c$, for the whole difference is divided.": -(
+            "the bias lacks the std: it is mean / std, for the whole difference is divided.": -(
                 weight * _each(mean)
             ).sum((1, 2, 3)),
             "the bias is zero. Where has the mean gone?": torch.zeros_like(wanted),
