@@ -510,14 +510,14 @@ real = torch.from_numpy(np.stack([preprocess(read_mammogram(path)) for path in r
 bright = F.pad(real[:, :, 8:-8, 8:-8], (8,) * 4, value=1.0)
 noise = torch.rand(2, 1, 97, 131, generator=torch.Generator().manual_seed(0))
 inputs = {
-    "real mammograms": real,
-    "bright borders": bright,
+    "real": real,
+    "bright border": bright,
     "odd size": real[:, :, :223, :221],
     "noise": noise,
 }
 stems = networks | {
-    "resnet50, other weights": load_backbone("resnet50", weights="random", seed=7),
-    "lite0, random weights": load_backbone("efficientnet_lite0", weights="random", seed=7),
+    "resnet50, seed 7": load_backbone("resnet50", weights="random", seed=7),
+    "lite0, seed 7": load_backbone("efficientnet_lite0", weights="random", seed=7),
 }
 
 # %%
