@@ -74,6 +74,11 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         raise NotYet(f"{came} out came {got.shape}, as if there were no padding; {wanted.shape} is needed.")
     if stride > 1 and got.shape == _conv(x, kernels, 1, padding).shape:
         raise NotYet(f"{came} out came {got.shape}, as if the stride were 1; {wanted.shape} is needed.")
+    one_side = tuple((n + padding - kernels.shape[-1]) // stride + 1 for n in x.shape[1:])
+    if padding and got.shape == (len(kernels), *one_side) != wanted.shape:
+        raise NotYet(
+            f"{came} out came {got.shape}, as if zeros lay on one side only. They belong on all four sides."
+        )
     if got.shape == (len(kernels), wanted.shape[1] - 1, wanted.shape[2] - 1):
         raise NotYet(
             f"{came} a row and a column are missing. The window has one place more than it has steps: + 1."
@@ -503,7 +508,8 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
 
 def _compare_parts(mine: dict[str, Tensor], theirs: dict[str, Tensor], what: str) -> None:
     missing, extra = theirs.keys() - mine.keys(), mine.keys() - theirs.keys()
-    if any(name.startswith("conv") and name.endswith(".bias") for name in extra):
+    projection_bias = "downsample.0.bias" in extra and "downsample.0.weight" in theirs
+    if projection_bias or any(name.startswith("conv") and name.endswith(".bias") for name in extra):
         raise NotYet("a convolution has a bias. Batch norm would subtract it again: `bias=False`.")
     for name in ("conv3.weight", "bn3.weight"):
         if name in mine and mine[name].shape[0] * 4 == theirs[name].shape[0]:
@@ -663,6 +669,7 @@ def _test_prove(prove: Prove) -> None:
     x = _numbers((3, 1, 6, 6), 14)
     for factor in (1.0, 1.25, 0.75):
         mine, theirs = _Toy(factor).train(), _Toy().train()
+        given = theirs.state_dict()["conv.weight"].clone()
         with torch.random.fork_rng(devices=[]):
             got = prove(mine, theirs, x.clone())
         if isinstance(got, bool) or (isinstance(got, Tensor) and got.numel() != 1):
@@ -675,6 +682,8 @@ def _test_prove(prove: Prove) -> None:
             )
         if not torch.equal(mine.state_dict()["conv.weight"], theirs.state_dict()["conv.weight"]):
             raise NotYet("the two networks have different weights. Load those of one into the other first.")
+        if not torch.equal(theirs.state_dict()["conv.weight"], given):
+            raise NotYet("the weights of `theirs` have changed: it is `mine` that loads them.")
         _compare_proofs(float(got), mine, theirs, x)
     try:
         prove(_Toy(name="convolution").train(), _Toy().train(), x)
@@ -1062,6 +1071,11 @@ EXERCISES = (
                 lambda mine, theirs, images: _proof(mine, theirs, images, load=False),
                 "weights not loaded",
                 "different weights",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(theirs, mine, images),
+                "loaded the wrong way",
+                "it is `mine` that loads them",
             ),
             Planted(
                 lambda mine, theirs, images: _proof(mine, theirs, images, end="absolute"),
