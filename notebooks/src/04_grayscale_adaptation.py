@@ -86,7 +86,7 @@ for axes, (name, slices) in zip(figure.subplots(1, 2), sheets.items()):
 caption = (
     "Lite0's 32 kernels. Left: in their colours. Right: what is left of each if all three colours are equal."
 )
-alt = "Two sheets of 32 small tiles; those of the first row are colourful on the left and plain gray on the right."
+alt = "Two sheets of 32 small tiles; the first row is colourful left and plain gray right."
 Illustration(figure, caption, alt)
 
 # %%
@@ -152,7 +152,7 @@ for axes, (name, picture) in zip(figure.subplots(1, 3), sheets.items()):
     axes.set_title(name, fontsize=10)
     axes.set_axis_off()
 caption = "The three channels shown as red, green and blue. Where they are equal, one sees gray."
-alt = "Three pictures: one mammogram in gray, and two in which three mammograms overlap as red, green and blue ghosts."
+alt = "A mammogram in gray, and two pictures in which three overlap as red, green and blue ghosts."
 Illustration(figure, caption, alt)
 
 # %%
@@ -296,7 +296,7 @@ exercise("04.2").check(normalise)
 # ### Exercise 04.3: fold the weights (8 minutes)
 #
 # Write `fold_weights`. It gets a stem's weights and the statistics, and returns the folded weights and the bias by the
-# formula above. (The check looks at the middle of a picture only, away from the hole.)
+# formula above. (The check asks for that formula, hole and all.)
 
 
 # %%
@@ -362,8 +362,8 @@ for axes, title in zip(grid[0], ("upper left", "lower right")):
 for axes in grid[1]:
     axes.set_xlabel("column", fontsize=8)
 figure.colorbar(shown, ax=grid, label="error (share of the largest output)")
-caption = "Error of the naive fold: two corners of each stem's output of 112 × 112, enlarged. At the left: whose weights."
-alt = "Corners of two maps: a bright frame two and one pixels wide for ResNet-50, and only at the lower right for Lite0."
+caption = "Error of the naive fold: two corners of each stem's output, enlarged. At the left: whose weights."
+alt = "Corners of two maps: a bright frame on all sides for ResNet-50, only at the lower right for Lite0."
 Illustration(figure, caption, alt)
 
 # %%
@@ -405,7 +405,7 @@ def around(padding=0.0, network="resnet50"):
         panel.set_title(title, fontsize=9)
     _ = seen.set(xticks=[], yticks=[])
     _ = where.set(xticks=[102, 112], yticks=[102, 112])
-    caption = f"Gray {padding:.3f} around it: at the border the largest error is {found.max():.1%} of the largest output."
+    caption = f"Gray {padding:.3f} around it: the largest error is {found.max():.1%} of the largest output."
     return Illustration(
         figure, caption, "A padded mammogram, a corner of its error, and the error by padding."
     )
@@ -544,14 +544,13 @@ pd.DataFrame(table).T
 # else stays an ordinary convolution.
 
 # %%
-rows = columns = 112
+places, taps = 112 * 112, 7 * 7  # of ResNet-50's stem, which has 64 kernels
 for channels in (3, 2, 1):
     print(
-        f"{channels} channels: {rows * columns * 64 * 7 * 7 * channels / 1e6:5.1f} million multiply-adds in ResNet-50's stem"
+        f"{channels} channels: {places * 64 * taps * channels / 1e6:5.1f} million multiply-adds in the stem"
     )
-print(
-    f"a bias map for 224 × 224 has {64 * rows * columns * 4 / 1e6:.1f} MB; the ones' weights have {64 * 7 * 7 * 4 / 1e3:.1f} kB"
-)
+print(f"a bias map for 224 × 224 has {64 * places * 4 / 1e6:.1f} MB")
+print(f"the ones' weights have {64 * taps * 4 / 1e3:.1f} kB")
 
 # %% [markdown]
 # All of ResNet-50 takes some 4100 million, so folding saves about one in a hundred. It is worth having and not worth an
@@ -838,7 +837,7 @@ print("the records say which is which:", *(each.record.adapter for each in both)
 # %% [markdown]
 # ## Check yourself
 #
-# <details><summary>1. `expand` needs no memory for its three channels. Why does that help so little?</summary>
+# <details><summary>1. <code>expand</code> needs no memory for its three channels. Why does that help so little?</summary>
 #
 # The next step, normalising, takes another mean from each channel. Then they are three different pictures and need three
 # places.
