@@ -189,8 +189,8 @@ exercise("03.2").check(through)
 # %% [markdown]
 # A rule is a claim about a network, and a claim can be measured. Take one number in the middle of a map and ask for its
 # gradient with respect to the picture. A pixel outside the field cannot move that number, so its gradient is exactly 0.
-# We ask torchvision's ResNet-50 after its *stem* (convolution and max pooling) and after each of its four *stages*, on a
-# large picture of noise. *Predict: in what the course feeds in, a breast is up to 224 pixels high. After which stage does
+# We ask torchvision's ResNet-50 after its *stem* (the convolution, then *max pooling*, a window that keeps its largest number)
+# and after each of its four *stages*, on a large picture of noise. *Predict: in what the course feeds in, a breast is up to 224 pixels high. After which stage does
 # one number see all of it?*
 
 # %%
@@ -217,7 +217,8 @@ print("measured:", measured)
 
 # %%
 block, halving = [(1, 1, 0), (3, 1, 1), (1, 1, 0)], [(1, 1, 0), (3, 2, 1), (1, 1, 0)]
-stages = [[(7, 2, 3), (3, 2, 1)], 3 * block, halving + 3 * block, halving + 5 * block, halving + 2 * block]
+stem = [(7, 2, 3), (3, 2, 1)]
+stages = [stem, 3 * block, halving + 3 * block, halving + 5 * block, halving + 2 * block]
 if ready("03.2", through):
     fields = [through([layer for stage in stages[: n + 1] for layer in stage], 224)[1] for n in range(5)]
     print("your rule:", fields, "the same:", fields == list(measured.values()))
@@ -228,14 +229,15 @@ from course_utils.teaching.plots import receptive_fields
 receptive_fields(pictures[2], measured, centre=(130, 56))
 
 # %% [markdown]
-# After stage 3 one number sees the whole breast, the ground beside it, and a good deal of padding. So the last
-# maps of a ResNet-50 hold no strictly local findings: each of their 7 × 7 numbers may know of the whole breast. May, not
-# must. Luo and others, under *Go further*, show that the middle of a field counts far more than its rim.
+# After stage 3 one number in the middle sees the whole breast, the ground beside it, and a good deal of padding. So the last
+# maps of a ResNet-50 hold no strictly local findings: each of their 7 × 7 numbers may know of nearly the whole picture. May,
+# not must. Luo and others, under *Go further*, show that the middle of a field counts far more than its rim.
 
 # %% [markdown]
 # ## Why normalise in the middle of a network?
 #
-# Send eight mammograms of two women through twenty layers with freshly drawn kernels. *Predict: how different are the eight
+# Send eight mammograms of two women through twenty layers: each a convolution with freshly drawn kernels, and a *ReLU*, which
+# makes negative numbers 0 and leaves the others as they are. *Predict: how different are the eight
 # when they come out?* We measure by how much they differ at a place, as a share of the numbers themselves.
 
 # %%
@@ -253,8 +255,8 @@ for normalise in (False, True):
     print(f"normalised: {normalise!s:5}  differ by less than a hundred thousandth:", differ < 1e-5)
 
 # %% [markdown]
-# Without normalisation all eight have become the same picture, to five digits and more. Each layer shrinks what differs and adds its bias,
-# and soon the biases are all that is left. Batch normalisation puts every channel back in order, after each convolution. In
+# Without normalisation all eight have become the same picture, to five digits and more. Each layer shrinks what differs and
+# adds its *bias*, one number for each kernel, and soon the biases are all that is left. Batch normalisation puts every channel back in order, after each convolution. In
 # **training** it takes the mean $\mu_c$ and the variance $\sigma_c^2$ of channel $c$ over all pictures of the batch and all
 # places in them:
 #
@@ -295,9 +297,8 @@ y = layer.train()(x)
 divided_by = {"n": x.var(unbiased=False), "n - 1": x.var(unbiased=True)}
 for name, var in divided_by.items():
     normalised = torch.allclose(y, (x - x.mean()) / (var + layer.eps).sqrt(), atol=1e-5)
-    print(
-        f"variance by {name:5}: used to normalise: {normalised!s:5}  kept: {torch.allclose(layer.running_var, var)}"
-    )
+    kept = torch.allclose(layer.running_var, var)
+    print(f"variance by {name:5}: used to normalise: {normalised!s:5}  kept: {kept}")
 
 # %% [markdown]
 # Both, one for each purpose. With eight pictures of 56 × 56 the two differ by less than a ten thousandth; with a batch of
@@ -368,9 +369,8 @@ if ready("03.4", fold):
     kernels, bias = fold(theirs.conv1.weight, theirs.bn1)
     one = F.conv2d(images, kernels, bias, stride=2, padding=3)
     two = theirs.bn1(theirs.conv1(images))
-    print(
-        "your fold of the first pair, within 1e-5: ", bool((one - two).abs().max() < 1e-5 * two.abs().max())
-    )
+    error = ((one - two).abs().max() / two.abs().max()).item()
+    print("your fold of the first pair, within 1e-5:", error < 1e-5)
 
 # %%
 exact = copy.deepcopy(theirs).double()  # 16 digits, so that rounding hides no mistake
@@ -380,7 +380,8 @@ with torch.inference_mode():
     before, after = exact(images.double()), folded(images.double())
 error = ((before - after).abs().max() / before.abs().max()).item()
 print("all 53 pairs, 8 × 2048 numbers, within 1e-10:", error < 1e-10)
-print("batch normalisations left:", sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules()))
+left = sum(isinstance(module, nn.BatchNorm2d) for module in folded.modules())
+print("batch normalisations left:", left)
 del exact, folded
 
 # %% [markdown]
@@ -536,8 +537,8 @@ exercise("03.5").check(Bottleneck)
 #
 # The stem makes 64 maps of 56 × 56 from a picture. Then come four stages, of 3, 4, 6 and 3 blocks, with a `width` of 64,
 # 128, 256 and 512. The first block of stages 2, 3 and 4 has a stride of 2. So maps go from 56 to 28, 14 and 7, and channels
-# from 256 to 2048. Where do the fifty come from? 1 + 3 · (3 + 4 + 6 + 3) = 49 convolutions, and the classifier, which we
-# leave out. (The four projections are not counted.)
+# from 256 to 2048. Where do the fifty come from? 1 + 3 · (3 + 4 + 6 + 3) = 49 convolutions, and the *classifier*, the
+# last layer that makes 1000 kinds of things of the 2048 numbers. We leave it out. (The four projections are not counted.)
 
 # %% [markdown]
 # ### Exercise 03.6: four stages (6 minutes)
@@ -672,8 +673,8 @@ print(f"V1.5: {products / 1e9:.2f} billion; with the paper's stride: {fewer / 1e
 # 25.6 million parameters, 23.5 without the classifier, and 4.1 billion multiply-adds. He and others state 3.8 billion:
 # that is the stride on the first 1 × 1, where the 3 × 3 works on a quarter of the places. So V1.5 pays some 6% for looking
 # at everything. Notice where the weights are, and where the work is. Stage 4 holds nearly two thirds of the weights (without
-# the classifier), but no block costs much more work than another: half the size leaves a quarter of the places, twice the
-# channels make four times the weights.
+# the classifier), but a block costs about as much work in one stage as in the next: half the size leaves a quarter of the
+# places, twice the channels make four times the weights.
 
 # %% [markdown]
 # ## What do the first kernels look like?
@@ -718,8 +719,9 @@ for column, (name, maps) in zip(figure.subplots(3, 5).T, stages_out.items()):
     for axes, number in zip(column, maps[0].std(dim=(1, 2)).topk(3).indices):
         _ = axes.imshow(maps[0, number], cmap="gray")
         axes.set_axis_off()
-caption = f"Maps of {names[2]} after each part of ResNet-50, {label}. Each from its least (black) to its largest (white)."
-alt = "Three maps after the stem and after each of four stages: a sharp breast at first, in the end 7 by 7 squares."
+caption = f"Maps of {names[2]} after each part of ResNet-50, {label}. "
+caption += "Each from its least (black) to its largest (white)."
+alt = "Three maps after the stem and each of four stages: a sharp breast first, at last 7 by 7 squares."
 Illustration(figure, caption, alt)
 
 # %% [markdown]
