@@ -29,6 +29,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
 from course_utils.imaging.errors import MammogramError
@@ -331,7 +332,8 @@ def write_cohort(
     try:
         written = pool.map(lambda p: _write_one(p, folder), phantoms)
         bar = tqdm(written, desc="phantoms", unit="image", total=len(phantoms), disable=not progress)
-        manifest = pd.DataFrame(list(bar))
+        with threadpool_limits(1):  # images run in parallel; threads within each would only queue
+            manifest = pd.DataFrame(list(bar))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
     write_whole(folder / "manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
