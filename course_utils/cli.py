@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.provenance import as_text, shown, write_whole
+from course_utils.provenance import as_text, nearest_folder, shown, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -527,7 +527,7 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
 
 def _check_folder(option: str, folder: Path) -> None:
     """Say before a long run, not after it, that its results cannot be written there."""
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    there = nearest_folder(folder)
     if not there.is_dir():
         raise UsageError(f"{option}: {there.name} is a file, and a folder is needed")
     if not os.access(there, os.W_OK):

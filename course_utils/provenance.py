@@ -80,6 +80,11 @@ class RunRecord:
             raise ValueError(f"{path.name} is not a run record of this course") from error
 
 
+def nearest_folder(path: Path) -> Path:
+    """Return the path, or the nearest of its parents that exists."""
+    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+
+
 def write_whole(path: Path, data: bytes) -> None:
     """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
     # A name of its own: another run may be writing the same file just now.

@@ -30,28 +30,19 @@ from pydicom.pixels import apply_modality_lut, apply_voi_lut, pixel_array
 from pydicom.uid import (
     UID,
     ExplicitVRLittleEndian,
-    HTJ2KLossless,
-    JPEG2000Lossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    RLELossless,
 )
 from skimage.transform import resize
 from tqdm import tqdm
 
+from course_utils import doctor, provenance
 from course_utils.imaging import Phantom, Preprocessor, read_mammogram
 from course_utils.imaging.codestream import DECODERS
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, COLUMNS, SIZE = 3328, 2560, 512
 BUDGET = 1.3  # times what plain OpenCV needs for an uncompressed file
-SYNTAXES = {
-    "uncompressed": ExplicitVRLittleEndian,
-    "RLE": RLELossless,
-    "JPEG lossless": JPEGLosslessSV1,
-    "JPEG-LS": JPEGLSLossless,
-    "JPEG 2000": JPEG2000Lossless,
-    "HTJ2K": HTJ2KLossless,
+SYNTAXES = {"uncompressed": ExplicitVRLittleEndian} | {
+    name: UID(syntax) for syntax, name in doctor.SYNTAXES.items()
 }
 PACKAGES = (
     "numpy",
@@ -192,14 +183,11 @@ def seconds(action: Callable[..., object], *arguments: object, **options: object
 
 def machine() -> str:
     """Name the machine and the versions of what was timed."""
-    cpu = platform.processor() or platform.machine()
-    if (info := Path("/proc/cpuinfo")).is_file():
-        models = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = models[0].partition(":")[2].strip() if models else cpu
+    here = provenance.machine()
     load = f", load {os.getloadavg()[0]:.1f} before the run" if hasattr(os, "getloadavg") else ""
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     return (
-        f"{cpu}, {os.cpu_count()} cores, {platform.system()}{load}; "
+        f"{here['processor']}, {here['cores']} cores, {platform.system()}{load}; "
         f"Python {platform.python_version()}, {packages}; {date.today()}"
     )
 

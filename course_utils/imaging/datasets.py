@@ -29,7 +29,7 @@ import pandas as pd
 import pydicom
 from tqdm.auto import tqdm
 
-from course_utils.provenance import write_whole
+from course_utils.provenance import nearest_folder, write_whole
 
 from .errors import MammogramError
 
@@ -300,8 +300,7 @@ def download(
 
 
 def _check_room(needed: int, folder: Path) -> None:
-    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    free = shutil.disk_usage(nearest_folder(folder)).free
     if needed > free:
         raise MammogramError(
             f"The download needs {_size(needed / 1e6)} and {_size(free / 1e6)} are free: "

@@ -23,7 +23,19 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any, Literal
 
-__all__ = ["Exercise", "NotTried", "NotYet", "Planted", "Verdict", "all_exercises", "exercise", "tried"]
+import numpy as np
+
+__all__ = [
+    "Exercise",
+    "NotTried",
+    "NotYet",
+    "Planted",
+    "Verdict",
+    "all_exercises",
+    "exercise",
+    "kind_of",
+    "tried",
+]
 
 _NOTEBOOKS = Path(__file__).resolve().parents[3] / "notebooks"
 _MARKS = {"untried": "⏳", "wrong": "❌", "right": "✅"}
@@ -138,6 +150,11 @@ def tried(value: Any) -> Any:
     if value is ... or value is None:
         raise NotTried
     return value
+
+
+def kind_of(value: Any, array: str = "one") -> str:
+    """Say what came out, for a message: ``one of shape (3, 4)`` of an array, else ``a list`` and the like."""
+    return f"{array} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def _lessons() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from course_utils.teaching.exercises import Exercise, NotYet, Planted
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of
 
 Scale = Callable[[np.ndarray, int], np.ndarray]
 Stack = Callable[[Mapping[str, np.ndarray], Sequence[str]], np.ndarray]
@@ -17,7 +17,7 @@ def _test_scale(scale: Scale) -> None:
     stored = np.array([[0, 1024, 2048], [3000, 512, 7]], dtype=np.uint16)  # 12 bits, the brightest is 3000
     got: Any = scale(stored.copy(), 12)
     if not isinstance(got, np.ndarray) or got.shape != stored.shape:
-        raise NotYet(f"an array of shape {stored.shape} went in, and out came {_what(got)}.")
+        raise NotYet(f"an array of shape {stored.shape} went in, and out came {kind_of(got)}.")
     if np.all((got == 0) | (got == 1)):
         raise NotYet("every gray value became 0 or 1. Is it `//` where `/` is needed?")
     if got.dtype != np.float32:
@@ -60,13 +60,13 @@ def _test_stack(stack: Stack) -> None:
     names = ["c", "d", "b"]
     got: Any = stack(dict(vectors), list(names))
     if not isinstance(got, np.ndarray):
-        raise NotYet(f"an array (N, D) is needed, and out came {_what(got)}. What does np.stack do?")
+        raise NotYet(f"an array (N, D) is needed, and out came {kind_of(got)}. What does np.stack do?")
     if got.shape == (4, 3):
         raise NotYet("3 names went in, and 4 rows came out. The list of names decides which rows there are.")
     if got.shape == (9,):
         raise NotYet("the vectors came out end to end, shape (9,). One row a name is needed: see np.stack.")
     if got.shape != (3, 3):
-        raise NotYet(f"3 names and vectors of 3 numbers make an array (3, 3), not {_what(got)}.")
+        raise NotYet(f"3 names and vectors of 3 numbers make an array (3, 3), not {kind_of(got)}.")
     order = [next((n for n, v in vectors.items() if np.array_equal(v, row)), "?") for row in got]
     came = f"the names came as {', '.join(names)}; your rows stand for {', '.join(order)}."
     if order == sorted(names):
@@ -103,10 +103,6 @@ def _test_stack(stack: Stack) -> None:
         "a name without a vector was passed over in silence, so the rows no longer match the labels. Let it "
         "raise: `vectors[name]` does, `if name in vectors` and a vector made up in its place do not."
     )
-
-
-def _what(value: Any) -> str:
-    return f"one of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 EXERCISES = (

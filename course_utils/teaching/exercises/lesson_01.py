@@ -9,7 +9,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
-from course_utils.teaching.exercises import Exercise, NotYet, Planted
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of
 
 Lookup = Callable[[np.ndarray], np.ndarray]
 Identifying = Callable[[Dataset], Iterable[Any]]
@@ -192,12 +192,8 @@ def _test_linear_elsewhere(linear: Linear) -> None:
 
 def _numbers(got: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(got, np.ndarray) or got.shape != shape:
-        raise NotYet(f"an array of shape {shape} went in, and out came {_what(got)}.")
+        raise NotYet(f"an array of shape {shape} went in, and out came {kind_of(got)}.")
     return got.astype(np.float64)
-
-
-def _what(value: Any) -> str:
-    return f"one of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 def _test_as_monochrome2(convert: AsMonochrome2) -> None:

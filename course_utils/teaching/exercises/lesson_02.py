@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from course_utils.teaching.exercises import Exercise, NotYet, Planted
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of
 
 FindBreast = Callable[[np.ndarray, float], np.ndarray]
 ShareLost = Callable[[np.ndarray, int, int, int, int], float]
@@ -107,7 +107,7 @@ def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
             f"out came {got}, the number of a piece. Compare with it for a mask: `pieces == number`."
         )
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
-        raise NotYet(f"a mask of shape {picture.shape} is needed, and out came {_what(got)}.")
+        raise NotYet(f"a mask of shape {picture.shape} is needed, and out came {kind_of(got, 'an array')}.")
     if got.dtype != bool and not np.isin(np.unique(got), (0, 1)).all():
         raise NotYet(
             f"the mask holds other values than True and False, up to {got.max():.3g}. A comparison gives a "
@@ -206,7 +206,7 @@ def _share(got: Any) -> float:
     if isinstance(got, np.ndarray) and got.size == 1:
         got = got.item()
     if not isinstance(got, int | float | np.number) or isinstance(got, bool):
-        raise NotYet(f"one number is needed, and out came {_what(got)}.")
+        raise NotYet(f"one number is needed, and out came {kind_of(got, 'an array')}.")
     return float(got)
 
 
@@ -277,7 +277,9 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
 
 def _picture(got: Any, picture: np.ndarray) -> np.ndarray:
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
-        raise NotYet(f"a picture of shape {picture.shape} is needed, and out came {_what(got)}.")
+        raise NotYet(
+            f"a picture of shape {picture.shape} is needed, and out came {kind_of(got, 'an array')}."
+        )
     if got.dtype == bool:
         raise NotYet("that is the mask. It says which way to turn; the picture is what to turn and return.")
     return got
@@ -329,7 +331,7 @@ def _test_fit(fit: Fit) -> None:
             "padded."
         )
     if not isinstance(got, np.ndarray) or got.shape != (24, 24):
-        raise NotYet(f"a square (24, 24) is needed, and out came {_what(got)}.")
+        raise NotYet(f"a square (24, 24) is needed, and out came {kind_of(got, 'an array')}.")
     small = _area(picture, 24, 12)
     if np.allclose(got, _area(picture, 24, 24), atol=0.02):
         raise NotYet(
@@ -429,12 +431,6 @@ def _swapped_into_place(picture: np.ndarray, size: int) -> np.ndarray:
     square = np.zeros((size, size), np.float32)
     square[: small.shape[0], : small.shape[1]] = small
     return square
-
-
-def _what(value: Any) -> str:
-    return (
-        f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
-    )
 
 
 EXERCISES = (
