@@ -360,11 +360,11 @@ print("smaller pictures:     ", counts(some, Preprocessor(size=256)))
 # %%
 record = extraction.record.to_dict()
 print(*record, sep="\n")
+print("preprocessing:", record["preprocessing"]["config"])
 
 # %% tags=["nbval-ignore-output"]
 print("weights:      ", record["weights"]["id"], "from", record["weights"]["source"])
 print("their sha256: ", record["weights"]["sha256"][:16], "…")
-print("preprocessing:", record["preprocessing"]["config"])
 print("device:       ", record["device"], "precision:", record["precision"])
 
 # %% [markdown]
