@@ -61,8 +61,14 @@ def test_rows_in_another_order_do_not_agree():
 
 
 def test_k_auto_is_chosen_on_the_reference_and_taken_for_both():
-    assert agreement(features(), features(seed=1), k="auto").k == 4
-    assert agreement(features(), features(), k=2).k == 2
+    a, pairs = (
+        features(),
+        features() + 50 * np.eye(32)[np.arange(60) % 2],
+    )  # of which k="auto" makes two groups
+    got = agreement(a, pairs, k="auto")
+    assert got.k == 4
+    assert agreement(pairs, a, k="auto").k == 2
+    assert got.ari == agreement(a, pairs, k=4).ari
 
 
 def test_a_row_of_zeros_agrees_with_zeros_only():
