@@ -10,7 +10,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -20,7 +20,7 @@ from matplotlib.image import imread
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
-from matplotlib.patches import Rectangle
+from matplotlib.patches import Patch, Rectangle
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -717,6 +717,125 @@ def receptive_fields(
     of = ", ".join(f"{name} {side}" for name, side in fields.items())
     alt = f"Squares about one place of a mammogram of {size} pixels, one inside the other: {of}."
     return Illustration(figure, caption, alt)
+
+
+class Span(NamedTuple):
+    """One piece of work: in which thread, of which kind, with what name, from when to when (seconds)."""
+
+    thread: str
+    work: str
+    label: str
+    begin: float
+    end: float
+
+
+def timeline(
+    runs: Mapping[str, Sequence[Span]], *, caption: str | None = None, theme: Theme = "light"
+) -> Illustration:
+    """Show which thread worked on what and when: a panel a run, a line a thread, a bar a piece of work.
+
+    The clock of each run starts at its first piece; all panels have the same scale. Kinds of work have a
+    colour and a hatch each, at most four. Where a bar is wide enough, its label stands in it.
+    """
+    lanes = {name: list(dict.fromkeys(span.thread for span in spans)) for name, spans in runs.items()}
+    kinds = dict.fromkeys(span.work for spans in runs.values() for span in spans)
+    styles = dict(zip(kinds, zip(PALETTE[theme], ("", "///", "...", "xxx"), strict=False), strict=False))
+    length = {
+        name: max(span.end for span in spans) - min(span.begin for span in spans)
+        for name, spans in runs.items()
+    }
+    longest = max(length.values())
+    heights = [len(each) + 0.6 for each in lanes.values()]
+    figure = _figure(8.6, 0.42 * sum(heights) + 0.5 * len(runs) + 0.7, theme)
+    panels = figure.subplots(len(runs), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, spans) in zip(panels, runs.items(), strict=True):
+        start = min(span.begin for span in spans)
+        for span in spans:
+            colour, hatch = styles[span.work]
+            row, wide = lanes[name].index(span.thread), span.end - span.begin
+            bar = {"color": colour, "edgecolor": _GROUND[theme], "hatch": hatch, "linewidth": 1.0}
+            axes.barh(row, wide, left=span.begin - start, height=0.78, **bar)
+            if wide > longest * (0.011 * len(span.label) + 0.004):
+                middle = (span.begin + span.end) / 2 - start
+                box = {"facecolor": colour, "edgecolor": "none", "pad": 0.8}
+                axes.text(
+                    middle, row, span.label, ha="center", va="center", color="white", fontsize=7.5, bbox=box
+                )
+        axes.axvline(length[name], color=GRAY[theme], linestyle=(0, (4, 3)), linewidth=1.2)
+        axes.set_yticks(range(len(lanes[name])), lanes[name])
+        axes.set(xlim=(0, longest * 1.02), ylim=(len(lanes[name]) - 0.4, -0.6))
+        axes.set_title(f"{name}: {length[name]:.2f} s", loc="left", fontsize=9.5, color=_INK[theme])
+        _plain_axes(axes, theme)
+    panels[-1].set_xlabel("time (seconds)")
+    figure.legend(
+        handles=[
+            Patch(facecolor=colour, hatch=hatch, edgecolor=_GROUND[theme], label=work)
+            for work, (colour, hatch) in styles.items()
+        ],
+        loc="outside upper right",
+        ncols=len(styles),
+        frameon=False,
+        fontsize=9,
+        labelcolor=_INK[theme],
+    )
+    if caption is None:
+        caption = "A line is a thread, a bar a piece of work with its number. White is waiting."
+    of = "; ".join(f"{name}, {len(lanes[name])} threads" for name in runs)
+    return Illustration(figure, caption, f"Bars along time, a line for each thread, two kinds of work: {of}.")
+
+
+def throughput_maps(
+    tried: Mapping[str, Mapping[tuple[int, int], float]],
+    batch_sizes: Sequence[int],
+    workers: Sequence[int],
+    *,
+    last: tuple[str, int, int] | None = None,
+    title: str = "",
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show the images a second of the settings tried so far: a panel an archive, a square a setting.
+
+    Args:
+        tried: for each archive, the rate of each pair (batch size, workers) that was tried.
+        batch_sizes: the columns.
+        workers: the rows.
+        last: archive, batch size and workers of the square to outline.
+        title: one line above all.
+        caption: what to see; None: what a square is.
+        theme: on a light or on a dark ground.
+    """
+    figure = _figure(8.2, 0.55 * len(workers) + 1.7, theme)
+    panels = figure.subplots(1, len(tried), squeeze=False)[0]
+    for axes, (archive, rates) in zip(panels, tried.items(), strict=True):
+        table = np.array([[rates.get((size, count), np.nan) for size in batch_sizes] for count in workers])
+        best = max(rates.values(), default=1.0)
+        axes.imshow(table, cmap="cividis", vmin=0, vmax=best, aspect="auto")
+        for (row, column), rate in np.ndenumerate(table):
+            known = bool(np.isfinite(rate))
+            ink = ("black" if rate > 0.55 * best else "white") if known else GRAY[theme]
+            text = f"{rate:.1f}" if known else "?"
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
+        if last is not None and last[0] == archive:
+            corner = (batch_sizes.index(last[1]) - 0.5, workers.index(last[2]) - 0.5)
+            axes.add_patch(
+                Rectangle(corner, 1, 1, fill=False, edgecolor=PALETTE[theme][1], linewidth=3, clip_on=False)
+            )
+        axes.set_xticks(range(len(batch_sizes)), batch_sizes)
+        axes.set_yticks(range(len(workers)), workers)
+        axes.set(xlabel="batch size (images)", ylabel="workers (threads that read)")
+        axes.set_title(archive, fontsize=10, color=_INK[theme])
+        _plain_axes(axes, theme)
+    figure.suptitle(title, fontsize=9.5, color=_INK[theme])
+    if caption is None:
+        caption = "Images a second of each setting tried so far; outlined, the last one; ? was not tried yet."
+    names = " and ".join(tried)
+    return Illustration(
+        figure,
+        caption,
+        f"Squares of batch size by number of workers, one field for {names}, each with the images a second "
+        "that were measured.",
+    )
 
 
 def tidy_categories(categories: Sequence[Any]) -> list[str]:

@@ -19,6 +19,11 @@ MASKS = [picture[0] > 0.5 for picture in PICTURES]
 TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
 MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
 VIEWS = ["CC", "MLO", None] * 6
+RUNS = {
+    "alone": [plots.Span("main", "read", "0", 5.0, 6.0), plots.Span("main", "embed", "0", 6.0, 8.0)],
+    "ahead": [plots.Span("reader", "read", "0", 1.0, 2.0), plots.Span("main", "embed", "0", 2.0, 3.5)],
+}
+RATES = {"large": {(1, 0): 4.0, (8, 2): 9.0}, "small": {(8, 0): 21.0}}
 
 
 @functools.cache
@@ -45,6 +50,8 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "steps": plots.preprocessing_steps(TRACE, theme=theme),
         "step": plots.one_step(TRACE, 2, theme=theme),
         "before": plots.before_and_after(PICTURES[:3], MASKS[:3], PICTURES[:3], ["a", "b", "c"], theme=theme),
+        "timeline": plots.timeline(RUNS, theme=theme),
+        "rates": plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2), theme=theme),
         "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),
         "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
     }
@@ -185,6 +192,28 @@ def test_an_evaluation_without_silhouette_cannot_be_drawn():
 def test_the_last_batch_holds_what_is_left(batch_size, batch, title):
     drawn = plots.batch_in_order(PICTURES, VECTORS, batch_size, batch)
     assert drawn.figure.get_suptitle() == title
+
+
+def test_a_bar_of_the_timeline_lies_where_its_work_was_done_and_the_clock_starts_with_each_run():
+    alone, ahead = plots.timeline(RUNS).figure.axes[:2]
+    bars = {
+        axes.get_title(loc="left"): [(b.get_x(), b.get_width(), b.get_y() > 0) for b in axes.patches]
+        for axes in (alone, ahead)
+    }
+    assert bars == {
+        "alone: 3.00 s": [(0, 1, False), (1, 2, False)],
+        "ahead: 2.50 s": [(0, 1, False), (1, 1.5, True)],  # in another thread, so on another line
+    }
+    assert [label.get_text() for label in ahead.get_yticklabels()] == ["reader", "main"]
+    assert alone.get_xlim() == ahead.get_xlim()
+
+
+def test_a_square_of_the_throughput_map_holds_its_rate_and_an_untried_one_a_question_mark():
+    large, small = plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2)).figure.axes
+    assert [text.get_text() for text in large.texts] == ["4.0", "?", "?", "9.0"]  # workers down, sizes across
+    assert [text.get_text() for text in small.texts] == ["?", "21.0", "?", "?"]
+    assert [outline.get_xy() for outline in large.patches] == [(0.5, 0.5)]
+    assert not small.patches
 
 
 def test_the_curve_over_the_histogram_is_the_function_that_was_given():
