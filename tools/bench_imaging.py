@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from course_utils import doctor, provenance
 from course_utils.imaging import Phantom, Preprocessor, read_mammogram
-from course_utils.imaging.codestream import DECODERS
+from course_utils.imaging.codestream import DECODERS, PLUGIN
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, COLUMNS, SIZE = 3328, 2560, 512
@@ -116,7 +116,7 @@ WAYS: dict[str, Way] = {OURS: our_way, OPENCV: opencv_way, PLAIN: plain_way}
 
 
 def _plugin(ds: pydicom.Dataset) -> str:
-    return DECODERS.get(ds.file_meta.TransferSyntaxUID, ("", ""))[0]
+    return PLUGIN if ds.file_meta.TransferSyntaxUID in DECODERS else ""
 
 
 def write_files(folder: Path, rows: int, columns: int) -> dict[str, Path]:

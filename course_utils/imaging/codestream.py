@@ -21,6 +21,7 @@ from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
     JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -33,26 +34,31 @@ from pydicom.uid import (
 
 from .errors import MammogramError
 
-_IMAGECODECS = ("course_utils", "imagecodecs")
-_OPENJPEG = ("pylibjpeg", "pylibjpeg pylibjpeg-openjpeg")
-DECODERS: dict[UID, tuple[str, str]] = {
-    RLELossless: _IMAGECODECS,
-    JPEGBaseline8Bit: _IMAGECODECS,
-    JPEGExtended12Bit: _IMAGECODECS,
-    JPEGLossless: _IMAGECODECS,
-    JPEGLosslessSV1: _IMAGECODECS,
-    JPEGLSLossless: ("pyjpegls", "pyjpegls"),
-    JPEGLSNearLossless: ("pyjpegls", "pyjpegls"),
-    JPEG2000Lossless: _OPENJPEG,
-    JPEG2000: _OPENJPEG,
-    HTJ2KLossless: _OPENJPEG,
-    HTJ2KLosslessRPCL: _OPENJPEG,
-    HTJ2K: _OPENJPEG,
+PLUGIN = "course_utils"
+"""The name under which pydicom knows the functions at the end of this module."""
+
+PACKAGE = "imagecodecs"
+"""What to ``pip install`` if they cannot work."""
+
+DECODERS: dict[UID, str] = {
+    RLELossless: "decode_rle",
+    JPEGBaseline8Bit: "decode_jpeg",
+    JPEGExtended12Bit: "decode_jpeg",
+    JPEGLossless: "decode_jpeg",
+    JPEGLosslessSV1: "decode_jpeg",
+    JPEGLSLossless: "decode_jpeg_ls",
+    JPEGLSNearLossless: "decode_jpeg_ls",
+    JPEG2000Lossless: "decode_jpeg_2000",
+    JPEG2000: "decode_jpeg_2000",
+    HTJ2KLossless: "decode_jpeg_2000",
+    HTJ2KLosslessRPCL: "decode_jpeg_2000",
+    HTJ2K: "decode_jpeg_2000",
 }
-"""For each compressed transfer syntax the one plugin of pydicom that decodes it here, whatever else is
-installed, so that a file has the same pixels on every machine; and what to ``pip install`` for it. GDCM is
-not among them, since a damaged JPEG stream makes it end the whole process; nor is pydicom's own for RLE, in
-which a stream may unpack to 64 times its length before anyone looks."""
+"""For each compressed transfer syntax the one function of this module that decodes it, whatever else is
+installed, so that a file has the same pixels on every machine. All of them let go of Python's lock while they
+decode, so that threads gain. Not among them are GDCM, since a damaged JPEG stream makes it end the whole
+process; pydicom's own for RLE, in which a stream may unpack to 64 times its length before anyone looks; and
+OpenJPH, which is quick at HTJ2K, but crashes on some damaged streams and makes up the rest of others."""
 
 MAX_TILES = 4096
 """Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
@@ -76,8 +82,7 @@ class Size(NamedTuple):
 
 def decoder_package(syntax: str) -> str | None:
     """Return what to ``pip install`` for a syntax of `DECODERS`, or None if its decoder is here."""
-    plugin, package = DECODERS[UID(syntax)]
-    return None if plugin in get_decoder(syntax).available_plugins else package
+    return None if PLUGIN in get_decoder(syntax).available_plugins else PACKAGE
 
 
 def check_decodable(syntax: UID) -> None:
@@ -138,7 +143,7 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
     try:
         if syntax == RLELossless:  # the header says no more than how many bytes make up a pixel
             size = Size(rows, columns, 8 * len(_rle_segments(frame)), 1)
-        elif _is_jpeg_2000(syntax):
+        elif syntax in JPEG2000TransferSyntaxes:
             frame = _unwrapped(frame)
             size = _jpeg_2000_size(frame)
         else:
@@ -161,10 +166,6 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
 def has_end(frame: bytes, syntax: UID) -> bool:
     """Return whether a compressed frame ends as it should; RLE has no mark by which to tell."""
     return syntax == RLELossless or b"\xff\xd9" in frame[-16:]
-
-
-def _is_jpeg_2000(syntax: UID) -> bool:
-    return DECODERS[syntax] is _OPENJPEG
 
 
 def _jpeg_size(stream: bytes, frames: bytes) -> Size:
@@ -267,21 +268,39 @@ def _number(digits: bytes) -> int:
 
 # --- a plugin for pydicom, which has none for imagecodecs ---
 
-DECODER_DEPENDENCIES = {syntax: (package,) for syntax, (_, package) in DECODERS.items()}
+DECODER_DEPENDENCIES = dict.fromkeys(DECODERS, (PACKAGE,))
 
 _RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers fill up
 
 
 def is_available(_uid: str) -> bool:
     """Return whether this plugin can work; pydicom asks so of a plugin's module."""
-    return find_spec("imagecodecs") is not None
+    return find_spec(PACKAGE) is not None
 
 
 def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
     """Decode one gray JPEG frame for pydicom, lossless or not, of 2 to 16 bits (libjpeg-turbo)."""
     import imagecodecs
 
-    pixels = imagecodecs.jpeg8_decode(frame)
+    return _packed(imagecodecs.jpeg8_decode(frame), runner)
+
+
+def decode_jpeg_ls(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG-LS frame for pydicom, near-lossless too, of 2 to 16 bits (CharLS)."""
+    import imagecodecs
+
+    return _packed(imagecodecs.jpegls_decode(frame), runner)
+
+
+def decode_jpeg_2000(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG 2000 or HTJ2K frame for pydicom (OpenJPEG), on one thread: the caller has more."""
+    import imagecodecs
+
+    return _packed(imagecodecs.jpeg2k_decode(frame, numthreads=1), runner)
+
+
+def _packed(pixels: np.ndarray, runner: DecodeRunner) -> bytes:
+    """Return pixels ``(H, W)`` as bytes, and tell pydicom how many bits each takes."""
     if pixels.ndim != 2:
         raise NotImplementedError("this plugin decodes gray pictures only")
     runner.set_option("bits_allocated", 8 * pixels.itemsize)
@@ -301,7 +320,5 @@ def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
     return out.tobytes()
 
 
-for _syntax, _decoder in DECODERS.items():
-    if _decoder is _IMAGECODECS:
-        _function = "decode_rle" if _syntax == RLELossless else "decode_jpeg"
-        get_decoder(_syntax).add_plugin(_decoder[0], (__name__, _function))
+for _syntax, _function in DECODERS.items():
+    get_decoder(_syntax).add_plugin(PLUGIN, (__name__, _function))

@@ -37,7 +37,16 @@ from pydicom.uid import (
 )
 
 from . import grayscale
-from .codestream import DECODERS, NOT_GRAY, TRUNCATED, check_decodable, check_frame, has_end, read_frame
+from .codestream import (
+    DECODERS,
+    NOT_GRAY,
+    PLUGIN,
+    TRUNCATED,
+    check_decodable,
+    check_frame,
+    has_end,
+    read_frame,
+)
 from .errors import MammogramError
 from .grayscale import VOI, check_voi
 from .preprocess import TOO_SMALL, find_breast, shrink
@@ -380,7 +389,7 @@ def _decode(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
         "correct_unused_bits": False,
         "view_only": syntax in NATIVE,
     }
-    plugin = DECODERS[syntax][0] if syntax in DECODERS else ""
+    plugin = PLUGIN if syntax in DECODERS else ""
     try:
         stored, _ = get_decoder(syntax).as_array(source, decoding_plugin=plugin, **options)
     except Exception as error:
@@ -680,7 +689,7 @@ def _text(header: Dataset, keyword: str, default: str = "") -> str:
 
 # --- pydicom's warnings and log records ---
 
-LIBRARIES = frozenset({"pydicom", "pylibjpeg", "openjpeg", "_openjpeg", "jpeg_ls", "imagecodecs"})
+LIBRARIES = frozenset({"pydicom", "imagecodecs"})
 """Top names of the loggers of all that parses or decodes here."""
 
 _heard = threading.local()

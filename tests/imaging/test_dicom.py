@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import hmac
+import io
 import logging
 import os
 import subprocess
@@ -12,20 +13,23 @@ import tracemalloc
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Thread
+from types import SimpleNamespace
 
 import cv2
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
 from lookup_tables import lut_item
 from needs import needs
 from numpy.testing import assert_allclose, assert_array_equal
+from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
     JPEG2000,
-    UID,
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
@@ -41,8 +45,8 @@ from pydicom.uid import (
 )
 
 from course_utils.doctor import SYNTAXES, _decoders
-from course_utils.imaging import MammogramError, dicom, read_mammogram
-from course_utils.imaging.codestream import DECODERS
+from course_utils.imaging import MammogramError, codestream, dicom, read_mammogram
+from course_utils.imaging.codestream import PLUGIN
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import encoders
@@ -787,6 +791,45 @@ def test_fragments_and_offset_tables_change_nothing(compressed, breast, syntax):
         assert got.warnings == ()
 
 
+@pytest.mark.parametrize(
+    "syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.keyword
+)
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_values_of_any_width_come_back_signed_or_not(write_mammogram, breast, syntax, bits, signed):
+    pixels = (breast << 4) >> (16 - bits)
+    if signed:
+        pixels = pixels.astype(int) - 2 ** (bits - 1)
+    stored = pixels.astype(f"{'i' if signed else 'u'}{1 if bits == 8 else 2}")
+    got = read_mammogram(write_mammogram(stored, bits=bits, syntax=syntax), voi="none").pixels
+    assert_array_equal(np.rint(got * (2**bits - 1)), pixels - pixels.min())
+
+
+@pytest.mark.parametrize("options", [{}, {"tile": (64, 100)}, {"tile": (64, 100), "tilepart": 1}], ids=str)
+@pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
+def test_htj2k_in_tiles_and_tile_parts_comes_back_signed_or_not(compressed, breast, options, signed):
+    stored = breast.astype(np.int16) - 2048 if signed else breast
+    path = compressed(
+        HTJ2KLossless,
+        lambda _: bytes(imagecodecs.htj2k_encode(stored, reversible=True, **options)),
+        PixelRepresentation=int(signed),
+    )
+    assert_array_equal(np.rint(read_mammogram(path, voi="none").pixels * 4095), breast)
+
+
+@pytest.mark.parametrize("order", ["LRCP", "RLCP", "RPCL", "PCRL", "CPRL"])
+@pytest.mark.parametrize("tile", [None, (64, 100)], ids=str)
+def test_tiles_and_the_order_of_packets_change_nothing_in_jpeg_2000(compressed, breast, tile, order):
+    narrow = (breast >> 4).astype(np.uint8)
+    encoded = io.BytesIO()
+    options = {"tile_size": tile, "progression": order, "num_resolutions": 3, "no_jp2": True}
+    Image.fromarray(narrow).save(
+        encoded, "JPEG2000", quality_layers=[8, 2, 0], quality_mode="rates", **options
+    )
+    path = compressed(JPEG2000Lossless, lambda _: encoded.getvalue(), bits=8)
+    assert_array_equal(np.rint(read_mammogram(path, voi="none").pixels * 255), narrow)
+
+
 @pytest.mark.parametrize("syntax", [JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword)
 def test_a_stream_in_the_wrapping_of_a_jp2_file_is_read(compressed, breast, syntax):
     assert_allclose(read_mammogram(compressed(syntax, wrapped_in_jp2)).pixels, breast / 4095, atol=1e-7)
@@ -887,6 +930,16 @@ def test_a_stream_without_its_end_is_read_with_a_warning_or_refused(compressed, 
     assert time.perf_counter() - start < 3
 
 
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.98])
+@pytest.mark.parametrize(
+    "syntax", [JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword
+)
+def test_a_stream_that_lacks_its_middle_but_has_its_end_is_refused(compressed, syntax, keep):
+    path = compressed(syntax, lambda stream: stream[: int(len(stream) * keep)] + b"\xff\xd9")
+    with pytest.raises(MammogramError, match="cannot be decoded"):
+        read_mammogram(path)
+
+
 @pytest.mark.parametrize("syntax", [*COMPRESSED, JPEG2000, JPEGLSNearLossless], ids=lambda uid: uid.keyword)
 def test_without_its_decoder_a_file_is_refused_by_the_name_of_syntax_and_package(
     write_mammogram, monkeypatch, syntax
@@ -896,17 +949,14 @@ def test_without_its_decoder_a_file_is_refused_by_the_name_of_syntax_and_package
     ds.file_meta.TransferSyntaxUID = syntax
     ds.PixelData = encapsulate([b"\0\0"])
     ds.save_as(path)
-    plugin, package = DECODERS[syntax]
-    monkeypatch.delitem(get_decoder(syntax)._available, plugin)
+    monkeypatch.delitem(get_decoder(syntax)._available, PLUGIN)
     with pytest.raises(MammogramError) as refusal:
         read_mammogram(path)
     assert syntax.name in str(refusal.value)
-    assert str(refusal.value).endswith(f"pip install {package}")
+    assert str(refusal.value).endswith("pip install imagecodecs")
     doctor = [check.sentence for check in _decoders() if check.state == "problem"]
-    same_kind = [uid for uid in SYNTAXES if DECODERS[UID(uid)] == DECODERS[syntax]]
-    assert bool(doctor) == (syntax in SYNTAXES)
-    assert same_kind
-    assert all(package in sentence for sentence in doctor)
+    assert len(doctor) == (syntax in SYNTAXES)
+    assert all(sentence.endswith("pip install imagecodecs") for sentence in doctor)
 
 
 @pytest.mark.parametrize(
@@ -959,10 +1009,62 @@ def test_a_file_that_does_not_say_its_transfer_syntax_is_refused(write_mammogram
         read_mammogram(path)
 
 
-def test_pydicom_itself_decodes_jpeg_by_our_plugin(compressed, breast):
-    ds = pydicom.dcmread(compressed(JPEGLosslessSV1))
-    got, _ = get_decoder(JPEGLosslessSV1).as_array(ds, decoding_plugin="course_utils")
+@pytest.mark.parametrize("syntax", COMPRESSED, ids=lambda uid: uid.keyword)
+def test_pydicom_itself_decodes_by_our_plugin(compressed, breast, syntax):
+    ds = pydicom.dcmread(compressed(syntax))
+    got, _ = get_decoder(syntax).as_array(ds, decoding_plugin=PLUGIN)
     assert_array_equal(got, breast)
+
+
+def test_the_plugin_decodes_what_no_other_is_installed_for():
+    code = """if True:
+    import sys
+    sys.modules.update(dict.fromkeys(["jpeg_ls", "openjpeg", "pylibjpeg", "gdcm", "_CharLS", "_openjpeg"]))
+    import pydicom
+    from course_utils.imaging.datasets import sample_variants
+    for path in sample_variants()["path"]:
+        pydicom.dcmread(path).pixel_array
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    ("function", "encode"),
+    [
+        ("decode_rle", lambda pixels: rle(pixels)),
+        ("decode_jpeg", lambda pixels: imagecodecs.jpeg8_encode(pixels, lossless=True, bitspersample=12)),
+        ("decode_jpeg_ls", imagecodecs.jpegls_encode),
+        ("decode_jpeg_2000", lambda pixels: imagecodecs.jpeg2k_encode(pixels, codecformat="J2K")),
+        ("decode_jpeg_2000", lambda pixels: imagecodecs.htj2k_encode(pixels, reversible=True)),
+    ],
+    ids=["RLE", "JPEG", "JPEG-LS", "JPEG 2000", "HTJ2K"],
+)
+def test_other_threads_run_while_a_picture_is_decoded(function, encode):
+    noise = np.random.default_rng(1).normal(2000, 100, (1500, 1500))
+    frame = bytes(encode(np.clip(noise, 0, 4095).astype(np.uint16)))
+    runner = SimpleNamespace(rows=1500, columns=1500, set_option=lambda *_: None)
+    assert min(longest_pause(getattr(codestream, function), frame, runner) for _ in range(5)) < 0.5
+
+
+def longest_pause(function, *arguments):
+    """Return for how long this thread stood still while another one ran, as a part of that time."""
+    thread = Thread(target=function, args=arguments)
+    begin = last = time.perf_counter()
+    longest = 0.0
+    thread.start()
+    while thread.is_alive():
+        now = time.perf_counter()
+        longest, last = max(longest, now - last), now
+    return longest / (last - begin)
+
+
+def rle(pixels):
+    """Return uint16 pixels as an RLE frame (PS3.5 G)."""
+    high, low = (
+        bytes(imagecodecs.packbits_encode(plane.astype(np.uint8), axis=-1))
+        for plane in (pixels >> 8, pixels & 255)
+    )
+    return np.array([2, 64, 64 + len(high), *[0] * 13], "<u4").tobytes() + high + low
 
 
 # --- bits, padding, tables ---
