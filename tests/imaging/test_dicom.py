@@ -25,7 +25,7 @@ from lookup_tables import lut_item
 from needs import needs
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate, generate_frames
 from pydicom.pixels import get_decoder
 from pydicom.uid import (
@@ -47,6 +47,7 @@ from pydicom.uid import (
 from course_utils.doctor import SYNTAXES, _decoders
 from course_utils.imaging import MammogramError, codestream, dicom, read_mammogram
 from course_utils.imaging.codestream import PLUGIN
+from course_utils.imaging.phantoms.files import compress_rle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import encoders
@@ -1040,10 +1041,10 @@ def test_the_plugin_decodes_what_no_other_is_installed_for():
     ids=["RLE", "JPEG", "JPEG-LS", "JPEG 2000", "HTJ2K"],
 )
 def test_other_threads_run_while_a_picture_is_decoded(function, encode):
-    noise = np.random.default_rng(1).normal(2000, 100, (1500, 1500))
+    noise = np.random.default_rng(1).normal(2000, 20, (1500, 1500))
     frame = bytes(encode(np.clip(noise, 0, 4095).astype(np.uint16)))
     runner = SimpleNamespace(rows=1500, columns=1500, set_option=lambda *_: None)
-    assert min(longest_pause(getattr(codestream, function), frame, runner) for _ in range(5)) < 0.5
+    assert any(longest_pause(getattr(codestream, function), frame, runner) < 0.5 for _ in range(5))
 
 
 def longest_pause(function, *arguments):
@@ -1059,12 +1060,12 @@ def longest_pause(function, *arguments):
 
 
 def rle(pixels):
-    """Return uint16 pixels as an RLE frame (PS3.5 G)."""
-    high, low = (
-        bytes(imagecodecs.packbits_encode(plane.astype(np.uint8), axis=-1))
-        for plane in (pixels >> 8, pixels & 255)
-    )
-    return np.array([2, 64, 64 + len(high), *[0] * 13], "<u4").tobytes() + high + low
+    ds = Dataset()
+    ds.file_meta = FileMetaDataset()
+    ds.Rows, ds.Columns = pixels.shape
+    ds.PixelData = pixels.tobytes()
+    compress_rle(ds)
+    return next(generate_frames(ds.PixelData, number_of_frames=1))
 
 
 # --- bits, padding, tables ---
