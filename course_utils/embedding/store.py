@@ -9,19 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import json
 import logging
 import os
 import secrets
-from collections.abc import Sequence
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
@@ -30,20 +32,22 @@ from course_utils.provenance import fingerprint, write_whole
 logger = logging.getLogger(__name__)
 
 DEFAULT_STORE = Path("results") / "embeddings"
-COMPACT_ABOVE = 64
-_SCHEMA = pa.schema(
-    [
-        ("sha256", pa.string()),
-        ("image_id", pa.string()),
-        ("patient_key", pa.string()),
-        ("view", pa.string()),
-        ("laterality", pa.string()),
-        ("voi", pa.string()),
-        ("warnings", pa.list_(pa.string())),
-        ("thumbnail", pa.binary()),
-        ("embedding", pa.list_(pa.float32())),
-    ]
-)
+GROUP_ROWS = 32  # entries in a row group: what one look into a part reads, about half a megabyte
+PART_GROUPS = 32  # row groups in a part that is not small, and is never merged again
+PART_ROWS = PART_GROUPS * GROUP_ROWS
+COMPACT_ABOVE = 64  # small parts, and they are merged
+GROUPS_IN_MEMORY = 32
+ABANDONED_S = 3600
+# Neither vectors nor PNG get smaller by packing: this is for speed.
+_LAYOUT: dict[str, Any] = {
+    "compression": "none",
+    "use_dictionary": False,
+    "write_statistics": False,
+    "write_page_checksum": True,
+}
+
+_Place = tuple[str, int]  # the name of a part, the number of a row group in it
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -106,102 +110,217 @@ class EmbeddingStore:
 
 
 class Shelf:
-    """The embeddings of one configuration, read when opened, written part by part.
+    """The embeddings of one configuration: an index in memory, the entries on disk. Any thread may use it.
 
-    A part is written beside its name and renamed into place, so that a killed run leaves whole parts only. A
-    part that is damaged all the same is set aside with a warning, and its images are computed again.
+    Memory holds the place of each entry and the row groups that were read last. A part is written beside its
+    name and renamed into place, so that a killed run leaves whole parts only. A part that is damaged all the
+    same is set aside with a warning as soon as that shows (on opening, or when one of its entries is asked
+    for), and its images are computed again.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]):
         self.folder = folder
         self._config = config
-        self._entries: dict[str, Entry] = {}
-        self._parts: list[Path] = []
-        for part in sorted(folder.glob("part-*.parquet")):
-            self._read(part)
+        self._schema = _schema(config["embedding_dim"])
+        self._places: dict[bytes, _Place] = {}
+        self._parts: dict[str, int] = {}  # how many row groups each has
+        self._unusable: set[str] = set()
+        self._groups: OrderedDict[_Place, dict[str, Entry]] = OrderedDict()
+        self._lock = threading.RLock()
+        self._find_parts()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._places)
 
     def get(self, sha256: str) -> Entry | None:
         """The entry of the file with this hash, or None."""
-        return self._entries.get(sha256)
+        digest = bytes.fromhex(sha256)
+        with self._lock:
+            while (place := self._places.get(digest)) is not None:
+                if place not in self._groups:
+                    group = self._read_group(place)
+                    if group is None:
+                        self._find_anew()
+                        continue
+                    self._groups[place] = group
+                    if len(self._groups) > GROUPS_IN_MEMORY:
+                        self._groups.popitem(last=False)
+                self._groups.move_to_end(place)
+                return self._groups[place].get(sha256)
+        return None
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Keep these entries; once this returns they survive a crash."""
-        if not self.folder.is_dir():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            readable = json.dumps(self._config, indent=2, sort_keys=True) + "\n"
-            write_whole(self.folder / "config.json", readable.encode())
-        self._parts.append(self._write(entries))
-        self._entries.update((entry.sha256, entry) for entry in entries)
+        """Keep these entries. Once this returns no kill loses them; a power cut may cost the last seconds."""
+        if not entries:
+            return
+        with self._lock:
+            if not (self.folder / "config.json").exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                readable = json.dumps(self._config, indent=2, sort_keys=True) + "\n"
+                write_whole(self.folder / "config.json", readable.encode())
+            self._write(entries)
+            self.compact()
 
     def compact(self) -> None:
-        """Merge the parts into one where there are many: the next run opens one file, not thousands."""
-        if len(self._parts) <= COMPACT_ABOVE:
-            return
-        merged = self._write(list(self._entries.values()))
-        for part in self._parts:
-            if part != merged:
-                part.unlink(missing_ok=True)
-        self._parts = [merged]
+        """Merge the small parts where there are many; `put` does it, so that long runs do not slow down.
 
-    def _write(self, entries: Sequence[Entry]) -> Path:
-        columns = {
-            name: [getattr(entry, name) for entry in entries] for name in _SCHEMA.names if name != "embedding"
-        }
-        offsets = np.cumsum([0, *(len(entry.embedding) for entry in entries)], dtype=np.int32)
-        values = np.concatenate([entry.embedding for entry in entries]).astype(np.float32)
-        vectors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-        arrays = [pa.array(columns[field.name], field.type) for field in _SCHEMA if field.name in columns]
-        # Named by its content: two runs that compute the same part write the same file.
-        names = "".join(entry.sha256 for entry in entries)
-        part = self.folder / f"part-{hashlib.sha256(names.encode()).hexdigest()[:16]}.parquet"
-        write_parquet(pa.Table.from_arrays([*arrays, vectors], schema=_SCHEMA), part)
+        A small part goes when the larger one is on disk: a kill in between leaves entries twice, at worst.
+        """
+        with self._lock:
+            small = [part for part, groups in self._parts.items() if groups < PART_GROUPS]
+            if len(small) <= COMPACT_ABOVE:
+                return
+            entries = self._entries(small)
+            merged = {self._write(chain([first], islice(entries, PART_ROWS - 1))) for first in entries}
+            read = [part for part in small if part in self._parts]
+            for part in set(read) - merged:
+                del self._parts[part]
+                with contextlib.suppress(OSError):  # another run was first, or is reading it on Windows
+                    (self.folder / part).unlink()
+            if len(read) < len(small):
+                self._find_anew()
+            self._sweep()
+
+    def _entries(self, parts: Iterable[str]) -> Iterator[Entry]:
+        """Each entry of these parts once, one row group in memory at a time."""
+        seen: set[str] = set()
+        for part in parts:
+            for number in range(self._parts[part]):
+                group = self._read_group((part, number))
+                if group is None:
+                    break
+                yield from (entry for sha256, entry in group.items() if sha256 not in seen)
+                seen.update(group)
+
+    def _write(self, entries: Iterable[Entry]) -> str:
+        """Write one part, row group by row group, and note the places. Returns its name."""
+        groups: list[list[bytes]] = []
+        remaining = iter(entries)
+        beside = self.folder / f"{secrets.token_hex(8)}.tmp"
+        try:
+            with beside.open("wb") as file:
+                with pq.ParquetWriter(file, self._schema, **_LAYOUT) as writer:
+                    while group := list(islice(remaining, GROUP_ROWS)):
+                        writer.write_table(_as_table(group, self._schema))
+                        groups.append([bytes.fromhex(entry.sha256) for entry in group])
+                file.flush()
+                os.fsync(file.fileno())  # on disk before the small parts that it replaces are deleted
+            # Named by its content: two runs that compute the same part write the same file.
+            content = hashlib.sha256(b"".join(chain.from_iterable(groups))).hexdigest()
+            part = f"part-{content[:16]}.parquet"
+            beside.replace(self.folder / part)
+        finally:
+            beside.unlink(missing_ok=True)
+        self._note(part, groups)
         return part
 
-    def _read(self, part: Path) -> None:
-        try:
-            table = pq.read_table(io.BytesIO(part.read_bytes()), page_checksum_verification=True)
-            entries = self._entries_of(table)
-        except FileNotFoundError:  # another run has just merged it into a larger part
-            return
-        except OSError as error:
-            if error.errno is None:  # Arrow's own: the bytes are there and make no sense
-                self._set_aside(part)
-            else:  # not ours to judge: permissions, a network drive that is away
-                logger.warning("A part of the store cannot be read now (%s): %s", part.name, error.strerror)
-            return
-        except (pa.ArrowException, ValueError, TypeError):
-            self._set_aside(part)
-            return
-        self._entries.update(entries)
-        self._parts.append(part)
+    def _note(self, part: str, groups: Sequence[Sequence[bytes]]) -> None:
+        self._parts[part] = len(groups)
+        for number, group in enumerate(groups):
+            self._places.update(dict.fromkeys(group, (part, number)))
 
-    def _entries_of(self, table: pa.Table) -> dict[str, Entry]:
-        """The entries of a part; raises ValueError or TypeError where it is none of this shelf's."""
-        if table.schema != _SCHEMA or table["embedding"].null_count:
+    def _find_anew(self) -> None:
+        """Index all parts again: one is gone, and others may hold what it held."""
+        self._parts.clear()
+        self._places.clear()
+        self._find_parts()
+
+    def _find_parts(self) -> None:
+        """Index the parts that are not known yet; again if one went meanwhile, for it went into another."""
+        while new := sorted(
+            part.name
+            for part in self.folder.glob("part-*.parquet")
+            if part.name not in self._parts and part.name not in self._unusable and part.exists()
+        ):
+            for part in new:
+                groups = self._attempt(part, self._digests)
+                if groups is not None:
+                    self._note(part, groups)
+
+    def _digests(self, parquet: pq.ParquetFile) -> list[list[bytes]]:
+        """The sha256 of the entries of a part, by row group; ValueError where it is not this shelf's."""
+        if parquet.schema_arrow != self._schema:
             raise ValueError("another schema")
-        dimensions = set(pc.list_value_length(table["embedding"]).to_pylist())
-        if not dimensions <= {self._config["embedding_dim"]}:
-            raise ValueError("another length")
-        vectors = table["embedding"].combine_chunks().flatten().to_numpy().reshape(len(table), -1)
-        if not np.isfinite(vectors).all():
-            raise ValueError("not finite")
-        rows = table.drop_columns("embedding").to_pylist()
-        return {
-            row["sha256"]: Entry(**{**row, "warnings": tuple(row["warnings"])}, embedding=vector)
-            for row, vector in zip(rows, vectors, strict=True)
-        }
+        column = parquet.read(columns=["sha256"], use_threads=False)["sha256"]
+        digests = map(bytes.fromhex, column.to_pylist())
+        sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
+        return [list(islice(digests, size)) for size in sizes]
 
-    def _set_aside(self, part: Path) -> None:
-        logger.warning("Set aside a damaged part of the store (%s); its images are read again", part.name)
-        with contextlib.suppress(OSError):
-            part.replace(part.with_suffix(".damaged"))
+    def _read_group(self, place: _Place) -> dict[str, Entry] | None:
+        """The entries of a row group by their sha256, or None where it cannot be had."""
+        part, number = place
+        return self._attempt(part, lambda file: _from_table(file.read_row_group(number, use_threads=False)))
+
+    def _attempt(self, part: str, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
+        """What `read` makes of a part, or None where it is gone, or unusable (a warning says so)."""
+        path = self.folder / part
+        try:
+            with path.open("rb") as file:
+                return read(pq.ParquetFile(file, page_checksum_verification=True))
+        except FileNotFoundError:  # another run has just merged it into a larger part
+            pass
+        except OSError as error:
+            self._unusable.add(part)
+            if error.errno is None:  # Arrow's own: the bytes are there and make no sense
+                set_aside(path)
+            else:  # not ours to judge: permissions, a network drive that is away
+                logger.warning("A part of the store cannot be read now (%s): %s", part, error.strerror)
+        except (pa.ArrowException, ValueError, TypeError):
+            self._unusable.add(part)
+            set_aside(path)
+        self._parts.pop(part, None)
+        return None
+
+    def _sweep(self) -> None:
+        """Delete what killed runs left half written long ago."""
+        for file in self.folder.glob("*.tmp"):
+            with contextlib.suppress(OSError):
+                if file.stat().st_mtime < time.time() - ABANDONED_S:
+                    file.unlink()
+
+
+def set_aside(path: Path) -> None:
+    """Rename a damaged file of the store, for somebody to look at, and say so; what it held is made again."""
+    logger.warning("Set aside a damaged part of the store (%s); its images are read again", path.name)
+    with contextlib.suppress(OSError):
+        path.replace(path.with_suffix(".damaged"))
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table with a checksum on each page, whole or not at all."""
+    """Write a table with a checksum on each page, whole or not at all; for tables that fit into memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, write_page_checksum=True)
     write_whole(path, sink.getvalue().to_pybytes())
+
+
+def _schema(dimensions: int) -> pa.Schema:
+    """Embeddings are bytes, little-endian float32: a list of floats takes four times as long to read."""
+    return pa.schema(
+        [
+            pa.field("sha256", pa.string(), nullable=False),
+            ("image_id", pa.string()),
+            ("patient_key", pa.string()),
+            ("view", pa.string()),
+            ("laterality", pa.string()),
+            ("voi", pa.string()),
+            ("warnings", pa.list_(pa.string())),
+            ("thumbnail", pa.binary()),
+            pa.field("embedding", pa.binary(4 * dimensions), nullable=False),
+        ]
+    )
+
+
+def _as_table(entries: Sequence[Entry], schema: pa.Schema) -> pa.Table:
+    rows = [{**vars(entry), "embedding": entry.embedding.astype("<f4").tobytes()} for entry in entries]
+    return pa.Table.from_pylist(rows, schema)
+
+
+def _from_table(table: pa.Table) -> dict[str, Entry]:
+    """The entries by their sha256; raises ValueError or TypeError where a row is none."""
+    entries = {}
+    for row in table.to_pylist():
+        vector = np.frombuffer(row["embedding"], "<f4")
+        if not np.isfinite(vector).all():
+            raise ValueError("not finite")
+        entries[row["sha256"]] = Entry(**{**row, "warnings": tuple(row["warnings"]), "embedding": vector})
+    return entries

@@ -1,6 +1,9 @@
 import logging
+import os
 import stat
+import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -10,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from course_utils.embedding import EmbeddingError, EmbeddingStore
-from course_utils.embedding.store import COMPACT_ABOVE, Entry
+from course_utils.embedding.store import ABANDONED_S, COMPACT_ABOVE, PART_ROWS, Entry, Shelf
 
 CONFIG = {"backbone": "resnet50", "embedding_dim": 6, "precision": "fp32"}
 
@@ -48,10 +51,16 @@ def test_a_damaged_part_is_set_aside_with_a_warning_and_the_rest_is_kept(tmp_pat
     data[data.index(b"img-")] ^= 0xFF  # one bit pattern inside a page: only its checksum can tell
     flipped.write_bytes(data)
     with caplog.at_level(logging.WARNING):
-        assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 1
+        again = EmbeddingStore(tmp_path).shelf(CONFIG)
+        found = [again.get(_entry(number).sha256) is not None for number in (1, 2, 3)]
+    assert sum(found) == len(again) == 1
     assert len(caplog.records) == 2
     assert str(tmp_path) not in caplog.text
     assert len(list(shelf.folder.glob("*.damaged"))) == 2
+
+
+def _parts(shelf: Shelf) -> list[Path]:
+    return sorted(shelf.folder.glob("part-*.parquet"))
 
 
 def test_many_parts_become_one_and_nothing_is_lost(tmp_path):
@@ -59,10 +68,155 @@ def test_many_parts_become_one_and_nothing_is_lost(tmp_path):
     count = COMPACT_ABOVE + 5
     for number in range(count):
         shelf.put([_entry(number)])
-    shelf.compact()
-    assert len(list(shelf.folder.glob("part-*.parquet"))) == 1
+        assert len(_parts(shelf)) == (number + 1 if number < COMPACT_ABOVE else number - COMPACT_ABOVE + 1)
+    for some in (shelf, EmbeddingStore(tmp_path).shelf(CONFIG)):
+        assert all(_same(some.get(_entry(number).sha256), _entry(number)) for number in range(count))
+
+
+def test_a_full_part_is_never_written_again(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    shelf.put([_entry(number) for number in range(PART_ROWS)])
+    full = _parts(shelf)
+    written = full[0].stat().st_mtime_ns
+    for number in range(PART_ROWS, PART_ROWS + 2 * COMPACT_ABOVE):
+        shelf.put([_entry(number)])
+    assert full[0].stat().st_mtime_ns == written
+    assert len(_parts(shelf)) <= 1 + COMPACT_ABOVE
+
+
+def test_large_parts_do_not_grow_beyond_their_size(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    each, puts = 40, COMPACT_ABOVE + 1
+    for put in range(puts):
+        shelf.put([_entry(number) for number in range(put * each, (put + 1) * each)])
+    rows = [pq.ParquetFile(part).metadata.num_rows for part in _parts(shelf)]
+    assert max(rows) == PART_ROWS
+    assert sum(rows) == puts * each
+    assert all(shelf.get(_entry(number).sha256) for number in range(puts * each))
+
+
+def test_an_entry_put_twice_is_merged_into_one(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    for number in range(COMPACT_ABOVE + 1):
+        shelf.put([_entry(0), _entry(number)])
+    assert pq.read_table(_parts(shelf)[0]).num_rows == COMPACT_ABOVE + 1
+
+
+def test_a_part_that_is_damaged_when_parts_are_merged_costs_its_own_entries_alone(tmp_path, caplog):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    for number in range(COMPACT_ABOVE):
+        shelf.put([_entry(number)])
+    victim = next(part for part in _parts(shelf) if b"img-7" in part.read_bytes())
+    victim.write_bytes(victim.read_bytes()[:-1])
+    shelf.put([_entry(COMPACT_ABOVE)])
+    assert "Set aside" in caplog.text
+    missing = {n for n in range(COMPACT_ABOVE + 1) if shelf.get(_entry(n).sha256) is None}
+    assert missing == {7}
+    assert victim.with_suffix(".damaged").exists()
+
+
+def test_a_run_finds_what_another_one_has_merged_meanwhile(tmp_path):
+    first, second = (EmbeddingStore(tmp_path).shelf(CONFIG) for _ in range(2))
+    for number in range(COMPACT_ABOVE):
+        first.put([_entry(number)])
+    waiting = EmbeddingStore(tmp_path).shelf(CONFIG)
+    second.put([_entry(1000)])
+    first.put([_entry(COMPACT_ABOVE)])  # the parts that `waiting` knows are gone
+    assert all(_same(waiting.get(_entry(n).sha256), _entry(n)) for n in range(COMPACT_ABOVE))
+    assert waiting.get(_entry(1000).sha256)
+
+
+def test_runs_that_write_merge_and_read_at_once_lose_nothing(tmp_path):
+    def run(first: int) -> bool:
+        shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+        numbers = range(first, first + 2 * COMPACT_ABOVE)
+        for number in numbers:
+            shelf.put([_entry(number)])
+        return all(_same(shelf.get(_entry(number).sha256), _entry(number)) for number in numbers)
+
+    step = COMPACT_ABOVE // 2  # so that neighbours compute the same images
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(run, range(0, 8 * step, step)))
     again = EmbeddingStore(tmp_path).shelf(CONFIG)
-    assert all(_same(again.get(_entry(number).sha256), _entry(number)) for number in range(count))
+    assert all(_same(again.get(_entry(n).sha256), _entry(n)) for n in range(7 * step + 2 * COMPACT_ABOVE))
+    assert not list(again.folder.glob("*.damaged"))
+
+
+def test_threads_may_share_a_shelf(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    count = 4 * COMPACT_ABOVE
+
+    def use(number: int) -> bool:
+        shelf.put([_entry(number)])
+        return all(_same(shelf.get(_entry(n).sha256), _entry(n)) for n in (number, number // 2, 0))
+
+    shelf.put([_entry(number) for number in range(count // 2)])
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(use, range(count)))
+
+
+_KILLED = """
+import os, random, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+from test_store import CONFIG, EmbeddingStore, _entry
+random.seed(0)
+for run in range(20):
+    writer = os.fork()
+    if writer == 0:
+        shelf = EmbeddingStore(sys.argv[2]).shelf(CONFIG)
+        for number in range(100_000 * run, 100_000 * (run + 1)):
+            shelf.put([_entry(number)])
+            os.write(1, b"%d\\n" % number)
+    time.sleep(random.uniform(0.02, 0.6))
+    os.kill(writer, signal.SIGKILL)
+    os.waitpid(writer, 0)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGKILL")
+def test_runs_that_are_killed_at_any_moment_lose_nothing_that_they_had_put(tmp_path, caplog):
+    script = [sys.executable, "-c", _KILLED, Path(__file__).parent, tmp_path]
+    output = subprocess.run(script, check=True, capture_output=True, text=True).stdout
+    put = [int(line) for line in output.split()]
+    assert len(put) > 20 * COMPACT_ABOVE / 4, "hardly a merge was hit"
+    again = EmbeddingStore(tmp_path).shelf(CONFIG)
+    assert all(_same(again.get(_entry(number).sha256), _entry(number)) for number in put)
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("broken", ["before", "after"])
+def test_a_merge_that_is_cut_off_loses_nothing(tmp_path, monkeypatch, broken):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    for number in range(COMPACT_ABOVE):
+        shelf.put([_entry(number)])
+    kept = Path.unlink if broken == "before" else Path.replace
+
+    def stop(path: Path, *arguments, **options):
+        if path.suffix == ".parquet" or (broken == "after" and len(_parts(shelf)) > COMPACT_ABOVE):
+            raise KeyboardInterrupt
+        return kept(path, *arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, kept.__name__, stop)
+        with pytest.raises(KeyboardInterrupt):
+            shelf.put([_entry(COMPACT_ABOVE)])
+    for some in (shelf, EmbeddingStore(tmp_path).shelf(CONFIG)):
+        assert all(_same(some.get(_entry(n).sha256), _entry(n)) for n in range(COMPACT_ABOVE + 1))
+    shelf.put([_entry(COMPACT_ABOVE + 1)])
+    assert len(_parts(shelf)) <= 2
+
+
+def test_what_a_killed_run_left_half_written_goes_in_time(tmp_path):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    shelf.put([_entry(0)])
+    old, young = shelf.folder / "old.tmp", shelf.folder / "young.tmp"
+    for file in (old, young):
+        file.write_bytes(b"PAR1")
+    os.utime(old, (time.time() - 2 * ABANDONED_S,) * 2)
+    for number in range(1, COMPACT_ABOVE + 1):
+        shelf.put([_entry(number)])
+    assert not old.exists()
+    assert young.exists()
 
 
 def test_a_half_written_part_is_not_read(tmp_path):
@@ -115,14 +269,21 @@ def test_two_runs_that_write_the_same_part_do_not_trip_over_each_other(tmp_path)
     assert not list(shelf.folder.glob("*.tmp"))
 
 
+def _with(table: pa.Table, column: int, value: object, kind: pa.DataType) -> pa.Table:
+    field = pa.field(table.schema.names[column], kind, table.schema[column].nullable or value is None)
+    return table.set_column(column, field, pa.array([value], kind))
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
         lambda table: table.drop_columns("warnings"),
         lambda table: table.drop_columns("embedding"),
-        lambda table: table.set_column(8, "embedding", pa.array([[1.0, 2.0]], pa.list_(pa.float32()))),
-        lambda table: table.set_column(8, "embedding", pa.array([[np.nan] * 6], pa.list_(pa.float32()))),
-        lambda table: table.set_column(8, "embedding", pa.array([None], pa.list_(pa.float32()))),
+        lambda table: _with(table, 8, bytes(8), pa.binary(8)),
+        lambda table: _with(table, 8, np.full(6, np.nan, "f4").tobytes(), pa.binary(24)),
+        lambda table: _with(table, 8, None, pa.binary(24)),
+        lambda table: _with(table, 0, "no hash", pa.string()),
+        lambda table: _with(table, 6, None, pa.list_(pa.string())),
     ],
 )
 def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
@@ -130,7 +291,9 @@ def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
     shelf.put([_entry(1)])
     part = next(shelf.folder.glob("part-*.parquet"))
     pq.write_table(spoil(pq.read_table(part)), part)
-    assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 0
+    again = EmbeddingStore(tmp_path).shelf(CONFIG)
+    assert again.get(_entry(1).sha256) is None
+    assert len(again) == 0
     assert "Set aside" in caplog.text
     assert not part.exists()
 
@@ -139,7 +302,7 @@ def test_a_part_that_cannot_be_opened_now_is_left_where_it_is(tmp_path, caplog, 
     shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
     shelf.put([_entry(1)])
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "denied")))
+        patch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
         assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 0
     assert "cannot be read now" in caplog.text
     assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 1
