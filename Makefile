@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo lab notebooks check-notebooks samples bench-imaging picture lint format lock clean
+.PHONY: help setup test demo lab notebooks check-notebooks samples bench bench-rivals bench-imaging picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,18 @@ check-notebooks: setup ## compare the notebooks with their sources, without exec
 
 samples: setup ## draw the synthetic mammograms of data_samples again
 	$(PYTHON) tools/samples.py
+
+bench: setup ## time mammograms to embeddings beside other libraries (25 minutes; leave the machine alone)
+	$(PYTHON) -m pip install --quiet -e ".[bench,fast]"
+	$(PYTHON) tools/bench.py
+
+bench-rivals: .venv-thingsvision/installed ## give thingsvision, which wants old versions, an environment for bench
+
+.venv-thingsvision/installed:
+	python3 -m venv .venv-thingsvision
+	.venv-thingsvision/bin/python -m pip install --quiet thingsvision "numpy<2" pydicom python-gdcm pyjpegls \
+	  pylibjpeg pylibjpeg-openjpeg
+	touch $@
 
 bench-imaging: setup ## time reading in each transfer syntax (3 minutes; leave the machine alone)
 	$(PYTHON) tools/bench_imaging.py
