@@ -1,4 +1,6 @@
-"""Exercises of lesson 05: batches that lose nothing, a loop that embeds them, and bad files set aside."""
+"""Exercises of lesson 05: batches that lose nothing and a loop that embeds them; bad files set aside, labels
+that stay with their rows, and a run that goes on where it was stopped.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +21,12 @@ Batches = Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]
 EmbedAll = Callable[[nn.Module, torch.Tensor, int], torch.Tensor]
 Read = Callable[[str], np.ndarray]
 ReadAll = Callable[[Read, Sequence[str]], tuple[list[str], list[np.ndarray], dict[str, str]]]
+Labels = Sequence[tuple[str, int]]
+LabelsOf = Callable[[Sequence[str], Labels], Iterable[int | None]]
+Vectors = dict[str, np.ndarray]
+Digest = Callable[[str], str]
+Compute = Callable[[Sequence[str]], Sequence[np.ndarray]]
+Resume = Callable[[Sequence[str], Digest, Vectors, Compute], Iterable[np.ndarray]]
 
 
 def _test_batches(batches: Batches) -> None:
@@ -227,6 +235,146 @@ def _test_lets_bugs_out(read_all: ReadAll) -> None:
     raise NotYet("you caught everything, even a bug in `read`: catch MammogramError only.")
 
 
+def _test_labels_of(labels_of: LabelsOf) -> None:
+    # 0 is a label; z/9 has no row; the labels have an order of their own; names end alike, or begin alike.
+    labels = [("b/10", 3), ("a/2", 0), ("z/9", 4), ("c/4", 1), ("a/1", 2), ("b/1", 5)]
+    _test_join(labels_of, ["a/1", "b/10", "c/4"], [labels[0], *labels[2:5]])
+    _test_join(labels_of, ["c/4", "b/1", "a/1", "b/10", "a/2"], labels)
+    _test_join(labels_of, ["c/4", "d/5", "b/10", "a/2"], labels)
+
+
+def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int]]) -> None:
+    known = dict(labels)
+    expected = [known.get(row) for row in rows]
+    try:
+        found: Any = tried(labels_of(list(rows), list(labels)))
+    except KeyError as error:
+        raise NotYet(
+            f"row {error} has no label, and your function stopped. It should get None: one image without a "
+            "label is no reason to lose the others."
+        ) from None
+    if isinstance(found, Mapping | str) or not isinstance(found, Iterable):
+        raise NotYet(f"a list is needed, one label a row, and out came a {type(found).__name__}.")
+    got = [_plain(each) for each in found]
+    if got == expected:
+        return
+    came = f"the rows {', '.join(rows)} got the labels {got}."
+    if got == [label for _, label in labels][: len(rows)]:
+        raise NotYet(f"{came} That is row i with label i, whatever their files are. Match the names.")
+    if got == [known[row] for row in sorted(rows) if row in known]:
+        raise NotYet(f"{came} They are in the order of the sorted names, and the rows are not.")
+    if got == [label for file, label in labels if file in rows]:
+        raise NotYet(
+            f"{came} Those are the right labels in the order of the list of labels. For which of the two "
+            "lists should your loop run?"
+        )
+    if got == [label for label in expected if label is not None]:
+        raise NotYet(
+            f"{came} {rows[expected.index(None)]} has no label and is left out, so that all rows below it "
+            "slide up. Put None in its place."
+        )
+    if len(got) != len(rows):
+        raise NotYet(f"{came} {len(rows)} rows need {len(rows)} labels.")
+    wrong = [i for i in range(len(rows)) if got[i] != expected[i]]
+    first = rows[wrong[0]]
+    if all(expected[i] is None for i in wrong):
+        raise NotYet(f"{came} Nobody has labelled {first}: what it got is made up. It should be None.")
+    if all(expected[i] == 0 and got[i] is None for i in wrong):
+        raise NotYet(f"{came} The label of {first} is 0, and 0 is a label. `or` takes it for nothing.")
+    alike = [label for file, label in labels if file[-2:] == first[-2:] or file.startswith(first)]
+    if got[wrong[0]] in alike:
+        raise NotYet(
+            f"{came} {first} got another's. Compare whole names: b/10 begins with b/1 and is another file, "
+            "and two folders may each hold a file 1."
+        )
+    raise NotYet(f"{came} It should be {expected}.")
+
+
+def _plain(label: Any) -> Any:
+    """A label, or None for what pandas and numpy have in its place: NaN, the one value unlike itself."""
+    return None if label is None or label != label else label
+
+
+def _test_resume(resume: Resume) -> None:
+    contents = {"a": "one", "b": "two", "c": "three", "d": "one", "e": "five", "f": "six"}  # d: a copy of a
+    for in_store in (["five", "two", "of another archive"], list(contents.values()), []):
+        _test_run(resume, contents, in_store)
+
+
+def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[str]) -> None:
+    vectors = {
+        content: np.full(2, i) for i, content in enumerate(dict.fromkeys([*in_store, *contents.values()]))
+    }
+    store = {content: vectors[content] for content in in_store}
+    calls: list[list[str]] = []
+
+    def compute(wanted: Sequence[str]) -> list[np.ndarray]:
+        calls.append(list(wanted))
+        return [vectors[contents[name]] for name in calls[-1]]
+
+    files = list(contents)
+    found: Any = tried(resume(list(files), contents.__getitem__, store, compute))
+    held = [name for name in files if contents[name] in in_store]
+    state = f"of the files {', '.join(files)} the store held {', '.join(held) or 'none'}"
+    if any(name in store for name in files):
+        raise NotYet(
+            "the store has entries under the names of files now. A renamed file would be computed again, and "
+            "a changed one would get its old vector. The key is `digest(file)`."
+        )
+    _test_computed(calls, contents, held, len({*in_store}), state)
+    if any(content not in store for content in contents.values()):
+        raise NotYet(
+            "what was computed is not in the store afterwards, so that the next run computes it again."
+        )
+    if any(store[content] is not vectors[content] for content in contents.values()):
+        raise NotYet("the store has a vector under the key of another file: do keys and vectors keep step?")
+    _test_rows(found, [vectors[contents[name]] for name in files], state)
+
+
+def _test_computed(
+    calls: list[list[str]], contents: Mapping[str, str], held: list[str], entries: int, state: str
+) -> None:
+    computed = [name for call in calls for name in call]
+    did = f"{state}, and you computed {', '.join(computed) or 'nothing'}"
+    if held and len(held) < len(contents) and computed == list(contents)[entries:]:
+        raise NotYet(
+            f"{did}, as if the first {entries} of the list were done. How many are there says nothing about "
+            "which. Ask for each."
+        )
+    again = [name for name in computed if name in held]
+    if again:
+        raise NotYet(f"{did}: {', '.join(again)} again, for nothing.")
+    distinct = {contents[name] for name in computed}
+    if distinct != {content for name, content in contents.items() if name not in held}:
+        raise NotYet(f"{did}. All that the store does not hold is left to do.")
+    if len(distinct) < len(computed):
+        raise NotYet(
+            "d is a copy of a, byte for byte, and both were computed. One content needs one vector: collect "
+            "what is missing by its key."
+        )
+    if len(calls) == len(computed) > 1:
+        raise NotYet(
+            "`compute` was called for one file at a time. It makes batches of what it gets: give it the "
+            "whole list of what is missing, once."
+        )
+
+
+def _test_rows(found: Any, expected: list[np.ndarray], state: str) -> None:
+    if isinstance(found, Mapping | str) or not isinstance(found, Iterable):
+        raise NotYet(f"a list of vectors is needed, one a file, and out came a {type(found).__name__}.")
+    got = [np.asarray(each) for each in found]
+    if len(got) != len(expected):
+        raise NotYet(
+            f"{len(expected)} files need {len(expected)} vectors, be they new or from the store; out came "
+            f"{len(got)}."
+        )
+    if not all(map(np.array_equal, got, expected)):
+        raise NotYet(
+            f"{state}. What was held and what is new must stand in the order of the files again: row i "
+            "belongs to file i. Look each up by its key at the end."
+        )
+
+
 def _skip_silently(read: Read, names: Sequence[str]) -> Any:
     good, pictures, _ = _sorted_out(read, names)
     return good, pictures, {}
@@ -283,6 +431,66 @@ def _sorted_out(
         except caught as error:
             failures[name] = str(error)
     return list(pictures), list(pictures.values()), failures
+
+
+def _sorted_names(rows: Sequence[str], labels: Labels) -> Any:
+    known = dict(labels)
+    return [known[row] for row in sorted(rows) if row in known]
+
+
+def _last_part(rows: Sequence[str], labels: Labels) -> Any:
+    known = {file.rpartition("/")[2]: label for file, label in labels}
+    return [known.get(row.rpartition("/")[2]) for row in rows]
+
+
+def _without_unlabelled(rows: Sequence[str], labels: Labels) -> Any:
+    known = dict(labels)
+    return [known[row] for row in rows if row in known]
+
+
+def _compute_all(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    store.update(zip(map(digest, files), compute(files), strict=True))
+    return [store[digest(file)] for file in files]
+
+
+def _count(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    rest, known = files[len(store) :], list(store.values())
+    new = compute(rest)
+    store.update(zip(map(digest, rest), new, strict=True))
+    return [*known, *new]
+
+
+def _by_file_name(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    missing = [file for file in files if file not in store]
+    store.update(zip(missing, compute(missing), strict=True))
+    return [store[file] for file in files]
+
+
+def _known_first(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    keys = [digest(file) for file in files]
+    known = [store[key] for key in keys if key in store]
+    missing = {key: file for key, file in zip(keys, files, strict=True) if key not in store}
+    store.update(zip(missing, compute(list(missing.values())), strict=True))
+    return [*known, *(store[key] for key in keys if key in missing)]
+
+
+def _keep_nothing(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    both = {**store, **dict(zip(missing, compute(list(missing.values())), strict=True))}
+    return [both[digest(file)] for file in files]
+
+
+def _copies_twice(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    missing = [file for file in files if digest(file) not in store]
+    store.update(zip(map(digest, missing), compute(missing), strict=True))
+    return [store[digest(file)] for file in files]
+
+
+def _one_at_a_time(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    for file in files:
+        if digest(file) not in store:
+            store[digest(file)] = compute([file])[0]
+    return [store[digest(file)] for file in files]
 
 
 def _one_list(items: Sequence[Any], size: int) -> list[list[Any]]:
@@ -433,6 +641,74 @@ EXERCISES = (
             Planted(_list_of_failures, "made a list of the failures", "should be a dictionary"),
             Planted(_other_order, "gave the failures back first", "first the list of names"),
             Planted(_catch_everything, "caught every exception", "you caught everything"),
+        ),
+    ),
+    Exercise(
+        id="05.4",
+        title="Which label belongs to which row?",
+        minutes=6,
+        test=_test_labels_of,
+        buys="labels may come in any order and with any gaps: each row gets its own, or None.",
+        hints=(
+            "Which of the two lists must your result be as long as? Let the loop run over that one.",
+            "`dict(labels)` finds the label of a name at once. What does its `get` give for a name that it "
+            "does not know?",
+            "`known = dict(labels)`, and then `[known.get(row) for row in rows]`.",
+        ),
+        planted=(
+            Planted(
+                lambda rows, labels: [label for _, label in labels][: len(rows)],
+                "joined by row number",
+                "That is row i with label i",
+            ),
+            Planted(
+                lambda rows, labels: [label for file, label in labels if file in rows],
+                "looped over the labels",
+                "in the order of the list of labels",
+            ),
+            Planted(_sorted_names, "sorted the rows", "in the order of the sorted names"),
+            Planted(_without_unlabelled, "left rows without a label out", "slide up"),
+            Planted(
+                lambda rows, labels: [dict(labels).get(row, 0) for row in rows],
+                "filled gaps with 0",
+                "is made up",
+            ),
+            Planted(
+                lambda rows, labels: [dict(labels).get(row) or None for row in rows],
+                "took label 0 for none",
+                "0 is a label",
+            ),
+            Planted(_last_part, "compared the last part of the names", "Compare whole names"),
+            Planted(
+                lambda rows, labels: [dict(labels)[row] for row in rows],
+                "stopped at a row without a label",
+                "and your function stopped",
+            ),
+        ),
+    ),
+    Exercise(
+        id="05.5",
+        title="Go on where it was stopped",
+        minutes=10,
+        test=_test_resume,
+        buys="a killed run goes on where it was, a renamed file costs nothing, and each row is in its place.",
+        hints=(
+            "First the key of every file. Then: which keys does the store lack?",
+            "Collect what is missing in a dictionary, key to file: a copy has the same key and comes in "
+            "once. At the end make the rows from the store, in the order of the files.",
+            "`keys = [digest(file) for file in files]`; `missing = {key: file for key, file in "
+            "zip(keys, files) if key not in store}`; "
+            "`store.update(zip(missing, compute(list(missing.values()))))`; "
+            "and the rows are `[store[key] for key in keys]`.",
+        ),
+        planted=(
+            Planted(_compute_all, "computed everything again", "again, for nothing"),
+            Planted(_count, "took the first ones for done", "says nothing about which"),
+            Planted(_by_file_name, "used the file's name as the key", "under the names of files"),
+            Planted(_known_first, "put the known rows first", "stand in the order of the files again"),
+            Planted(_keep_nothing, "kept nothing in the store", "not in the store afterwards"),
+            Planted(_copies_twice, "computed a copy twice", "d is a copy of a"),
+            Planted(_one_at_a_time, "computed one file at a time", "for one file at a time"),
         ),
     ),
 )

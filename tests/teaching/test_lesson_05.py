@@ -1,0 +1,132 @@
+"""Exercises 05.4 and 05.5: other right answers, rarer mistakes. And the live tool of lesson 05 measures."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from course_utils.embedding import EmbeddingExtractor, load_backbone
+from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging.datasets import sample_cohort
+from course_utils.teaching import exercise
+from course_utils.teaching.plots import throughput_maps
+from course_utils.teaching.widgets import LivePicture
+
+SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "05_batched_extraction.py"
+
+
+def by_loop(rows, labels):
+    found = [None] * len(rows)
+    for file, label in labels:
+        if file in rows:
+            found[rows.index(file)] = label
+    return found
+
+
+def by_reindexing(rows, labels):
+    return pd.Series(dict(labels)).reindex(rows)
+
+
+def by_merging(rows, labels):
+    sheet = pd.DataFrame(labels, columns=["file", "label"])
+    return pd.DataFrame({"file": rows}).merge(sheet, how="left", on="file")["label"]
+
+
+def by_looking_each_up(files, digest, store, compute):
+    todo = []
+    for file in files:
+        if digest(file) not in store and digest(file) not in map(digest, todo):
+            todo.append(file)
+    for file, vector in zip(todo, compute(todo), strict=True):
+        store[digest(file)] = vector
+    return np.stack([store[digest(file)] for file in files])
+
+
+def by_last_copy(files, digest, store, compute):
+    missing = {digest(file): file for file in files} if files else {}
+    missing = {key: file for key, file in missing.items() if key not in store}
+    if missing:
+        store |= dict(zip(missing, compute(list(missing.values())), strict=True))
+    return (store[digest(file)] for file in files)
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer"),
+    [
+        ("05.4", by_loop),
+        ("05.4", by_reindexing),
+        ("05.4", by_merging),
+        ("05.5", by_looking_each_up),
+        ("05.5", by_last_copy),
+    ],
+)
+def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
+    verdict = exercise(exercise_id).judge(answer)
+    assert verdict.state == "right", verdict.text
+
+
+def only_new(files, digest, store, compute):
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    store.update(zip(missing, compute(list(missing.values())), strict=True))
+    return [store[key] for key in missing]
+
+
+def nothing_new(files, digest, store, compute):
+    return [store[digest(file)] for file in files if digest(file) in store]
+
+
+def out_of_step(files, digest, store, compute):
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    store.update(zip(missing, compute(sorted(missing.values(), reverse=True)), strict=True))
+    return [store[digest(file)] for file in files]
+
+
+@pytest.mark.parametrize(
+    ("exercise_id", "answer", "says"),
+    [
+        ("05.4", lambda rows, labels: dict(labels), "out came a dict"),
+        ("05.4", lambda rows, labels: [], "3 rows need 3 labels"),
+        (
+            "05.4",
+            lambda rows, labels: [next((lb for f, lb in labels if f.startswith(row)), None) for row in rows],
+            "b/1 got another's. Compare whole names",
+        ),
+        ("05.4", lambda rows, labels: by_merging(rows, labels).fillna(-1), "d/5: what it got is made up"),
+        ("05.5", only_new, "6 files need 6 vectors"),
+        ("05.5", nothing_new, "you computed nothing"),
+        ("05.5", out_of_step, "do keys and vectors keep step?"),
+        ("05.5", lambda *given: {**given[2]} if by_last_copy(*given) else 0, "out came a dict"),
+    ],
+)
+def test_a_rarer_mistake_is_named_too(exercise_id, answer, says):
+    verdict = exercise(exercise_id).judge(answer)
+    assert verdict.state == "wrong"
+    assert says in verdict.text
+
+
+def test_moving_a_slider_of_the_live_tool_measures_a_setting_that_was_not_tried_and_keeps_the_others():
+    tree = ast.parse(SOURCE.read_text(encoding="utf-8"))
+    tree.body = [node for node in tree.body if getattr(node, "name", None) == "throughput"]
+    paths, archive = list(sample_cohort().path[:3]), "8 large files"  # where the lesson's tool begins
+    preprocess = Preprocessor()
+    tried = {archive: {}}
+    names = {
+        "extractor": EmbeddingExtractor(load_backbone("efficientnet_lite0"), device="cpu"),
+        "EmbeddingExtractor": EmbeddingExtractor,
+        "pictures": np.stack([preprocess(read_mammogram(path)) for path in paths]),
+        "preprocess": preprocess,
+        "archives": {archive: paths},
+        "tried": tried,
+        "sizes": (1, 8),
+        "readers": (0, 1, 2),
+        "throughput_maps": throughput_maps,
+    }
+    exec(compile(tree, str(SOURCE), "exec"), names)
+    picture = LivePicture(names["throughput"], batch_size=[1, 8], workers=[0, 1, 2], archive=[archive])
+    assert list(tried[archive]) == [(8, 2)]
+    picture.children[1].value = 1
+    assert list(tried[archive]) == [(8, 2), (8, 1)]
+    assert all(0.1 < rate < 10_000 for rate in tried[archive].values())
+    assert "could not be drawn" not in picture.children[-1].value
