@@ -4,6 +4,12 @@
 answer; ``teaching`` is the classroom and ``cli`` the command line. Nothing heavy is imported here.
 """
 
+import os
+
+# OpenMP reads this once, when torch is first imported. By default its threads go on spinning after each loop
+# of the network, on the very cores that the threads which read ahead need: a fifth of a run on two cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 __version__ = "0.1.0"
 
 DISCLAIMER = (
