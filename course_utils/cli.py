@@ -20,12 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.provenance import as_text, nearest_folder, shown, write_whole
+from course_utils.provenance import RunRecord, as_text, nearest_folder, shown, write_whole
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from course_utils.embedding import Extraction
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 IDENTIFYING = re.compile(r"patient.?(name|id)|birth|accession|address|phone|\bmrn\b", re.IGNORECASE)
@@ -154,20 +152,18 @@ def _embed(arguments: argparse.Namespace) -> int:
     if not files:
         print("course embed: no DICOM file in the input: nothing to embed", file=sys.stderr)
         return 1
-    extraction = _extract(arguments, files, names)
-    extraction.write(arguments.output)
-    _tell(extraction, arguments.output)
-    if len(extraction.vectors) == 0:
+    counts = _tell(_extract(arguments, files, names), arguments.output)
+    if counts["embedded"] == 0:
         print("course embed: no file could be embedded: see failures.csv for the reasons", file=sys.stderr)
         return 1
-    if arguments.strict and len(extraction.failures):
+    if arguments.strict and counts["failed"]:
         print("course embed: some files failed, and --strict was asked for", file=sys.stderr)
         return 1
     print(f"Next: course cluster {shown(arguments.output)}")
     return 0
 
 
-def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str]) -> Extraction:
+def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str]) -> RunRecord:
     from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
     from course_utils.imaging import Preprocessor
 
@@ -180,7 +176,8 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
         batch_size=arguments.batch_size,
         deterministic=arguments.deterministic,
     )
-    return extractor.extract(
+    return extractor.extract_to(
+        arguments.output,
         files,
         Preprocessor(size=arguments.size, voi=arguments.voi),
         names=names,
@@ -189,8 +186,10 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
     )
 
 
-def _tell(extraction: Extraction, output: Path) -> None:
-    record = extraction.record
+def _tell(record: RunRecord, output: Path) -> dict[str, int]:
+    import pandas as pd
+    import pyarrow.parquet as pq
+
     counts = record.counts
     if not record.weights["pretrained"]:
         print("RANDOM WEIGHTS: these vectors are for lessons and timing; they mean nothing.")
@@ -199,15 +198,18 @@ def _tell(extraction: Extraction, output: Path) -> None:
         f"{counts['found']} files: {counts['computed']} computed, {counts['from_store']} from the store, "
         f"{counts['failed']} failed, in {record.timings['total_s']:.1f} s"
     )
-    for file, reason in extraction.failures[["file", "reason"]].head(5).astype(str).to_numpy():
+    failures = pd.read_csv(output / "failures.csv", dtype=str, keep_default_na=False, nrows=5)
+    for file, reason in failures[["file", "reason"]].to_numpy():
         print(f"  {''.join(c if c.isprintable() else '?' for c in file)}: {reason}")
-    if len(extraction.failures) > 5:
-        print(f"  … and {len(extraction.failures) - 5} more in failures.csv")
-    if extraction.table["image_id"].duplicated().any():
+    if counts["failed"] > 5:
+        print(f"  … and {counts['failed'] - 5} more in failures.csv")
+    written = pq.ParquetFile(output / "embeddings.parquet")
+    if len(written.read(["image_id"])["image_id"].unique()) < counts["embedded"]:
         print("Some files have the same SOPInstanceUID, and so the same image_id: go by the column file.")
-    if len(extraction.vectors):
-        rows, dimensions = extraction.vectors.shape
-        print(f"{rows} embeddings of {dimensions} numbers in {shown(output / 'embeddings.parquet')}")
+    if counts["embedded"]:
+        size = written.schema_arrow.field("embedding").type.list_size
+        print(f"{counts['embedded']} embeddings of {size} numbers in {shown(output / 'embeddings.parquet')}")
+    return counts
 
 
 def _cluster(arguments: argparse.Namespace) -> int:
@@ -301,9 +303,7 @@ def _demo(arguments: argparse.Namespace) -> int:
         *(f"synthetic/{path.name}" for path in synthetic["path"]),
     ]
     print("2/4  Files to embeddings", flush=True)
-    extraction = _extract(arguments, files, names)
-    extraction.write(arguments.output)
-    _tell(extraction, arguments.output)
+    _tell(_extract(arguments, files, names), arguments.output)
     print("3/4  Clusters, beside what the same pipeline finds in data without any", flush=True)
     truth = pd.DataFrame(synthetic)[["sha256", "density", "vendor"]]
     _cluster_run(arguments.output, k="auto", seed=0, labels=truth)
@@ -500,7 +500,9 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
         choices=["fp32", "bf16", "fp16"],
         help="mixed precision by asking (fp32)",
     )
-    machine.add_argument("--engine", default="torch", choices=["torch"], help="what runs the network (torch)")
+    machine.add_argument(
+        "--engine", default="torch", choices=["torch", "openvino"], help="what runs the network (torch)"
+    )
     machine.add_argument(
         "--batch-size", type=_positive_or_auto, default="auto", metavar="N|auto", help="images a pass (auto)"
     )

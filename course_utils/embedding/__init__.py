@@ -3,7 +3,8 @@
 from course_utils.embedding.backbones import Backbone, Weights, load_backbone
 from course_utils.embedding.device import pick_device
 from course_utils.embedding.errors import DeviceUnavailable, EmbeddingError, WeightsUnavailable
-from course_utils.embedding.extractor import EmbeddingExtractor, Extraction
+from course_utils.embedding.extraction import Extraction
+from course_utils.embedding.extractor import EmbeddingExtractor
 from course_utils.embedding.store import EmbeddingStore
 
 __all__ = [

@@ -1,20 +1,19 @@
 """Files become vectors: batched, in order, a bad file set aside with its reason (lessons 05 and 06).
 
-`EmbeddingExtractor.embed` maps pictures to vectors. `EmbeddingExtractor.extract` does the whole way for a
-list of files: hash, look into the store, read, preprocess, embed in batches, keep, and say what was done.
+`EmbeddingExtractor.embed` maps pictures to vectors. The rest does the whole way for a list of files: hash,
+look into the store, read, preprocess, embed in batches, keep. `stream` gives one outcome after the other,
+`extract` collects them in memory, `extract_to` writes them into a run folder; both say what was done.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
-import hashlib
 import logging
 import os
 import sys
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,29 +21,29 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_utils import DISCLAIMER
 from course_utils.embedding import adapters
-from course_utils.embedding.backbones import Backbone, fuse_conv_bn
+from course_utils.embedding.backbones import Backbone
 from course_utils.embedding.device import (
     PRECISIONS,
     Precision,
-    autocast,
+    check_precision,
     default_batch_size,
     describe_device,
     determinism,
     keep_freed_memory,
     pick_device,
 )
+from course_utils.embedding.digests import FileDigests
+from course_utils.embedding.engines import ENGINES, make_engine
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.embedding.store import EmbeddingStore, Entry, Shelf, write_parquet
-from course_utils.imaging.dicom import open_file, read_mammogram
+from course_utils.embedding.extraction import FAILURE_COLUMNS, Extraction, Failure, RunFolder, as_table
+from course_utils.embedding.store import EmbeddingStore, Entry
+from course_utils.imaging.dicom import read_mammogram
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import (
@@ -55,93 +54,14 @@ from course_utils.provenance import (
     machine,
     now,
     versions,
-    write_whole,
 )
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("torch",)
 ROUNDING = 1e-4  # how far resizing may leave [0, 1]; pixels on another scale miss it by far more
-FAILURE_COLUMNS = ["file", "stage", "reason"]
-TABLE_COLUMNS = ["image_id", "file", "sha256", "patient_key", "view", "laterality", "voi", "warnings"]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """Why one file gave no vector: the stage (`read`, `preprocess` or `embed`) and a sentence."""
-
-    stage: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What came of a list of files.
-
-    Attributes:
-        vectors: `(N, D)` float32, one row an image that could be embedded, in the order of the paths.
-        table: N rows in the same order: image_id, file, sha256, patient_key, view, laterality, voi, warnings.
-        failures: one row a file that could not: file, stage, reason.
-        record: what was run, on what, with what.
-        thumbnails: N PNG pictures of what the network saw.
-    """
-
-    vectors: np.ndarray
-    table: pd.DataFrame
-    failures: pd.DataFrame
-    record: RunRecord
-    thumbnails: list[bytes]
-
-    def write(self, folder: str | Path) -> Path:
-        """Write `embeddings.parquet`, `thumbnails.parquet`, `failures.csv` and `run.json` into `folder`.
-
-        The last holds the provenance of the others, so it is written last. Returns the folder.
-        """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        # Without it, what lies here is no finished run: it must never stand beside tables of another one.
-        (folder / "run.json").unlink(missing_ok=True)
-        note = {"disclaimer": DISCLAIMER}
-        identity = pa.table({name: pa.array(self.table[name], pa.string()) for name in TABLE_COLUMNS[:6]})
-        flat = pa.array(np.ascontiguousarray(self.vectors).reshape(-1))
-        embedding = pa.FixedSizeListArray.from_arrays(flat, self.vectors.shape[1])
-        write_parquet(
-            identity.append_column("embedding", embedding).replace_schema_metadata(note),
-            folder / "embeddings.parquet",
-        )
-        pictures = pa.table(
-            {
-                "image_id": pa.array(self.table["image_id"], pa.string()),
-                "voi": pa.array(self.table["voi"], pa.string()),
-                "warnings": pa.array([list(row) for row in self.table["warnings"]], pa.list_(pa.string())),
-                "thumbnail": pa.array(self.thumbnails, pa.binary()),
-            }
-        )
-        write_parquet(pictures.replace_schema_metadata(note), folder / "thumbnails.parquet")
-        write_whole(folder / "failures.csv", self.failures.to_csv(index=False).encode())
-        write_whole(folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
-        self.record.write(folder / "run.json")
-        return folder
-
-    @classmethod
-    def read(cls, folder: str | Path) -> Extraction:
-        """Read what `write` wrote. Raises EmbeddingError where the folder holds no finished run."""
-        folder = Path(folder)
-        try:
-            embeddings = pq.read_table(folder / "embeddings.parquet")
-            pictures = pq.read_table(folder / "thumbnails.parquet")
-            failures = pd.read_csv(folder / "failures.csv", dtype=str, keep_default_na=False)
-            record = RunRecord.read(folder / "run.json")
-            lists = embeddings["embedding"].combine_chunks()
-            vectors = lists.values.to_numpy().reshape(len(lists), lists.type.list_size)
-            rows = embeddings.drop_columns("embedding").to_pylist()
-            notes = pictures.select(["voi", "warnings"]).to_pylist()
-            table = _as_table([{**row, **note} for row, note in zip(rows, notes, strict=True)])
-            return cls(vectors, table, failures, record, pictures["thumbnail"].to_pylist())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
-            raise EmbeddingError(
-                f"{folder.name} holds no finished run: make one with course embed INPUT -o {folder.name}"
-            ) from error
+LOOK_BACK = (
+    8  # batches' worth of outcomes that may wait for a batch to fill up before it is embedded as it is
+)
 
 
 class EmbeddingExtractor:
@@ -150,19 +70,21 @@ class EmbeddingExtractor:
     Args:
         backbone: from `load_backbone`. It is copied, never changed.
         device: see `pick_device`.
-        precision: `"fp32"`; `"bf16"` or `"fp16"` by automatic mixed precision, where the device has it.
-        engine: `"torch"`.
+        precision: `"fp32"`; `"bf16"`, or on CUDA `"fp16"`, by asking. Vectors are float32 in any case.
+        engine: `"torch"`, or `"openvino"` for CPUs (the extra `fast`), see `engines`.
         adapter: `"replicate"`, one gray channel copied to three; `"folded"`, the same vectors within rounding
             from a first convolution that takes gray and ones (see `adapters.fold`).
-        batch_size: images a forward pass; `"auto"` is 8 on a CPU.
+        batch_size: images a forward pass; for `"auto"` see `default_batch_size`.
         deterministic: same input, same bits, whatever the order of the files and the size of the last batch.
-        fuse: fold batch normalisation into the convolutions and use channels-last memory: faster, equal
-            within rounding. False runs the network exactly as torchvision does.
+        fuse: see `make_engine`: faster, equal within rounding. False runs the network as torchvision does.
+
+    Attributes:
+        network: the engine's function, from a batch as the adapter made it to vectors, see `engines.Engine`.
 
     Raises:
         DeviceUnavailable: the device was asked for by name and is not there.
-        EmbeddingError: an option is unknown, the device cannot do the precision, or the network cannot be
-            folded.
+        EmbeddingError: an option is unknown, the device cannot do the precision or the engine, or the network
+            cannot be folded.
     """
 
     def __init__(
@@ -171,7 +93,7 @@ class EmbeddingExtractor:
         *,
         device: str = "auto",
         precision: Precision = "fp32",
-        engine: Literal["torch"] = "torch",
+        engine: Literal["torch", "openvino"] = "torch",
         adapter: Literal["replicate", "folded"] = "replicate",
         batch_size: int | Literal["auto"] = "auto",
         deterministic: bool = False,
@@ -181,7 +103,8 @@ class EmbeddingExtractor:
         _check_choice("engine", engine, ENGINES)
         _check_choice("adapter", adapter, adapters.ADAPTERS)
         self.backbone = backbone
-        self.device = pick_device(device)
+        # OpenVINO computes on a CPU: that is what auto has to mean for it.
+        self.device = pick_device("cpu" if (engine, device) == ("openvino", "auto") else device)
         self.precision = precision
         self.engine = engine
         self.adapter = adapter
@@ -190,16 +113,11 @@ class EmbeddingExtractor:
         self.batch_size = default_batch_size(self.device) if batch_size == "auto" else int(batch_size)
         if self.batch_size < 1:
             raise EmbeddingError(f"batch_size must be 1 or more, got {batch_size}")
-        with autocast(self.device, precision):
-            pass  # says now, not in the middle of a run, that the device cannot do this precision
-        self._module = copy.deepcopy(backbone.module).eval().requires_grad_(False)
-        self._memory_format = torch.channels_last if fuse else torch.contiguous_format
-        if fuse:
-            fuse_conv_bn(self._module)
-        if adapter == "folded":
-            self._module = adapters.fold(self._module, backbone.mean, backbone.std)
-        self._module = self._module.to(self.device).to(memory_format=self._memory_format)
+        check_precision(self.device, precision)
         keep_freed_memory()
+        self.network = make_engine(
+            engine, backbone, device=self.device, precision=precision, adapter=adapter, fuse=fuse
+        )
 
     def config(self, preprocessor: Preprocessor) -> dict[str, Any]:
         """Everything that changes a vector, the file apart: the address of a shelf in the store."""
@@ -239,13 +157,33 @@ class EmbeddingExtractor:
                 "scale by the fixed range of the stored values (Preprocessor does)"
             )
         vectors = [np.empty((0, self.backbone.embedding_dim), np.float32)]
-        start = 0
-        with determinism(self.deterministic):
-            while start < len(pictures):
-                done = self._forward(pictures[start : start + self.batch_size])
-                vectors.append(done)
-                start += len(done)
+        for start in range(0, len(pictures), self.batch_size):
+            vectors.append(self._launch(pictures[start : start + self.batch_size]).cpu().numpy())
         return np.concatenate(vectors)
+
+    def stream(
+        self,
+        paths: Sequence[str | Path],
+        preprocessor: Preprocessor,
+        *,
+        store: EmbeddingStore | None = None,
+        workers: int = 0,
+        progress: bool = True,
+    ) -> Generator[Entry | Failure]:
+        """One outcome a file, in the order of `paths`; memory does not grow with their number.
+
+        Files are read ahead of the network, at most a batch and `workers` of them. Close the generator to
+        stop: what was computed is in the store.
+
+        Args:
+            paths: the files.
+            preprocessor: makes the picture; its `voi` says how each file is rendered.
+            store: embeddings found in it are not computed again; new ones are kept in it batch by batch.
+            workers: threads that read ahead; 0 reads in this thread. Threads suffice, since the decoders let
+                go of Python's lock.
+            progress: a progress bar, where there is a terminal or a notebook to show it.
+        """
+        return _Run(self, preprocessor, store).outcomes(paths, workers, progress)
 
     def extract(
         self,
@@ -257,99 +195,81 @@ class EmbeddingExtractor:
         workers: int = 0,
         progress: bool = True,
     ) -> Extraction:
-        """Files to vectors: rows in the order of `paths`, one failure row a file that cannot be used.
+        """Files to vectors in memory: rows in the order of `paths`, a failure row a file that cannot be used.
 
         Args:
-            paths: the files.
-            preprocessor: makes the picture; its `voi` says how each file is rendered.
+            paths, preprocessor, store, workers, progress: as for `stream`.
             names: what the column `file` says of each; by default the path below the common folder.
-            store: embeddings found in it are not computed again; new ones are kept in it batch by batch.
-            workers: threads that read ahead; 0 reads in this thread.
-            progress: a progress bar, where there is a terminal or a notebook to show it.
         """
-        started, clock = now(), time.perf_counter()
-        files = [Path(path) for path in paths]
-        shelf = store.shelf(self.config(preprocessor)) if store else None
-        run = _Run(self, shelf, preprocessor, store.key if store else None)
-        results: dict[int, Entry | Failure] = {}
-        bar = tqdm(total=len(files), unit="image", disable=not (progress and _is_watched()))
-        with contextlib.closing(run.prepare_all(files, workers)) as prepared, bar:
-            batch: list[tuple[int, _Prepared]] = []
-            for index, item in enumerate(prepared):
-                if isinstance(item, _Prepared):
-                    batch.append((index, item))
-                else:
-                    results[index] = item
-                    bar.update()
-                if len(batch) >= self.batch_size or (batch and index == len(files) - 1):
-                    results.update(run.embed_batch(batch))
-                    bar.update(len(batch))
-                    batch = []
-        if shelf is not None:
-            shelf.compact()
-        names = _names(files) if names is None else list(names)
-        entries = [(names[i], results[i]) for i in range(len(files))]
-        rows = [(name, entry) for name, entry in entries if isinstance(entry, Entry)]
-        failed = [(name, entry) for name, entry in entries if isinstance(entry, Failure)]
+        run = _Run(self, preprocessor, store)
+        names = _names(paths) if names is None else names
+        outcomes = list(zip(names, run.outcomes(paths, workers, progress), strict=True))
+        rows = [(name, entry) for name, entry in outcomes if isinstance(entry, Entry)]
+        failed = [(name, entry) for name, entry in outcomes if isinstance(entry, Failure)]
         vectors = np.array([entry.embedding for _, entry in rows], np.float32)
-        record = RunRecord(
-            command=command_line(),
-            started=started,
-            finished=now(),
-            git_commit=git_commit(),
-            versions=versions(),
-            machine=machine(),
-            device=describe_device(self.device),
-            precision=self.precision,
-            engine=self.engine,
-            adapter=self.adapter,
-            batch_size=self.batch_size,
-            deterministic=self.deterministic,
-            backbone=self.backbone.name,
-            weights=dict(vars(self.backbone.weights)),
-            preprocessing={"config": preprocessor.config, "fingerprint": preprocessor.fingerprint},
-            seeds={} if self.backbone.weights.seed is None else {"weights": self.backbone.weights.seed},
-            counts={
-                "found": len(files),
-                "embedded": len(rows),
-                "from_store": len(rows) - run.computed,
-                "computed": run.computed,
-                "failed": len(failed),
-            },
-            timings={
-                "read_and_preprocess_s": round(run.seconds_reading, 3),
-                "embed_s": round(run.seconds_embedding, 3),
-                "total_s": round(time.perf_counter() - clock, 3),
-            },
-        )
         return Extraction(
             vectors.reshape(len(rows), self.backbone.embedding_dim),
-            _as_table([{**vars(entry), "file": name} for name, entry in rows]),
+            as_table([{**vars(entry), "file": name} for name, entry in rows]),
             pd.DataFrame([(name, e.stage, e.reason) for name, e in failed], columns=FAILURE_COLUMNS),
-            record,
+            run.record(),
             [entry.thumbnail for _, entry in rows],
         )
 
-    def _forward(self, pictures: Tensor) -> np.ndarray:
-        """One forward pass, `(n, 1, H, H)` to `(n, D)`; fewer rows where memory ran out, batches shrank."""
-        count = len(pictures)
-        if self.deterministic and count < self.batch_size:
-            # A kernel may sum in another order for another batch size: fill the batch, drop the filling.
-            filling = pictures.new_zeros((self.batch_size - count, *pictures.shape[1:]))
-            pictures = torch.cat([pictures, filling])
-        try:
-            with torch.inference_mode(), autocast(self.device, self.precision):
-                return self._module(self._input(pictures)).float().cpu().numpy()[:count]
-        except torch.OutOfMemoryError as error:
-            if self.batch_size == 1:
-                raise EmbeddingError(
-                    "not even one image fits into the device's memory: choose cpu"
-                ) from error
-            self.batch_size //= 2
-            logger.warning("Out of memory: going on with batches of %d", self.batch_size)
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
-        return self._forward(pictures[: self.batch_size])
+    def extract_to(
+        self,
+        folder: str | Path,
+        paths: Sequence[str | Path],
+        preprocessor: Preprocessor,
+        *,
+        names: Sequence[str] | None = None,
+        store: EmbeddingStore | None = None,
+        workers: int = 0,
+        progress: bool = True,
+    ) -> RunRecord:
+        """Files to vectors in a run folder (see `RunFolder`), written as they come: for a whole archive.
+
+        The arguments are those of `extract`, the files those of `Extraction.write`.
+        """
+        run = _Run(self, preprocessor, store)
+        names = _names(paths) if names is None else names
+        with RunFolder(folder, self.backbone.embedding_dim) as results:
+            for name, outcome in zip(names, run.outcomes(paths, workers, progress), strict=True):
+                results.add(name, outcome)
+            record = run.record()
+            results.finish(record)
+        return record
+
+    def _launch(self, pictures: Tensor) -> Tensor:
+        """Pictures `(n, 1, H, H)` to vectors `(n, D)` on the device, which may still be computing them.
+
+        Where the device's memory runs out, batches are halved from here on.
+        """
+        vectors: list[Tensor] = []
+        waiting = pictures
+        while len(waiting):
+            batch = waiting[: self.batch_size]
+            try:
+                with determinism(self.deterministic):
+                    vectors.append(self.network(self._input(self._filled(batch)))[: len(batch)])
+            except torch.OutOfMemoryError as error:
+                if self.batch_size == 1:
+                    raise EmbeddingError(
+                        "not even one image fits into the device's memory: choose cpu"
+                    ) from error
+                self.batch_size //= 2
+                logger.warning("Out of memory: going on with batches of %d", self.batch_size)
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+            else:
+                waiting = waiting[len(batch) :]
+        return torch.cat(vectors)
+
+    def _filled(self, batch: Tensor) -> Tensor:
+        """In deterministic mode a whole batch: a kernel may sum in another order for another batch size."""
+        missing = self.batch_size - len(batch)
+        if not self.deterministic or missing == 0:
+            return batch
+        return torch.cat([batch, batch.new_zeros((missing, *batch.shape[1:]))])
 
     def _input(self, pictures: Tensor) -> Tensor:
         size = self.backbone.input_size
@@ -358,36 +278,92 @@ class EmbeddingExtractor:
         if pictures.shape[-1] != size:
             pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
         if self.adapter == "folded":
-            pictures = adapters.with_ones(pictures)
-        else:
-            pictures = adapters.replicate(pictures, self.backbone.mean, self.backbone.std)
-        return pictures.to(self.device, memory_format=self._memory_format)
+            return adapters.with_ones(pictures)
+        return adapters.replicate(pictures, self.backbone.mean, self.backbone.std)
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Prepared:
-    """A picture on its way to the network: an entry that lacks its embedding."""
+    """A picture on its way to the network: an entry that lacks its embedding, until `outcome` is set."""
 
     picture: np.ndarray
     facts: dict[str, Any]
+    outcome: Entry | Failure | None = None
 
 
 class _Run:
-    """The moving parts of one `extract`: what is read, what is computed, how long each took."""
+    """The moving parts of one extraction: what is read, what is computed, how long each took."""
 
     def __init__(
-        self,
-        extractor: EmbeddingExtractor,
-        shelf: Shelf | None,
-        preprocessor: Preprocessor,
-        key: bytes | None,
+        self, extractor: EmbeddingExtractor, preprocessor: Preprocessor, store: EmbeddingStore | None
     ):
-        self.extractor, self.shelf, self.preprocessor, self.key = extractor, shelf, preprocessor, key
-        self.computed = 0
-        self.seconds_reading = 0.0
-        self.seconds_embedding = 0.0
+        self.extractor, self.preprocessor = extractor, preprocessor
+        self.shelf = store.shelf(extractor.config(preprocessor)) if store else None
+        self.key = store.key if store else None
+        self.digests = FileDigests(store.folder if store else None)
+        self.started, self.clock = now(), time.perf_counter()
+        self.found = self.computed = self.failed = 0
+        self.seconds_reading = self.seconds_embedding = 0.0
+        self._in_flight: tuple[list[_Prepared], Tensor] | None = None
 
-    def prepare_all(self, files: Sequence[Path], workers: int) -> Generator[Entry | _Prepared | Failure]:
+    def outcomes(
+        self, paths: Sequence[str | Path], workers: int, progress: bool
+    ) -> Generator[Entry | Failure]:
+        """One outcome a file, in order. Whatever ends this, what was computed is in the store."""
+        files = [Path(path) for path in paths]
+        bar = tqdm(total=len(files), unit="image", disable=not (progress and _is_watched()))
+        with contextlib.closing(self._prepare_all(files, workers)) as prepared, bar:
+            try:
+                for outcome in self._embed_all(prepared):
+                    self.found += 1
+                    self.failed += isinstance(outcome, Failure)
+                    bar.update()
+                    yield outcome
+            finally:
+                self.digests.save()
+            if self.shelf is not None:
+                self.shelf.compact()
+
+    def record(self) -> RunRecord:
+        """What was done so far, complete enough to repeat it."""
+        extractor = self.extractor
+        return RunRecord(
+            command=command_line(),
+            started=self.started,
+            finished=now(),
+            git_commit=git_commit(),
+            versions=versions(),
+            machine=machine(),
+            device=describe_device(extractor.device),
+            precision=extractor.precision,
+            engine=extractor.engine,
+            adapter=extractor.adapter,
+            batch_size=extractor.batch_size,
+            deterministic=extractor.deterministic,
+            backbone=extractor.backbone.name,
+            weights=dict(vars(extractor.backbone.weights)),
+            preprocessing={
+                "config": self.preprocessor.config,
+                "fingerprint": self.preprocessor.fingerprint,
+            },
+            seeds={}
+            if extractor.backbone.weights.seed is None
+            else {"weights": extractor.backbone.weights.seed},
+            counts={
+                "found": self.found,
+                "embedded": self.found - self.failed,
+                "from_store": self.found - self.failed - self.computed,
+                "computed": self.computed,
+                "failed": self.failed,
+            },
+            timings={
+                "read_and_preprocess_s": round(self.seconds_reading, 3),
+                "embed_s": round(self.seconds_embedding, 3),
+                "total_s": round(time.perf_counter() - self.clock, 3),
+            },
+        )
+
+    def _prepare_all(self, files: Sequence[Path], workers: int) -> Generator[Entry | _Prepared | Failure]:
         """Prepare files in order; with workers, read ahead by a bounded number of pictures."""
         if workers == 0:
             for file in files:
@@ -406,26 +382,57 @@ class _Run:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def embed_batch(self, batch: list[tuple[int, _Prepared]]) -> dict[int, Entry | Failure]:
-        """Embed one batch and keep what came out well in the store."""
+    def _embed_all(self, prepared: Iterator[Entry | _Prepared | Failure]) -> Generator[Entry | Failure]:
+        """Embed pictures in batches; yield each outcome as soon as all before it are known."""
+        window: deque[Entry | _Prepared | Failure] = deque()
+        batch: list[_Prepared] = []
+        for item in prepared:
+            window.append(item)
+            if isinstance(item, _Prepared):
+                batch.append(item)
+            size = self.extractor.batch_size
+            if len(batch) >= size or (batch and len(window) >= LOOK_BACK * size):
+                self._embed(batch)
+                batch = []
+            yield from _settled(window)
+        self._embed(batch)
+        self._land()
+        yield from _settled(window)
+
+    def _embed(self, batch: list[_Prepared]) -> None:
+        """Start on a batch. A GPU computes it while the next one is read; a CPU is done when this returns."""
         clock = time.perf_counter()
-        vectors = self.extractor.embed(np.stack([prepared.picture for _, prepared in batch]))
+        launched = None
+        if batch:
+            pictures = torch.from_numpy(np.stack([prepared.picture for prepared in batch]))
+            launched = (batch, self.extractor._launch(pictures))
         self.seconds_embedding += time.perf_counter() - clock
-        results: dict[int, Entry | Failure] = {}
-        for (index, prepared), vector in zip(batch, vectors, strict=True):
-            results[index] = (
-                Entry(**prepared.facts, embedding=vector)
-                if np.isfinite(vector).all()
-                else Failure(
+        self._land()
+        self._in_flight = launched
+        if self.extractor.device.type == "cpu":
+            self._land()
+
+    def _land(self) -> None:
+        """Wait for the batch in flight and keep what came out well in the store."""
+        if self._in_flight is None:
+            return
+        (batch, on_device), self._in_flight = self._in_flight, None
+        clock = time.perf_counter()
+        vectors = on_device.cpu().numpy()
+        self.seconds_embedding += time.perf_counter() - clock
+        entries = []
+        for prepared, vector in zip(batch, vectors, strict=True):
+            if np.isfinite(vector).all():
+                prepared.outcome = Entry(**prepared.facts, embedding=vector)
+                entries.append(prepared.outcome)
+            else:
+                prepared.outcome = Failure(
                     "embed",
                     f"the embedding is not finite in {self.extractor.precision}: use fp32, check the weights",
                 )
-            )
-        entries = [entry for entry in results.values() if isinstance(entry, Entry)]
-        self.computed += len(entries)
         if self.shelf is not None and entries:
             self.shelf.put(entries)
-        return results
+        self.computed += len(entries)
 
     def _timed(self, outcome: tuple[Entry | _Prepared | Failure, float]) -> Entry | _Prepared | Failure:
         self.seconds_reading += outcome[1]
@@ -439,8 +446,7 @@ class _Run:
         try:
             if file.is_dir():
                 raise MammogramError("This folder cannot be opened.")
-            with open_file(file) as stream:
-                digest = hashlib.file_digest(stream, "sha256").hexdigest()
+            digest = self.digests.of(file)
             known = self.shelf.get(digest) if self.shelf is not None else None
             if known is not None:
                 return known, time.perf_counter() - clock
@@ -491,15 +497,21 @@ def _is_watched() -> bool:
     return terminal or (ipython is not None and ipython.get_ipython() is not None)
 
 
-def _names(files: Sequence[Path]) -> list[str]:
+def _settled(window: deque[Entry | _Prepared | Failure]) -> Generator[Entry | Failure]:
+    """Take outcomes from the front of the window, up to the first picture that waits for its embedding."""
+    while window:
+        first = window[0]
+        outcome = first.outcome if isinstance(first, _Prepared) else first
+        if outcome is None:
+            return
+        window.popleft()
+        yield outcome
+
+
+def _names(paths: Sequence[str | Path]) -> list[str]:
     """Each file below the folder that all of them share: never an absolute path."""
-    if not files:
+    if not paths:
         return []
-    shared = Path(os.path.commonpath([file.absolute().parent for file in files]))
-    return [as_text(file.absolute().relative_to(shared).as_posix()) for file in files]
-
-
-def _as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=TABLE_COLUMNS)
-    table["warnings"] = [tuple(row["warnings"]) for row in rows]
-    return table
+    files = [Path(path).absolute() for path in paths]
+    shared = Path(os.path.commonpath([file.parent for file in files]))
+    return [as_text(file.relative_to(shared).as_posix()) for file in files]

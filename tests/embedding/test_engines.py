@@ -1,0 +1,157 @@
+"""Each engine against the network as torchvision or its author runs it."""
+
+import dataclasses
+import logging
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import nn
+
+from course_utils.embedding import EmbeddingError, EmbeddingExtractor, engines, load_backbone
+from course_utils.embedding.adapters import replicate, with_ones
+from course_utils.embedding.engines import make_engine
+from course_utils.imaging import Preprocessor, read_mammogram
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def resnet50():
+    return load_backbone("resnet50", weights="random", seed=2)
+
+
+@pytest.fixture(scope="module")
+def gray(real):
+    """Three real mammograms, (3, 1, 224, 224)."""
+    preprocess = Preprocessor(size=224)
+    return torch.stack([torch.from_numpy(preprocess(read_mammogram(path))) for path in real[:3]])
+
+
+def _off(got, expected):
+    """The largest difference, as a share of the largest number."""
+    return ((got - expected).abs().max() / expected.abs().max()).item()
+
+
+@pytest.fixture(params=["resnet50", "efficientnet_lite0"])
+def backbone(request, lite0, resnet50):
+    return {"resnet50": resnet50, "efficientnet_lite0": lite0}[request.param]
+
+
+@pytest.mark.parametrize("adapter", ["replicate", "folded"])
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_every_engine_gives_the_networks_own_vectors_in_fp32(name, adapter, backbone, gray):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    colour = replicate(gray, backbone.mean, backbone.std)
+    with torch.inference_mode():
+        expected = backbone.module(colour)
+    images = with_ones(gray) if adapter == "folded" else colour
+    untouched = images.clone()
+    run = make_engine(name, backbone, device=CPU, adapter=adapter)
+    for size in (3, 1):
+        got = torch.cat([run(part) for part in images.split(size)])
+        assert got.dtype == torch.float32
+        assert _off(got, expected) < 1e-4
+    assert torch.equal(images, untouched)
+
+
+@pytest.mark.parametrize("name", engines.ENGINES)
+def test_bf16_is_near_fp32_comes_back_as_float32_and_is_not_equal(name, backbone, gray):
+    if name == "openvino":
+        pytest.importorskip("openvino")
+    colour = replicate(gray, backbone.mean, backbone.std)
+    exact, rough = (
+        make_engine(name, backbone, device=CPU, precision=precision)(colour) for precision in ("fp32", "bf16")
+    )
+    assert rough.dtype == torch.float32
+    assert not torch.equal(rough, exact)
+    assert torch.corrcoef(torch.stack([rough.flatten(), exact.flatten()]))[0, 1] > 0.99
+
+
+def test_resnet50_runs_a_convolution_and_its_relu_in_one_pass(resnet50, gray):
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("PyTorch was built without oneDNN")
+    run = make_engine("torch", resnet50, device=CPU)
+    with torch.profiler.profile() as profile:
+        run(replicate(gray, resnet50.mean, resnet50.std))
+    called = {event.key: event.count for event in profile.key_averages()}
+    assert called["mkldnn::_convolution_pointwise"] == 1 + 16 * 2 + 4
+    assert called["mkldnn::_convolution_pointwise_"] == 16
+    assert not {"aten::relu_", "aten::batch_norm", "aten::add_"} & called.keys()
+
+
+def test_without_fusing_every_operation_is_torchvisions(resnet50, gray):
+    colour = replicate(gray, resnet50.mean, resnet50.std)
+    with torch.inference_mode():
+        expected = resnet50.module(colour)
+    assert torch.equal(make_engine("torch", resnet50, device=CPU, fuse=False)(colour), expected)
+
+
+def test_where_one_pass_cannot_be_had_the_network_runs_as_before(resnet50, gray, monkeypatch):
+    def not_here(network):
+        raise RuntimeError("no oneDNN")
+
+    colour = replicate(gray, resnet50.mean, resnet50.std)
+    expected = make_engine("torch", resnet50, device=CPU)(colour)
+    monkeypatch.setattr(engines, "_bottlenecks_in_one_pass", not_here)
+    assert _off(make_engine("torch", resnet50, device=CPU)(colour), expected) < 1e-4
+
+
+def test_one_pass_that_gives_other_numbers_is_not_used_and_that_is_said(resnet50, gray, monkeypatch, caplog):
+    def wrong(network):
+        network.layer4[2].conv3.bias += 1
+        return network
+
+    colour = replicate(gray, resnet50.mean, resnet50.std)
+    expected = make_engine("torch", resnet50, device=CPU)(colour)
+    monkeypatch.setattr(engines, "_bottlenecks_in_one_pass", wrong)
+    with caplog.at_level(logging.WARNING):
+        got = make_engine("torch", resnet50, device=CPU)(colour)
+    assert "other numbers" in caplog.text
+    assert _off(got, expected) < 1e-4
+
+
+class _LayoutOfInput(nn.Module):
+    """Gives 1 where the images came in channels-last memory, else 0."""
+
+    def forward(self, x):
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        return torch.full((len(x), 1280), float(last), dtype=x.dtype)
+
+
+def test_images_come_in_channels_last_memory_where_fused(lite0, gray):
+    watching = dataclasses.replace(lite0, module=_LayoutOfInput())
+    colour = replicate(gray, lite0.mean, lite0.std)
+    assert (make_engine("torch", watching, device=CPU)(colour) == 1).all()
+    assert (make_engine("torch", watching, device=CPU, fuse=False)(colour) == 0).all()
+
+
+def test_openvino_that_is_not_installed_is_one_sentence(lite0, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(EmbeddingError, match="pip install openvino"):
+        EmbeddingExtractor(lite0, device="cpu", engine="openvino")
+
+
+def test_openvino_computes_on_the_cpu_and_nowhere_else(lite0):
+    pytest.importorskip("openvino")
+    with pytest.raises(EmbeddingError, match="not on cuda"):
+        make_engine("openvino", lite0, device=torch.device("cuda"))
+    with pytest.raises(EmbeddingError, match="fp16"):
+        EmbeddingExtractor(lite0, engine="openvino", precision="fp16", device="cpu")
+    assert EmbeddingExtractor(lite0, engine="openvino").device == CPU
+
+
+def test_openvino_reports_nothing_to_anybody():
+    pytest.importorskip("openvino")
+    script = """
+import socket, sys
+def refuse(*arguments): raise SystemExit("it wanted to connect")
+socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
+from course_utils.embedding import EmbeddingExtractor, load_backbone
+EmbeddingExtractor(load_backbone("efficientnet_lite0"), engine="openvino")
+print(sys.modules["openvino_telemetry"])
+"""
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "None"
