@@ -20,7 +20,7 @@ from course_utils.imaging import MammogramError, read_mammogram
 
 PERSONAL = ("Quisling", "Prudence", "HOSPITAL", "4711", "1954", "ACC0815")
 SECONDS = 20
-MEMORY = 2**30
+MEMORY = 2**29
 
 VRS = b"AE AS AT CS DA DS FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT"
 LONG = (b"OB", b"OW", b"SQ", b"UN", b"UT")
