@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import os
 import threading
 import time
@@ -17,10 +16,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from course_utils.embedding.store import set_aside, write_parquet
+from course_utils.embedding.store import read_kept, write_parquet
 from course_utils.imaging.dicom import open_file
-
-logger = logging.getLogger(__name__)
 
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's
 LIMIT = 1_000_000  # digests kept on disk; the oldest go first
@@ -82,24 +79,14 @@ class FileDigests:
             self._new = False
 
     def _read(self) -> dict[bytes, bytes]:
-        if self._file is None:
-            return {}
-        try:
-            with self._file.open("rb") as file:
-                table = pq.read_table(file, page_checksum_verification=True)
-            if table.schema != _SCHEMA:
-                raise ValueError("another schema")
-            return dict(zip(table["state"].to_pylist(), table["sha256"].to_pylist(), strict=True))
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            if error.errno is None:
-                set_aside(self._file)
-            else:
-                logger.warning("%s cannot be read now: %s", self._file.name, error.strerror)
-        except (pa.ArrowException, ValueError):
-            set_aside(self._file)
-        return {}
+        return {} if self._file is None else read_kept(self._file, _rows) or {}
+
+
+def _rows(parquet: pq.ParquetFile) -> dict[bytes, bytes]:
+    if parquet.schema_arrow != _SCHEMA:
+        raise ValueError("another schema")
+    table = parquet.read(use_threads=False)
+    return dict(zip(table["state"].to_pylist(), table["sha256"].to_pylist(), strict=True))
 
 
 def _state(status: os.stat_result) -> bytes:

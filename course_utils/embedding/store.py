@@ -32,11 +32,11 @@ from course_utils.provenance import fingerprint, write_whole
 logger = logging.getLogger(__name__)
 
 DEFAULT_STORE = Path("results") / "embeddings"
-GROUP_ROWS = 32  # entries in a row group: what one look into a part reads, about half a megabyte
+GROUP_ROWS = 16  # entries in a row group: what one look into a part reads, about a quarter of a megabyte
 PART_GROUPS = 32  # row groups in a part that is not small, and is never merged again
 PART_ROWS = PART_GROUPS * GROUP_ROWS
 COMPACT_ABOVE = 64  # small parts, and they are merged
-GROUPS_IN_MEMORY = 32
+GROUPS_IN_MEMORY = 64
 ABANDONED_S = 3600
 # Neither vectors nor PNG get smaller by packing: this is for speed.
 _LAYOUT: dict[str, Any] = {
@@ -124,7 +124,7 @@ class Shelf:
         self._schema = _schema(config["embedding_dim"])
         self._places: dict[bytes, _Place] = {}
         self._parts: dict[str, int] = {}  # how many row groups each has
-        self._unusable: set[str] = set()
+        self._given_up: set[str] = set()  # merged by another run, or unusable
         self._groups: OrderedDict[_Place, dict[str, Entry]] = OrderedDict()
         self._lock = threading.RLock()
         self._find_parts()
@@ -230,7 +230,7 @@ class Shelf:
         while new := sorted(
             part.name
             for part in self.folder.glob("part-*.parquet")
-            if part.name not in self._parts and part.name not in self._unusable and part.exists()
+            if part.name not in self._parts and part.name not in self._given_up
         ):
             for part in new:
                 groups = self._attempt(part, self._digests)
@@ -252,24 +252,12 @@ class Shelf:
         return self._attempt(part, lambda file: _from_table(file.read_row_group(number, use_threads=False)))
 
     def _attempt(self, part: str, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
-        """What `read` makes of a part, or None where it is gone, or unusable (a warning says so)."""
-        path = self.folder / part
-        try:
-            with path.open("rb") as file:
-                return read(pq.ParquetFile(file, page_checksum_verification=True))
-        except FileNotFoundError:  # another run has just merged it into a larger part
-            pass
-        except OSError as error:
-            self._unusable.add(part)
-            if error.errno is None:  # Arrow's own: the bytes are there and make no sense
-                set_aside(path)
-            else:  # not ours to judge: permissions, a network drive that is away
-                logger.warning("A part of the store cannot be read now (%s): %s", part, error.strerror)
-        except (pa.ArrowException, ValueError, TypeError):
-            self._unusable.add(part)
-            set_aside(path)
-        self._parts.pop(part, None)
-        return None
+        """What `read` makes of a part, or None, and the part is not looked at again."""
+        made = read_kept(self.folder / part, read)
+        if made is None:
+            self._parts.pop(part, None)
+            self._given_up.add(part)
+        return made
 
     def _sweep(self) -> None:
         """Delete what killed runs left half written long ago."""
@@ -279,11 +267,30 @@ class Shelf:
                     file.unlink()
 
 
-def set_aside(path: Path) -> None:
-    """Rename a damaged file of the store, for somebody to look at, and say so; what it held is made again."""
+def read_kept(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
+    """What `read` makes of a file of the store, or None where that is missing or of no use.
+
+    A warning says so where the file cannot be read now, or is damaged (`read` says that by a ValueError or a
+    TypeError, too): then it is set aside, for somebody to look at.
+    """
+    try:
+        # Arrow's own file. With one of Python's, its threads want Python's lock, and end the process with an
+        # abort where they want it while the interpreter is shutting down.
+        with pa.OSFile(os.fsencode(path)) as file:
+            return read(pq.ParquetFile(file, page_checksum_verification=True))
+    except FileNotFoundError:
+        return None
+    except (OSError, pa.ArrowException, ValueError, TypeError) as error:
+        if (
+            isinstance(error, OSError) and error.errno is not None
+        ):  # permissions, a network drive that is away
+            reason = os.strerror(error.errno)  # Arrow's own words name the path
+            logger.warning("A part of the store cannot be read now (%s): %s", path.name, reason)
+            return None
     logger.warning("Set aside a damaged part of the store (%s); its images are read again", path.name)
     with contextlib.suppress(OSError):
         path.replace(path.with_suffix(".damaged"))
+    return None
 
 
 def write_parquet(table: pa.Table, path: Path) -> None:
@@ -317,10 +324,16 @@ def _as_table(entries: Sequence[Entry], schema: pa.Schema) -> pa.Table:
 
 def _from_table(table: pa.Table) -> dict[str, Entry]:
     """The entries by their sha256; raises ValueError or TypeError where a row is none."""
-    entries = {}
-    for row in table.to_pylist():
-        vector = np.frombuffer(row["embedding"], "<f4")
-        if not np.isfinite(vector).all():
-            raise ValueError("not finite")
-        entries[row["sha256"]] = Entry(**{**row, "warnings": tuple(row["warnings"]), "embedding": vector})
-    return entries
+    rows = table.to_pylist()
+    if not np.isfinite(np.frombuffer(b"".join(row["embedding"] for row in rows), "<f4")).all():
+        raise ValueError("not finite")
+    return {
+        row["sha256"]: Entry(
+            **{
+                **row,
+                "warnings": tuple(row["warnings"]),
+                "embedding": np.frombuffer(row["embedding"], "<f4"),
+            }
+        )
+        for row in rows
+    }

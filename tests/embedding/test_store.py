@@ -3,6 +3,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -302,7 +303,66 @@ def test_a_part_that_cannot_be_opened_now_is_left_where_it_is(tmp_path, caplog, 
     shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
     shelf.put([_entry(1)])
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "denied")))
+        patch.setattr(
+            pa, "OSFile", lambda path: (_ for _ in ()).throw(PermissionError(13, f"denied: {path}"))
+        )
         assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 0
     assert "cannot be read now" in caplog.text
+    assert str(tmp_path) not in caplog.text
     assert len(EmbeddingStore(tmp_path).shelf(CONFIG)) == 1
+
+
+LARGE = {"backbone": "resnet50", "embedding_dim": 2048}
+
+
+@pytest.fixture(scope="module")
+def archives():
+    """A folder with two shelves of entries of real size, `LARGE` with "files" 1000 and 10 000."""
+    random = np.random.default_rng(0)
+    with tempfile.TemporaryDirectory() as folder:
+        for files in (1000, 10_000):
+            shelf = EmbeddingStore(folder).shelf({**LARGE, "files": files})
+            for first in range(0, files, 200):
+                shelf.put([_large_entry(number, random) for number in range(first, first + 200)])
+        yield folder
+
+
+def _large_entry(number: int, random: np.random.Generator) -> Entry:
+    vector = random.normal(size=2048).astype(np.float32)
+    return Entry(f"{number:064x}", f"img-{number}", "p", "CC", "L", "window", (), random.bytes(6000), vector)
+
+
+_PEAK = """
+import re, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_store import LARGE, EmbeddingStore
+for files in (1000, 10_000):
+    shelf = EmbeddingStore(sys.argv[2]).shelf({**LARGE, "files": files})
+    assert all(shelf.get(f"{number:064x}") for number in range(files))
+    print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_ten_thousand_entries_take_hardly_more_memory_than_one_thousand(archives):
+    script = [sys.executable, "-c", _PEAK, Path(__file__).parent, archives]
+    output = subprocess.run(script, check=True, stdout=subprocess.PIPE, text=True).stdout
+    few, many = (int(line) / 1024 for line in output.split())
+    print(f"peak {few:.0f} MB for 1000 entries, {many:.0f} MB for 10 000")
+    assert many < 1.05 * few
+    assert many - few < 12  # an index; the entries themselves are 140 MB
+
+
+@pytest.mark.parametrize(("order", "least"), [("sequential", 4000), ("shuffled", 700)])
+def test_entries_are_found_fast_in_any_order(archives, order, least):
+    numbers = np.arange(4000)
+    if order == "shuffled":
+        np.random.default_rng(0).shuffle(numbers)
+    clock = time.process_time()  # of this process: whatever else runs on the machine
+    shelf = EmbeddingStore(archives).shelf({**LARGE, "files": 10_000})
+    for number in numbers:
+        assert shelf.get(f"{number:064x}").image_id == f"img-{number}"
+    rate = len(numbers) / (time.process_time() - clock)
+    print(f"{rate:.0f} entries a second, {order}")
+    assert rate > least
