@@ -491,6 +491,24 @@ def test_a_killed_run_goes_on_where_it_stopped_and_loses_nothing(samples, tmp_pa
     assert np.abs(resumed.vectors - whole).max() <= 1e-5 * np.abs(whole).max()
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no signals as here")
+def test_ctrl_c_in_the_middle_of_embed_keeps_what_was_computed_and_leaves_no_half_result(samples, tmp_path):
+    network = ["--backbone", "resnet50", "--weights", "random", "--batch-size", "2", "--size", "224"]
+    command = [*COURSE, "embed", str(samples[0].parent), "-o", "out", *network]
+    run = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    store = tmp_path / "work" / "results" / "embeddings"
+    deadline = time.monotonic() + 120
+    while len(list(store.glob("*/part-*.parquet"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "Stopped. No file is left half written" in said
+    assert "Traceback" not in said
+    assert list((tmp_path / "work" / "out").iterdir()) == []
+    assert sum(pq.read_metadata(part).num_rows for part in store.glob("*/part-*.parquet")) >= 6
+
+
 def _everything_in(folder):
     """All that was written below a folder as one string, Parquet unpacked."""
     texts = []

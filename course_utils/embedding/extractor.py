@@ -321,8 +321,6 @@ class _Run:
                     yield outcome
             finally:
                 self.digests.save()
-            if self.shelf is not None:
-                self.shelf.compact()
 
     def record(self) -> RunRecord:
         """What was done so far, complete enough to repeat it."""
