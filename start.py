@@ -23,7 +23,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "course-stamp.txt"
 LOG = VENV / "course-install.log"
-TARGET = ".[course,archives,test]"
+TARGET = ".[course,archives,fast,test]"
 OLDEST = (3, 11)
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 GB_WITH_CUDA, GB_WITHOUT = 7.5, 2.5  # free disk for .venv: 6.9 GB were measured with CUDA

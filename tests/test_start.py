@@ -246,7 +246,7 @@ def test_pip_is_pointed_at_the_cpu_wheels_only_where_they_answer(
     monkeypatch.setattr(start, "run", lambda *_: 0)
     start.install()
     assert ("--extra-index-url" in options) is asked
-    assert options[-2:] == ["-e", ".[course,archives,test]"]
+    assert options[-2:] == ["-e", ".[course,archives,fast,test]"]
     assert start.is_installed()
 
 
