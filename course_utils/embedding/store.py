@@ -159,9 +159,9 @@ class Shelf:
                 readable = json.dumps(self._config, indent=2, sort_keys=True) + "\n"
                 write_whole(self.folder / "config.json", readable.encode())
             self._write(entries)
-            self.compact()
+            self._compact()
 
-    def compact(self) -> None:
+    def _compact(self) -> None:
         """Merge the small parts where there are many; `put` does it, so that long runs do not slow down.
 
         A small part goes when the larger one is on disk: a kill in between leaves entries twice, at worst.
