@@ -126,7 +126,7 @@ class Shelf:
         self._parts: dict[str, int] = {}  # how many row groups each has
         self._given_up: set[str] = set()  # merged by another run, or unusable
         self._groups: OrderedDict[_Place, dict[str, Entry]] = OrderedDict()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._find_parts()
 
     def __len__(self) -> int:
@@ -162,24 +162,23 @@ class Shelf:
             self._compact()
 
     def _compact(self) -> None:
-        """Merge the small parts where there are many; `put` does it, so that long runs do not slow down.
+        """Merge the small parts where there are many, so that no run has thousands of them to open.
 
         A small part goes when the larger one is on disk: a kill in between leaves entries twice, at worst.
         """
-        with self._lock:
-            small = [part for part, groups in self._parts.items() if groups < PART_GROUPS]
-            if len(small) <= COMPACT_ABOVE:
-                return
-            entries = self._entries(small)
-            merged = {self._write(chain([first], islice(entries, PART_ROWS - 1))) for first in entries}
-            read = [part for part in small if part in self._parts]
-            for part in set(read) - merged:
-                del self._parts[part]
-                with contextlib.suppress(OSError):  # another run was first, or is reading it on Windows
-                    (self.folder / part).unlink()
-            if len(read) < len(small):
-                self._find_anew()
-            self._sweep()
+        small = [part for part, groups in self._parts.items() if groups < PART_GROUPS]
+        if len(small) <= COMPACT_ABOVE:
+            return
+        entries = self._entries(small)
+        merged = {self._write(chain([first], islice(entries, PART_ROWS - 1))) for first in entries}
+        read = [part for part in small if part in self._parts]
+        for part in set(read) - merged:
+            del self._parts[part]
+            with contextlib.suppress(OSError):  # another run was first, or is reading it on Windows
+                (self.folder / part).unlink()
+        if len(read) < len(small):
+            self._find_anew()
+        self._sweep()
 
     def _entries(self, parts: Iterable[str]) -> Iterator[Entry]:
         """Each entry of these parts once, one row group in memory at a time."""
@@ -216,6 +215,7 @@ class Shelf:
 
     def _note(self, part: str, groups: Sequence[Sequence[bytes]]) -> None:
         self._parts[part] = len(groups)
+        self._given_up.discard(part)
         for number, group in enumerate(groups):
             self._places.update(dict.fromkeys(group, (part, number)))
 
