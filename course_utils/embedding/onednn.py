@@ -1,0 +1,144 @@
+"""A convolution with what follows it in one pass over memory, where oneDNN can do that (lesson 06).
+
+In: a network whose batch normalisation is folded away. Out: the same network, each block in a few passes. On
+a CPU a ReLU or an addition of its own costs a walk through all activations. The operations used here are those
+that PyTorch's own compiler emits for a CPU.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+logger = logging.getLogger(__name__)
+
+# How far the output may move, as a share of its largest number, before one pass is taken for wrong.
+SAME = {torch.float32: 1e-4, torch.bfloat16: 0.2}
+Activation = tuple[str, list[float]]  # oneDNN's name, and its limits
+NOTHING: Activation = ("none", [])
+RELU: Activation = ("relu", [])
+RELU6: Activation = ("hardtanh", [0.0, 6.0])
+
+
+def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
+    """A copy of the network that does convolution, addition and activation together.
+
+    Args:
+        network: torchvision's ResNet-50 or EfficientNet-Lite0, on a CPU, frozen, without batch normalisation.
+            Any other network is given back as it is.
+        example: `(1, C, S, S)`, what the network takes, in its dtype. The outputs for it are compared.
+
+    Returns:
+        The copy; the network itself where this build of PyTorch or this processor cannot do it, or where the
+        two outputs differ by more than `SAME` (a warning says so).
+    """
+    # By its name: importing torchvision to ask for the class would cost every other network a second.
+    change = {"ResNet": _resnet, "_PooledFeatures": _lite0}.get(type(network).__name__)
+    if change is None:
+        return network
+    with torch.inference_mode():
+        before = network(example).float()
+        try:
+            changed = change(copy.deepcopy(network))
+            after = changed(example.to(memory_format=torch.channels_last)).float()
+        except (AttributeError, RuntimeError) as error:  # no oneDNN in this build, or not for this processor
+            logger.info("Convolution and activation stay apart: %s", type(error).__name__)
+            return network
+    if not (after - before).abs().max() <= SAME[example.dtype] * before.abs().max():
+        logger.warning("oneDNN's convolution in one pass gives other numbers here: PyTorch's own is used")
+        return network
+    return changed
+
+
+class OnePass(nn.Module):
+    """A convolution, an addition if there is one to do, and an activation.
+
+    The weights are kept in the order in which oneDNN's kernels read them: sorted once, not for every batch.
+    """
+
+    def __init__(self, conv: Any, activation: Activation = NOTHING):
+        super().__init__()
+        padding, self.pad_first = _padding(conv)
+        self.settings: tuple[Any, ...] = (padding, [*conv.stride], [*conv.dilation], conv.groups)
+        # No parameter of the module: this layout knows nothing of copies or of other dtypes.
+        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
+            conv.weight.detach().to_mkldnn(), *self.settings
+        )
+        self.bias = conv.bias.detach() if conv.bias is not None else None
+        self.activation, self.limits = activation
+
+    def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
+        """`x` convolved, plus `plus` (which is overwritten) if it is given, activated."""
+        if self.pad_first is not None:
+            x = F.pad(x, self.pad_first)
+        given = (x, self.weight, self.bias, *self.settings)
+        if plus is None:
+            return torch.ops.mkldnn._convolution_pointwise(*given, self.activation, self.limits, "")
+        after = None if self.activation == "none" else self.activation
+        add = torch.ops.mkldnn._convolution_pointwise_.binary
+        return add(plus, *given, "add", 1.0, after, self.limits, "")
+
+
+class _Bottleneck(nn.Module):
+    """torchvision's bottleneck in three passes, or four where it narrows."""
+
+    def __init__(self, block: Any):
+        super().__init__()
+        self.conv1, self.conv2 = OnePass(block.conv1, RELU), OnePass(block.conv2, RELU)
+        self.conv3 = OnePass(block.conv3, RELU)
+        self.downsample = None if block.downsample is None else OnePass(block.downsample[0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(n, C, H, W)` to the block's output; `x` is overwritten where the shortcut is `x` itself."""
+        shortcut = x if self.downsample is None else self.downsample(x)
+        return self.conv3(self.conv2(self.conv1(x)), plus=shortcut)
+
+
+class _MBConv(nn.Module):
+    """EfficientNet-Lite's inverted bottleneck in two passes or three."""
+
+    def __init__(self, block: Any):
+        super().__init__()
+        arguments = block._block_args
+        self.expand = OnePass(block._expand_conv, RELU6) if arguments.expand_ratio != 1 else None
+        self.depthwise, self.project = OnePass(block._depthwise_conv, RELU6), OnePass(block._project_conv)
+        same_size = arguments.stride in (1, [1]) and arguments.input_filters == arguments.output_filters
+        self.skips = block.id_skip and same_size
+
+    def forward(self, x: Tensor, drop_connect_rate: float | None = None) -> Tensor:
+        """`(n, C, H, W)` to the block's output; `x` is overwritten where the block has a shortcut."""
+        y = x if self.expand is None else self.expand(x)
+        return self.project(self.depthwise(y), plus=x if self.skips else None)
+
+
+def _resnet(network: Any) -> nn.Module:
+    network.conv1, network.relu = OnePass(network.conv1, RELU), nn.Identity()
+    for layer in (network.layer1, network.layer2, network.layer3, network.layer4):
+        for i, block in enumerate(layer):
+            layer[i] = _Bottleneck(block)
+    return network
+
+
+def _lite0(features: Any) -> nn.Module:
+    network = features.network
+    network._conv_stem, network._swish = OnePass(network._conv_stem, RELU6), nn.Identity()
+    network._conv_head = OnePass(network._conv_head, RELU6)
+    for i, block in enumerate(network._blocks):
+        network._blocks[i] = _MBConv(block)
+    return features
+
+
+def _padding(conv: Any) -> tuple[list[int], list[int] | None]:
+    """What the convolution pads by itself, and what has to be padded before it (left, right, top, bottom)."""
+    static = getattr(conv, "static_padding", None)  # EfficientNet's convolutions pad in a module of their own
+    if not isinstance(static, nn.ZeroPad2d):
+        return [*conv.padding], None
+    left, right, top, bottom = static.padding
+    if (left, top) == (right, bottom):
+        return [top, left], None
+    return [*conv.padding], [left, right, top, bottom]
