@@ -203,12 +203,12 @@ def _tell(record: RunRecord, output: Path) -> dict[str, int]:
         print(f"  {''.join(c if c.isprintable() else '?' for c in file)}: {reason}")
     if counts["failed"] > 5:
         print(f"  … and {counts['failed'] - 5} more in failures.csv")
-    written = pq.ParquetFile(output / "embeddings.parquet")
-    if len(written.read(["image_id"])["image_id"].unique()) < counts["embedded"]:
+    written = output / "embeddings.parquet"
+    if len(pq.read_table(written, columns=["image_id"])["image_id"].unique()) < counts["embedded"]:
         print("Some files have the same SOPInstanceUID, and so the same image_id: go by the column file.")
     if counts["embedded"]:
-        size = written.schema_arrow.field("embedding").type.list_size
-        print(f"{counts['embedded']} embeddings of {size} numbers in {shown(output / 'embeddings.parquet')}")
+        size = pq.read_schema(written).field("embedding").type.list_size
+        print(f"{counts['embedded']} embeddings of {size} numbers in {shown(written)}")
     return counts
 
 

@@ -201,8 +201,8 @@ class EmbeddingExtractor:
             paths, preprocessor, store, workers, progress: as for `stream`.
             names: what the column `file` says of each; by default the path below the common folder.
         """
+        names = _names(paths, names)
         run = _Run(self, preprocessor, store)
-        names = _names(paths) if names is None else names
         outcomes = list(zip(names, run.outcomes(paths, workers, progress), strict=True))
         rows = [(name, entry) for name, entry in outcomes if isinstance(entry, Entry)]
         failed = [(name, entry) for name, entry in outcomes if isinstance(entry, Failure)]
@@ -230,10 +230,13 @@ class EmbeddingExtractor:
 
         The arguments are those of `extract`, the files those of `Extraction.write`.
         """
+        names = _names(paths, names)
         run = _Run(self, preprocessor, store)
-        names = _names(paths) if names is None else names
-        with RunFolder(folder, self.backbone.embedding_dim) as results:
-            for name, outcome in zip(names, run.outcomes(paths, workers, progress), strict=True):
+        with (
+            RunFolder(folder, self.backbone.embedding_dim) as results,
+            contextlib.closing(run.outcomes(paths, workers, progress)) as outcomes,
+        ):
+            for name, outcome in zip(names, outcomes, strict=True):
                 results.add(name, outcome)
             record = run.record()
             results.finish(record)
@@ -506,8 +509,12 @@ def _settled(window: deque[Entry | _Prepared | Failure]) -> Generator[Entry | Fa
         yield outcome
 
 
-def _names(paths: Sequence[str | Path]) -> list[str]:
-    """Each file below the folder that all of them share: never an absolute path."""
+def _names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
+    """The names given; else each file below the folder that all of them share, never an absolute path."""
+    if given is not None:
+        if len(given) != len(paths):
+            raise EmbeddingError(f"{len(paths)} paths need as many names, got {len(given)}")
+        return given
     if not paths:
         return []
     files = [Path(path).absolute() for path in paths]

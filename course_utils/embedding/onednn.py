@@ -1,8 +1,8 @@
 """A convolution with what follows it in one pass over memory, where oneDNN can do that (lesson 06).
 
 In: a network whose batch normalisation is folded away. Out: the same network, each block in a few passes. On
-a CPU a ReLU or an addition of its own costs a walk through all activations. The operations used here are those
-that PyTorch's own compiler emits for a CPU.
+a CPU a ReLU or an addition of its own costs a walk through all activations. The operations used here are
+those that PyTorch's own compiler emits for a CPU.
 """
 
 from __future__ import annotations

@@ -201,6 +201,12 @@ def test_pictures_that_are_no_pictures_are_refused(extractor, images, message):
         extractor.embed(images)
 
 
+def test_names_that_do_not_match_the_paths_are_refused_before_anything_is_read(extractor, samples, tmp_path):
+    for run in (extractor.extract, lambda *given, **more: extractor.extract_to(tmp_path, *given, **more)):
+        with pytest.raises(EmbeddingError, match="2 paths need as many names, got 1"):
+            run(samples[:2], PREPROCESSOR, names=["a"])
+
+
 def test_no_pictures_give_no_rows(extractor):
     assert extractor.embed(np.empty((0, 1, 224, 224), np.float32)).shape == (0, 1280)
     nothing = extractor.extract([], PREPROCESSOR)
