@@ -1,0 +1,356 @@
+"""The benchmark runs, its contestants do the same work, and its verdicts are computed, both ways."""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+
+from course_utils.imaging import read_mammogram
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tools"))
+import bench  # noqa: E402
+import bench_page  # noqa: E402
+import contestants  # noqa: E402
+
+SECTIONS = ("a", "b", "d", "e", "f")
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The folder of a quick run, and what it printed."""
+    output = tmp_path_factory.mktemp("bench")
+    command = [sys.executable, ROOT / "tools" / "bench.py", "--quick", "--output", output]
+    environment = {**os.environ, "COURSE_THINGSVISION_PYTHON": str(output / "none")}
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
+    assert answer.returncode == 0, answer.stderr
+    return output, answer.stdout
+
+
+@pytest.fixture
+def measured():
+    """Made-up measurements that keep every target, two turns of each."""
+    network = {
+        "torchvision × 32": (10, 30_000),
+        "torchvision's feature extractor × 32": (10, 30_000),
+        "timm × 32": (9, 30_000),
+        "course_utils fp32 × 8": (50, 0),
+        "course_utils bf16 × 8": (100, 0),
+        "course_utils, OpenVINO fp32 × 8": (51, 0),
+        "course_utils fp32, deterministic × 8": (45, 0),
+    }
+    limits = {
+        "loop fp32": 480e9,
+        "matrix product fp32": 450e9,
+        "loop bf16": 960e9,
+        "matrix product bf16": 800e9,
+    }
+    turn = {key: {"rate": rate, "faults": faults} for key, (rate, faults) in network.items()}
+    turn |= {key: {"rate": rate, "faults": 0} for key, rate in limits.items()}
+    rates = {"course_utils fp32": 24, "course_utils bf16": 30, "timm": 4, "reading": 50}
+    files = {
+        "uncompressed": {key: {"rate": rate, "faults": 0} for key, rate in rates.items()},
+        "inference": {
+            "course_utils fp32": {"rate": 50, "faults": 0},
+            "course_utils bf16": {"rate": 90, "faults": 0},
+        },
+        "decode": {"ours": {"rate": 15, "faults": 0}, "pydicom's default decoder": {"rate": 3, "faults": 0}},
+    }
+    peaks = {("fresh", 1000): 700, ("fresh", 10_000): 710, ("all in the store", 1000): 600}
+    peaks |= {("all in the store", 10_000): 620}
+    exact = {
+        "relative_difference": 4e-7,
+        "cosine_median": 1.0,
+        "cosine_worst": 0.99999,
+        "centred_cosine_median": 1.0,
+        "centred_cosine_worst": 0.9999,
+        "recall": 1.0,
+        "neighbours": 10,
+        "ari": 1.0,
+        "k": 4,
+    }
+    sections = {
+        "a": {
+            "batches": [8, 32],
+            "flops": 8e9,
+            "missing": {"thingsvision": "its environment (`make bench-rivals`)"},
+            "versions": {"timm": {"timm": "1.0", "torch": "2.9"}, "course_utils fp32": {"torch": "2.9"}},
+            "differences": dict.fromkeys(network, 0.0),
+            "turns": [turn, copy.deepcopy(turn)],
+        },
+        "b": {
+            "shape": [3328, 2560],
+            "counts": {"ours": [96, 32], "usual": 24, "usual_batch": 4},
+            "missing": {},
+            "same_pixels": True,
+            "turns": [files, copy.deepcopy(files)],
+        },
+        "d": {
+            "rows": [
+                {"files": n, "kind": kind, "command_s": n / 2000, "extraction_s": n / 4000, "peak_mb": peak}
+                for (kind, n), peak in peaks.items()
+            ]
+        },
+        "e": {"help": [0.1, 0.2, 0.1], "first": [6.0, 7.0, 6.0], "torch": [2.0, 2.0, 2.0]},
+        "f": {
+            "backbone": "resnet50",
+            "weights": "some",
+            "images": 32,
+            "rows": {"torch fp32": exact, "torch bf16": {**exact, "relative_difference": 0.01}},
+            "missing": {},
+        },
+    }
+    return {
+        key: {"where": "a machine", "took_s": 1.0, "quick": False, **section}
+        for key, section in sections.items()
+    }
+
+
+def verdict(text: str, words: str) -> list[str]:
+    """Target, measured and verdict in the one line of the summary that holds these words."""
+    (line,) = [line for line in text.splitlines() if line.startswith("| ") and words in line]
+    return [cell.strip() for cell in line.strip("| ").split("|")][2:]
+
+
+# A quick run of everything
+
+
+def test_a_quick_run_writes_a_page_with_every_section_and_a_figure(quick):
+    output, printed = quick
+    text = (output / "embedding.md").read_text(encoding="utf-8")
+    assert text in printed
+    assert "A quick run" in text
+    for target in text.split("![")[0].splitlines():
+        assert "not measured" not in target or "pydicom's default decoder" in target
+    for heading in ("## a and c.", "## b.", "## d.", "## e.", "## f."):
+        assert text.count(heading) == 1
+    assert str(output) not in text
+    assert str(Path.home()) not in text
+    picture = (output / "embedding.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 150_000
+
+
+def test_in_a_quick_run_every_network_gives_the_vectors_of_plain_torchvision(quick):
+    measured = json.loads((quick[0] / "embedding.json").read_text(encoding="utf-8"))["a"]
+    assert {"course_utils fp32 × 2", "course_utils bf16 × 2", "torchvision × 2"} <= set(
+        measured["differences"]
+    )
+    for key, difference in measured["differences"].items():
+        assert difference < (0.05 if "bf16" in key else 1e-4), key
+    assert measured["flops"] == pytest.approx(
+        8.18e9, rel=0.01
+    )  # 4.09 billion multiply-adds (He et al., 2016)
+
+
+def test_what_is_not_installed_is_named_with_the_way_to_get_it(quick):
+    text = (quick[0] / "embedding.md").read_text(encoding="utf-8")
+    assert "- thingsvision: not measured; missing: its environment (`make bench-rivals`)" in text
+
+
+def test_a_quick_run_measures_growth_fresh_and_from_the_store(quick):
+    rows = json.loads((quick[0] / "embedding.json").read_text(encoding="utf-8"))["d"]["rows"]
+    found = {(row["kind"], row["files"]): row for row in rows}
+    assert {key: row["from_store"] for key, row in found.items()} == {
+        ("fresh", 4): 0, ("all in the store", 4): 4,
+        ("fresh", 8): 0, ("half in the store", 8): 4, ("all in the store", 8): 8,
+    }  # fmt: skip
+    if Path("/proc/self/status").exists():
+        assert all(100 < row["peak_mb"] < 3000 for row in rows)
+
+
+def test_a_page_is_drawn_again_from_what_was_kept(quick, tmp_path):
+    shutil.copyfile(quick[0] / "embedding.json", tmp_path / "embedding.json")
+    assert bench.main(["--draw", "--quick", "--output", str(tmp_path)]) == 0
+    assert (tmp_path / "embedding.md").read_bytes() == (quick[0] / "embedding.md").read_bytes()
+
+
+# Verdicts and the page
+
+
+def test_a_machine_that_keeps_every_target_is_told_so(measured):
+    targets = bench_page.verdicts(measured)
+    assert [target.verdict for target in targets] == ["kept"] * len(targets)
+    text = bench_page.page(measured)
+    assert "missed" not in text
+    assert verdict(text, "network, fp32: times") == ["≥ 2.20", "5.00", "kept"]
+    assert verdict(text, "network, bf16: times") == ["≥ 4.00", "10.00", "kept"]
+    assert verdict(text, "share of OpenVINO") == ["≥ 0.93", "0.98", "kept"]
+    assert verdict(text, "network, fp32: share of the loop") == ["≥ 80%", "83%", "kept"]
+    assert verdict(text, "network, bf16: share of the loop") == ["≥ 75%", "83%", "kept"]
+    assert verdict(text, "share of what the cores allow") == ["≥ 90%", "96%", "kept"]
+    assert verdict(text, "best of the usual code") == ["≥ 3.0", "6.0", "kept"]
+    assert verdict(text, "JPEG lossless: times") == ["≥ 2.5", "5.0", "kept"]
+    assert verdict(text, "peak memory of 10 000 files over that of 1 000") == ["≤ 1.05", "1.03", "kept"]
+    assert verdict(text, "all in the store: files a second") == ["≥ 2000", "4000", "kept"]
+    assert verdict(text, "course --help`, seconds") == ["≤ 0.30", "0.10", "kept"]
+    assert verdict(text, "first vector, seconds") == ["≤ 5.0", "4.0", "kept"]
+    assert verdict(text, "largest difference from plain PyTorch") == ["≤ 1e-04", "4e-07", "kept"]
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "words"),
+    [
+        ("a", "course_utils fp32 × 8", 21, "network, fp32: times"),
+        ("a", "course_utils bf16 × 8", 39, "network, bf16: times"),
+        ("a", "course_utils, OpenVINO fp32 × 8", 60, "share of OpenVINO"),
+        ("a", "loop fp32", 550e9, "network, fp32: share of the loop"),
+        ("a", "loop bf16", 1200e9, "network, bf16: share of the loop"),
+    ],
+)
+def test_a_network_that_misses_a_target_is_told_so(measured, section, key, value, words):
+    for turn in measured[section]["turns"]:
+        turn[key]["rate"] = value
+    assert verdict(bench_page.page(measured), words)[2] == "**missed**"
+
+
+def test_files_growth_start_and_precision_that_miss_a_target_are_told_so(measured):
+    for turn in measured["b"]["turns"]:
+        turn["uncompressed"]["course_utils fp32"]["rate"] = 11
+        turn["decode"]["ours"]["rate"] = 7
+    measured["d"]["rows"][1]["peak_mb"] = 740
+    measured["d"]["rows"][3]["extraction_s"] = 6
+    measured["e"] = {**measured["e"], "help": [0.31] * 3, "torch": [0.9] * 3}
+    measured["f"]["rows"]["torch fp32"]["relative_difference"] = 2e-4
+    text = bench_page.page(measured)
+    for words in (
+        "share of what the cores allow",
+        "best of the usual code",
+        "JPEG lossless: times",
+        "peak memory of",
+        "all in the store: files a second",
+        "course --help`, seconds",
+        "first vector, seconds",
+        "largest difference from plain PyTorch",
+    ):
+        assert verdict(text, words)[2] == "**missed**", words
+
+
+def test_a_faster_decoder_that_gives_other_pixels_misses_its_target(measured):
+    measured["b"]["same_pixels"] = False
+    text = bench_page.page(measured)
+    assert verdict(text, "JPEG lossless: times") == ["≥ 2.5", "5.0", "**missed**"]
+    assert "**other pixels**" in text
+
+
+def test_what_was_not_measured_is_neither_kept_nor_missed(measured):
+    for turn in measured["a"]["turns"]:
+        del turn["loop bf16"], turn["course_utils, OpenVINO fp32 × 8"]
+    for section in ("b", "d", "e", "f"):
+        del measured[section]
+    text = bench_page.page(measured)
+    assert verdict(text, "network, fp32: times") == ["≥ 2.20", "5.00", "kept"]
+    assert verdict(text, "share of the loop's limit | ≥ 75%")[2] == "not measured"
+    assert text.count("| not measured | not measured |") == 10
+
+
+def test_ratios_are_taken_within_a_turn_so_that_a_slow_turn_of_all_changes_none(measured):
+    slow = copy.deepcopy(measured["a"]["turns"][0])
+    for value in slow.values():
+        value["rate"] /= 3
+    measured["a"]["turns"] = [measured["a"]["turns"][0], slow, slow]
+    assert verdict(bench_page.page(measured), "network, fp32: times")[1] == "5.00"
+
+
+def test_the_figure_of_made_up_numbers_is_small_enough_for_the_docs(measured, tmp_path):
+    bench_page.draw(measured, tmp_path / "embedding.png")
+    assert (tmp_path / "embedding.png").stat().st_size < 150_000
+
+
+# The machine's limit
+
+
+@pytest.fixture(scope="module")
+def peak(tmp_path_factory):
+    if shutil.which("cc") is None:
+        pytest.skip("not installed: cc")
+    return contestants.compiled(tmp_path_factory.mktemp("peak"))
+
+
+def test_the_loop_does_as_many_multiply_adds_as_it_says(peak):
+    # From k, three times x / 2 + 1 is k / 8 + 7 / 4: two operations in each lane of each sum.
+    operations = peak.fp32_flops()
+    layouts = [(lanes, operations / 2 / lanes) for lanes in (4, 8, 16)]
+    expected = [lanes * sum(k / 8 + 7 / 4 for k in range(int(sums))) for lanes, sums in layouts]
+    assert peak.fp32(3, 0.5, 1.0) in expected
+
+
+def test_the_loop_of_bf16_does_two_products_and_two_additions_a_lane(peak):
+    if not hasattr(peak, "bf16"):
+        pytest.skip("this processor has no multiply-adds of bf16 vectors")
+    lanes, sums = 16, 12
+    assert peak.bf16_flops() == 4 * lanes * sums
+    assert peak.bf16(5, 0.5, 3.0) == lanes * sum(k + 5 * (0.5 * 3 + 0.5 * 3) for k in range(sums))
+
+
+def test_more_iterations_take_more_time_so_that_none_is_optimised_away(peak):
+    short, long = (min(bench.seconds(peak.fp32, n, 0.5, 1.0) for _ in range(3)) for n in (200_000, 4_000_000))
+    assert long > 5 * short
+
+
+def test_without_a_compiler_the_limit_is_missing_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(contestants.Missing, match=r"a C compiler \(cc\)"):
+        contestants.compiled(tmp_path)
+
+
+# Contestants
+
+
+def test_a_contestant_whose_library_is_not_installed_says_so_and_ends(tmp_path):
+    spec = {"contestant": "img2vec_pytorch", "device": "cpu", "weights": "", "folder": str(tmp_path)}
+    hidden = "import sys; sys.modules['img2vec_pytorch'] = None; import contestants; contestants.main()"
+    command = [sys.executable, "-c", hidden, json.dumps(spec)]
+    answer = subprocess.run(command, cwd=ROOT / "tools", capture_output=True, text=True)
+    assert json.loads(answer.stdout) == {"missing": "the package img2vec_pytorch"}
+
+
+def test_a_contestant_that_dies_ends_the_run_with_its_last_words(tmp_path):
+    with bench.started({"odd one": {"contestant": "machine"}}, tmp_path, tmp_path) as started:
+        odd = started["odd one"]
+        assert odd.ready()["ready"]
+        with pytest.raises(RuntimeError, match=r"odd one ended:[\s\S]*unheard_of"):
+            odd.ask("go", "unheard_of", {}, least_seconds=0)
+
+
+def test_no_contestant_inherits_how_the_course_lets_openmp_wait(monkeypatch):
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    assert "OMP_WAIT_POLICY" not in bench.environment()
+
+
+def test_all_networks_are_given_the_same_pictures_in_the_range_that_they_want():
+    gray = contestants.gray_pictures(2)
+    x = contestants.network_input(2)
+    assert x.shape == (2, 3, 224, 224)
+    back = x.numpy()[:, 1] * 0.224 + 0.456
+    np.testing.assert_allclose(back * 255, gray, atol=1e-3)
+    assert np.array_equal(contestants.gray_pictures(3)[:2], gray)
+    assert np.array_equal(np.asarray(contestants.as_image(gray[0] / 255))[..., 2], gray[0])
+
+
+def test_small_files_differ_in_hash_and_instance_and_can_be_read(tmp_path):
+    paths = bench.write_small_files(tmp_path / "small", 9)
+    assert len({path.read_bytes() for path in paths}) == 9
+    headers = [pydicom.dcmread(path) for path in paths]
+    assert len({ds.SOPInstanceUID for ds in headers}) == 9
+    assert all(ds.SOPInstanceUID == ds.file_meta.MediaStorageSOPInstanceUID for ds in headers)
+    assert len({read_mammogram(path).image_id for path in paths}) == 9
+
+
+@pytest.mark.gpu
+def test_on_cuda_the_networks_give_the_same_vectors_as_on_the_cpu(tmp_path):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    bench.write_weights(tmp_path)
+    quick = bench.network(bench.QUICK, tmp_path, lambda: None)
+    for label in bench.ON_CUDA:
+        difference = quick["differences"][bench_page.at(label, 2)]
+        assert difference < (0.05 if "bf16" in label or "fp16" in label else 1e-3), label
