@@ -1,0 +1,736 @@
+"""Exercises of lesson 06: a stopwatch, reading ahead in order, a data race, and the key of a cache."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import inspect
+import itertools
+import json
+import numbers
+import statistics
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
+from typing import Any
+from unittest import mock
+
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+
+TimeIt = Callable[[Callable[[], Any], Callable[[], Any], Callable[[], float], int], float]
+Read = Callable[[str], str]
+ReadAhead = Callable[[Read, Sequence[str], Executor, int], Iterable[str]]
+Add = Callable[[Any, str], int]
+CacheKey = Callable[[dict[str, Any]], str]
+
+# --- 06.1: a stopwatch
+
+
+class _Device:
+    """A device that goes on computing while Python goes on, as a CUDA card does, in a time of its own."""
+
+    LAUNCH = 0.001
+    FIRST = 5.0
+
+    def __init__(self, costs: Sequence[float]) -> None:
+        self.costs = itertools.cycle(costs)
+        self.now = self.done = 0.0
+        self.calls = self.readings = 0
+
+    def action(self) -> None:
+        cost = next(self.costs) if self.calls else self.FIRST
+        self.calls += 1
+        self.now += self.LAUNCH
+        self.done = max(self.now, self.done) + cost
+
+    def synchronise(self) -> None:
+        self.now = max(self.now, self.done)
+
+    def clock(self) -> float:
+        self.readings += 1
+        return self.now
+
+
+def _test_time_it(time_it: TimeIt) -> None:
+    three, five = (_calls(time_it, repeats) for repeats in (3, 5))
+    if five - three != 2:
+        raise NotYet(
+            f"3 repeats were asked for and then 5; the action ran {three} and {five} times. How often is up "
+            "to whoever calls: `range(repeats)`."
+        )
+    for costs in ((1.0, 9.0, 1.2, 0.9, 1.1), (2.0, 1.4, 1.8)):
+        _test_timed(time_it, costs)
+
+
+def _calls(time_it: TimeIt, repeats: int) -> int:
+    device = _Device([1.0])
+    tried(time_it(device.action, device.synchronise, device.clock, repeats))
+    return device.calls
+
+
+def _test_timed(time_it: TimeIt, costs: tuple[float, ...]) -> None:
+    device, repeats = _Device(costs), len(costs)
+    got: Any = tried(time_it(device.action, device.synchronise, device.clock, repeats))
+    if not isinstance(got, numbers.Real):
+        raise NotYet(f"one number of seconds is needed, and out came a {type(got).__name__}.")
+    seconds, middle = float(got), statistics.median(costs)
+
+    def is_about(other: float) -> bool:
+        return abs(seconds - other) < 0.01
+
+    if not device.readings:
+        raise NotYet("take the time from `clock()`: the check's device lives in a time of its own.")
+    if device.calls == repeats:
+        raise NotYet(
+            f"the action ran {repeats} times, all of them timed, and its first run took {device.FIRST:g} "
+            "seconds: it pays for setting up. Run it once before you start to measure."
+        )
+    if seconds < 0.5:
+        raise NotYet(
+            f"your stopwatch says {seconds:.3f} s for work of {middle} s: it timed the launch. The device "
+            "was still at work when the clock was read. Wait for it first, with `synchronise()`."
+        )
+    if is_about(middle + device.LAUNCH):
+        return
+    if is_about(sum(costs) / repeats + device.LAUNCH):
+        raise NotYet(
+            f"{seconds:.2f} s is the mean, and one slow run (the machine was busy) pulls it up. Take the "
+            "median of the single runs."
+        )
+    if is_about(min(costs) + device.LAUNCH):
+        raise NotYet(f"{seconds:.2f} s is the fastest run; the median of the {repeats} runs is asked for.")
+    late = [costs[0] + device.FIRST, *costs[1:]]
+    if is_about(statistics.median(late)) or is_about(statistics.median(late) + device.LAUNCH):
+        raise NotYet(
+            "the first of your times holds the end of the warm-up: the device was still busy with it when "
+            "you looked at the clock. Synchronise after the warm-up too."
+        )
+    raise NotYet(
+        f"out came {seconds:.2f} s; the median of the {repeats} runs is {middle:.2f} s. For each run: clock, "
+        "action, synchronise, clock."
+    )
+
+
+def _times(
+    action: Callable[[], Any], synchronise: Callable[[], Any], clock: Callable[[], float], repeats: int
+) -> list[float]:
+    """What the planted answers have in common: the times of single runs."""
+    found = []
+    for _ in range(repeats):
+        start = clock()
+        action()
+        synchronise()
+        found.append(clock() - start)
+    return found
+
+
+def _warm(action: Callable[[], Any], synchronise: Callable[[], Any]) -> None:
+    action()
+    synchronise()
+
+
+def _cold(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    return statistics.median(_times(action, synchronise, clock, repeats))
+
+
+def _launches(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    _warm(action, synchronise)
+    return statistics.median(_times(action, lambda: None, clock, repeats))
+
+
+def _unfinished_warm_up(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    action()
+    return statistics.median(_times(action, synchronise, clock, repeats))
+
+
+def _mean(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    _warm(action, synchronise)
+    return statistics.mean(_times(action, synchronise, clock, repeats))
+
+
+def _fastest(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    _warm(action, synchronise)
+    return min(_times(action, synchronise, clock, repeats))
+
+
+def _all_times(action: Any, synchronise: Any, clock: Any, repeats: int) -> Any:
+    _warm(action, synchronise)
+    return _times(action, synchronise, clock, repeats)
+
+
+def _clock_of_its_own(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
+    _warm(action, synchronise)
+    return statistics.median(_times(action, synchronise, time.perf_counter, repeats))
+
+
+# --- 06.2: read ahead, in order
+
+_PATIENCE_S = 2.0  # for a read that waits for the next one, which never starts
+
+
+class _CountingPool(ThreadPoolExecutor):
+    """A pool that knows how many jobs it was given."""
+
+    submitted = 0
+
+    def submit(self, *args: Any, **kwargs: Any) -> Future[Any]:
+        self.submitted += 1
+        return super().submit(*args, **kwargs)
+
+
+def _test_read_ahead(read_ahead: ReadAhead) -> None:
+    for number, ahead in ((12, 3), (2, 3), (7, 4)):
+        _test_reading(read_ahead, [f"{i}.dcm" for i in range(number)], ahead)
+
+
+def _test_reading(read_ahead: ReadAhead, names: list[str], ahead: int) -> None:
+    finished = {name: threading.Event() for name in names}
+    pool = _CountingPool(ahead)
+
+    def read(name: str) -> str:
+        """Every third file takes so long that the one after it is there first."""
+        place = names.index(name)
+        if place % 3 == 0 and place + 1 < len(names) and not finished[names[place + 1]].wait(_PATIENCE_S):
+            if not pool.submitted:
+                raise NotYet("`pool.submit(read, name)` was never called: all was read by your own thread.")
+            raise NotYet(
+                "the files were read one after the other: the second was not begun before the first was "
+                "there. Submit several before you ask the first for its result."
+            )
+        if place % 3 == 0:
+            time.sleep(0.005)  # whoever looks out for the first result sees the next one
+        finished[name].set()
+        return f"picture of {name}"
+
+    try:
+        _test_results(read_ahead(read, list(names), pool, ahead), pool, names, ahead)
+    finally:
+        for event in finished.values():
+            event.set()  # nobody waits for a file that will not be read
+        pool.shutdown(cancel_futures=True)
+
+
+def _test_results(results: Any, pool: _CountingPool, names: list[str], ahead: int) -> None:
+    if not isinstance(results, Iterable):
+        raise NotYet(f"results are needed, one by one (`yield`), and out came a {type(results).__name__}.")
+    got: list[Any] = []
+    problem = None  # of pace; what is in the wrong place is worse and is told first
+    for result in results:
+        if isinstance(result, Future):
+            raise NotYet("out came a Future, which is a promise. Its `.result()` is the picture.")
+        got.append(result)
+        problem = problem or _pace(pool.submitted, len(got), len(names), ahead)
+        if len(got) > len(names):
+            break
+    for place, (result, name) in enumerate(itertools.zip_longest(got, names[: len(got)]), start=1):
+        if result != f"picture of {name}":
+            raise NotYet(
+                f"result {place} is {result!r}, and should be the picture of {name}. A slow file was "
+                "overtaken: rows now belong to other files. Which future did you submit first?"
+            )
+    if problem:
+        raise NotYet(problem)
+    if len(got) < len(names):
+        raise NotYet(
+            f"{len(names)} files, {len(got)} results: the last are still waiting when the loop ends."
+        )
+
+
+def _pace(submitted: int, handed: int, files: int, ahead: int) -> str | None:
+    """What is wrong if so many are submitted when so many have been handed out."""
+    if submitted - handed > ahead:
+        return (
+            f"when result {handed} was handed out, {submitted} files were already in the pool; `ahead` is "
+            f"{ahead}. Of ten thousand mammograms all would be in memory at once."
+        )
+    if submitted == handed < files:
+        return (
+            f"when result {handed} was handed out, no other file was being read: while the network is busy "
+            "with it, the threads have nothing to do. Submit the next before you hand one out."
+        )
+    return None
+
+
+def _as_they_come(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    for future in as_completed([pool.submit(read, name) for name in names]):
+        yield future.result()
+
+
+def _all_at_once(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    for future in [pool.submit(read, name) for name in names]:
+        yield future.result()
+
+
+def _one_by_one(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    for name in names:
+        yield pool.submit(read, name).result()
+
+
+def _without_the_pool(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    yield from map(read, names)
+
+
+def _without_the_end(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    waiting: deque[Future[str]] = deque()
+    for name in names:
+        waiting.append(pool.submit(read, name))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+
+
+def _in_blocks(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[str]:
+    for start in range(0, len(names), ahead):
+        for future in [pool.submit(read, name) for name in names[start : start + ahead]]:
+            yield future.result()
+
+
+def _promises(read: Read, names: Sequence[str], pool: Executor, ahead: int) -> Iterator[Any]:
+    for name in names:
+        yield pool.submit(read, name)
+
+
+# --- 06.3: a data race
+
+
+class _Turns:
+    """Two threads that take turns, one step at a time, in an order that is given: nothing is left to luck.
+
+    A step is what touches shared state. ``switches`` are the numbers of the steps before which the turn goes
+    to the other thread. This is how CHESS looks for races (Musuvathi and others, OSDI 2008): few switches,
+    at all places, find most of them.
+    """
+
+    WAIT_S = 0.05  # then the other one hangs in a lock that is not ours, and has lost its turn
+
+    def __init__(self, switches: Sequence[int] = (), threads: int = 2) -> None:
+        self.switches = set(switches)
+        self.waiting = set(range(threads))  # who is not finished
+        self.turn = 0
+        self.steps = 0
+        self.story: list[str] = []
+        self.change = threading.Condition()
+        self.me = threading.local()
+
+    def step(self, what: str) -> None:
+        """Wait for my turn, and say what I do with it."""
+        with self.change:
+            self.steps += 1
+            if self.steps in self.switches:
+                self.pass_on()
+            self.wait()
+            self.story.append(f"{'AB'[self.number]} {what}")
+
+    @property
+    def number(self) -> int:
+        return getattr(self.me, "number", 0)
+
+    def pass_on(self) -> None:
+        others = self.waiting - {self.number}
+        if others:
+            self.turn = min(others)
+            self.change.notify_all()
+
+    def wait(self) -> None:
+        if not self.change.wait_for(lambda: self.turn == self.number, self.WAIT_S):
+            self.turn = self.number
+
+    def run(self, jobs: Sequence[Callable[[], Any]]) -> list[Any]:
+        """Run each job in a thread of its own; returns what they return, raises what they raise."""
+        results: list[Any] = [None] * len(jobs)
+        errors: list[BaseException] = []
+
+        def work(number: int, job: Callable[[], Any]) -> None:
+            self.me.number = number
+            try:
+                with self.change:
+                    self.wait()
+                results[number] = job()
+            except BaseException as error:
+                errors.append(error)
+            finally:
+                with self.change:
+                    self.waiting.discard(number)
+                    self.pass_on()
+
+        threads = [threading.Thread(target=work, args=each, daemon=True) for each in enumerate(jobs)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(_PATIENCE_S)
+        if errors:
+            raise errors[0]
+        if any(thread.is_alive() for thread in threads):
+            raise NotYet(_NOT_GIVEN_BACK)
+        return results
+
+
+_NOT_GIVEN_BACK = (
+    "a thread waits for ever: a lock was taken and is never given back. `with table.lock:` gives it back by "
+    "itself, even after an error."
+)
+
+
+class _Lock:
+    """A lock that tells the turns when somebody has to wait for it."""
+
+    def __init__(self, turns: _Turns) -> None:
+        self.turns = turns
+        self.owner: int | None = None
+        self.taken = 0
+
+    def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
+        turns = self.turns
+        turns.step("wants the lock")
+        with turns.change:
+            while self.owner is not None:
+                if self.owner == turns.number or self.owner not in turns.waiting:
+                    raise NotYet(_NOT_GIVEN_BACK)
+                turns.pass_on()
+                turns.wait()
+            self.owner = turns.number
+            self.taken += 1
+        return True
+
+    def release(self) -> None:
+        if self.owner != self.turns.number:
+            raise RuntimeError("release unlocked lock")
+        self.owner = None
+
+    def locked(self) -> bool:
+        return self.owner is not None
+
+    def __enter__(self) -> bool:
+        return self.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+
+class _Table:
+    """Rows that several threads fill; each look at it and each change of it is a step."""
+
+    def __init__(self, turns: _Turns) -> None:
+        self.turns = turns
+        self.lock = _Lock(turns)
+        self.kept: dict[int, Any] = {}
+        self.count = 0
+        self.rows = _Rows(self)
+
+    @property
+    def filled(self) -> int:
+        self.turns.step(f"reads filled = {self.count}")
+        return self.count
+
+    @filled.setter
+    def filled(self, count: int) -> None:
+        self.turns.step(f"sets filled = {count}")
+        self.count = count
+
+
+class _Rows:
+    def __init__(self, table: _Table) -> None:
+        self.table = table
+
+    def __setitem__(self, row: int, vector: Any) -> None:
+        self.table.turns.step(f"writes row {row}")
+        self.table.kept[row] = vector
+
+    def __getitem__(self, row: int) -> Any:
+        return self.table.kept[row]
+
+    def __len__(self) -> int:
+        return 8
+
+
+def _test_add(add: Add) -> None:
+    _test_add_alone(add)
+    for count in (0, 1, 2):
+        for switches in itertools.combinations(range(1, 15), count):
+            _test_add_together(add, switches)
+
+
+def _test_add_alone(add: Add) -> None:
+    table = _Table(_Turns(threads=1))
+    for number, vector in enumerate(("vector a", "vector b", "vector c")):
+        row = tried(add(table, vector))
+        if table.kept.get(number) != vector:
+            raise NotYet(f"with one thread alone, call {number + 1} should fill row {number}. Did it?")
+        if table.count != number + 1:
+            raise NotYet(f"after call {number + 1} `table.filled` should be {number + 1}, not {table.count}.")
+        if row != number:
+            raise NotYet(f"call {number + 1} filled row {number} and should return that, not {row!r}.")
+    if table.lock.locked():
+        raise NotYet(_NOT_GIVEN_BACK)
+
+
+def _test_add_together(add: Add, switches: Sequence[int]) -> None:
+    turns = _Turns(switches)
+    table = _Table(turns)
+    vectors = ["vector a", "vector b"]
+    rows = turns.run([lambda v=v: add(table, v) for v in vectors])  # type: ignore[misc]
+    if table.count == 2 and [table.kept.get(row) for row in rows] == vectors:
+        return
+    story = f"two threads, one of the ways that it can go: {'; '.join(turns.story)}. "
+    if sorted(table.kept.values()) != vectors:
+        story += "One vector is gone. "
+    elif table.count != 2:
+        story += f"Two vectors, and `filled` is {table.count}: the next one overwrites. "
+    else:
+        story += f"The rows that were returned, {rows}, are not where the vectors are. "
+    if "Lock" in getattr(getattr(inspect.unwrap(add), "__code__", None), "co_names", ()):
+        raise NotYet(f"{story}A lock that every call makes for itself keeps nobody out: share one.")
+    if not table.lock.taken:
+        raise NotYet(f"{story}Nothing keeps the two apart: `table.lock` was not taken.")
+    raise NotYet(f"{story}`table.lock` was taken, but not held from the first look at `filled` to the last.")
+
+
+def _no_lock(table: Any, vector: str) -> int:
+    row: int = table.filled
+    table.rows[row] = vector
+    table.filled = row + 1
+    return row
+
+
+def _own_lock(table: Any, vector: str) -> int:
+    with threading.Lock():
+        return _no_lock(table, vector)
+
+
+def _lock_around_the_writes(table: Any, vector: str) -> int:
+    row: int = table.filled
+    with table.lock:
+        table.rows[row] = vector
+        table.filled = row + 1
+    return row
+
+
+def _kept_the_lock(table: Any, vector: str) -> int:
+    table.lock.acquire()
+    return _no_lock(table, vector)
+
+
+def _did_not_count(table: Any, vector: str) -> int:
+    with table.lock:
+        row: int = table.filled
+        table.rows[row] = vector
+    return row
+
+
+def _returned_the_count(table: Any, vector: str) -> int:
+    with table.lock:
+        return _no_lock(table, vector) + 1
+
+
+# --- 06.4: the key of a cache
+
+_JOB: dict[str, Any] = {
+    "file": "W01_LCC.dcm",
+    "content": b"DICM, then some pixels",
+    "preprocessing": {"size": 512, "voi": "auto", "flip": True},
+    "backbone": "resnet50",
+    "weights": "11ad3fa6c0a1",
+    "adapter": "replicate",
+    "precision": "fp32",
+    "engine": "torch",
+    "batch_size": 8,
+    "device": "cuda:0",
+    "started": "2024-05-17 21:04",
+}
+_MATTERS = {
+    "content": (b"DICM, then other pixels", "somebody replaced the pixels and kept the name"),
+    "preprocessing": ({"size": 512, "voi": "auto", "flip": False}, "one setting of the preprocessing"),
+    "backbone": ("efficientnet_lite0", "the network"),
+    "weights": ("0676ba61b680", "the weights: a paper compares two trainings, and gets one twice"),
+    "adapter": ("folded", "the adapter"),
+    "precision": ("bf16", "the precision"),
+    "engine": ("openvino", "the engine"),
+}
+_DOES_NOT = {
+    "file": ("renamed.dcm", "renamed the file", "ten thousand files are computed again after every move"),
+    "batch_size": (64, "changed the batch size", "a picture does not feel its neighbours"),
+    "device": ("cuda:1", "took the other card", "the vector is the same within rounding"),
+    "started": ("2024-05-18 07:31", "asked again the next day", "nothing is ever found again"),
+}
+
+
+def _test_cache_key(cache_key: CacheKey) -> None:
+    value: Any
+    with _another_process():
+        first = tried(cache_key(copy.deepcopy(_JOB)))
+    if not isinstance(first, str):
+        raise NotYet(f"a key is a string, such as a hexdigest, and out came a {type(first).__name__}.")
+    twins = [copy.deepcopy(_JOB) for _ in range(2)]  # both alive: two addresses
+    here, again = (cache_key(job) for job in twins)
+    if here != again:
+        raise NotYet("the same job, asked twice, has two keys: does an address, a time or a die go in?")
+    for name, (value, what) in _MATTERS.items():
+        if cache_key(copy.deepcopy(_JOB) | {name: copy.deepcopy(value)}) == here:
+            raise NotYet(
+                f"`{name}` changed ({what}), and the key did not: you get the old vector and never know."
+            )
+    for name, (value, what, price) in _DOES_NOT.items():
+        if cache_key(copy.deepcopy(_JOB) | {name: value}) != here:
+            raise NotYet(f"somebody {what}, and the key changed too: {price}. Leave `{name}` out.")
+    if first != here:
+        raise NotYet(
+            "another process gets another key for the same job. `hash()` of text starts from a random number "
+            "in every process (PYTHONHASHSEED); `hashlib.sha256` does not."
+        )
+    backwards = {name: _JOB[name] for name in reversed(_JOB)}
+    backwards["preprocessing"] = dict(reversed(_JOB["preprocessing"].items()))
+    if cache_key(copy.deepcopy(backwards)) != here:
+        raise NotYet(
+            "the same settings, written down in another order, get another key. Sort them: "
+            "`json.dumps(…, sort_keys=True)`."
+        )
+    shifted = [copy.deepcopy(_JOB) | {"adapter": a, "precision": b} for a, b in (("ab", "c"), ("a", "bc"))]
+    if cache_key(shifted[0]) == cache_key(shifted[1]):
+        raise NotYet(
+            "'ab' and 'c' give the same key as 'a' and 'bc': the parts are glued together with nothing "
+            "between them, so that nobody can tell where one ends."
+        )
+
+
+def _another_process() -> Any:
+    """As if Python had been started anew: its `hash` of text begins elsewhere."""
+    inside = hash
+    return mock.patch("builtins.hash", lambda value: inside(("another start", value)))
+
+
+def _parts(job: dict[str, Any], *without: str) -> dict[str, Any]:
+    """What belongs into a key, but for what a planted answer leaves out."""
+    parts = {name: job[name] for name in _MATTERS if name not in without}
+    if "content" in parts:
+        parts["content"] = hashlib.sha256(job["content"]).hexdigest()
+    return parts
+
+
+def _digest(parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _by_python(job: dict[str, Any]) -> str:
+    return str(hash(json.dumps(_parts(job), sort_keys=True)))
+
+
+def _as_written(job: dict[str, Any]) -> str:
+    return hashlib.sha256(str({name: job[name] for name in job if name in _MATTERS}).encode()).hexdigest()
+
+
+def _glued(job: dict[str, Any]) -> str:
+    parts = _parts(job) | {"preprocessing": json.dumps(job["preprocessing"], sort_keys=True)}
+    return hashlib.sha256("".join(parts.values()).encode()).hexdigest()
+
+
+EXERCISES = (
+    Exercise(
+        id="06.1",
+        title="A stopwatch that tells the truth",
+        minutes=8,
+        test=_test_time_it,
+        buys="no warm-up, no busy moment and no unfinished work is in your times any more.",
+        hints=(
+            "Four things in order: one run that does not count; then for each repeat a time; then one number "
+            "out of these times. Where must the device be waited for?",
+            "Once after the warm-up, so that nothing of it is left; and once in each repeat, after the "
+            "action and before the clock is read for the second time.",
+            "`action(); synchronise()`, then in a loop `start = clock(); action(); synchronise()` and "
+            "`times.append(clock() - start)`; at the end `return statistics.median(times)`.",
+        ),
+        planted=(
+            Planted(_cold, "timed the first run too", "it pays for setting up"),
+            Planted(_launches, "did not wait for the device", "it timed the launch"),
+            Planted(_unfinished_warm_up, "did not wait after warming up", "holds the end of the warm-up"),
+            Planted(_mean, "took the mean", "is the mean"),
+            Planted(_fastest, "took the minimum", "is the fastest run"),
+            Planted(_all_times, "gave back all times", "one number of seconds"),
+            Planted(_clock_of_its_own, "took another clock", "take the time from `clock()`"),
+            Planted(lambda a, s, c, n: _mean(a, s, c, 7), "wrote the repeats in", "How often is up"),
+        ),
+    ),
+    Exercise(
+        id="06.2",
+        title="Read ahead, in order",
+        minutes=10,
+        test=_test_read_ahead,
+        buys="threads read while the network computes, rows stay where they belong, and memory stays flat.",
+        hints=(
+            "A future is a place in a queue. If you keep the futures in the order in which you submitted "
+            "them, in whose order do the results come out?",
+            "Keep a `collections.deque`. For each name, append `pool.submit(read, name)`. Once it holds "
+            "`ahead` of them, take out the oldest and yield its result. What is left when the names are used "
+            "up?",
+            "In the loop: `waiting.append(pool.submit(read, name))`, then `if len(waiting) == ahead: yield "
+            "waiting.popleft().result()`. After it: `while waiting: yield waiting.popleft().result()`.",
+        ),
+        planted=(
+            Planted(_as_they_come, "took results as they came", "A slow file was overtaken"),
+            Planted(_all_at_once, "submitted all files at once", "all would be in memory at once"),
+            Planted(_one_by_one, "waited for each before the next", "read one after the other"),
+            Planted(_without_the_pool, "did not use the pool", "was never called"),
+            Planted(_without_the_end, "forgot what was still waiting", "still waiting when the loop ends"),
+            Planted(_in_blocks, "read in blocks", "the threads have nothing to do"),
+            Planted(_promises, "handed out futures", "which is a promise"),
+        ),
+    ),
+    Exercise(
+        id="06.3",
+        title="Two threads, one table",
+        minutes=8,
+        test=_test_add,
+        buys="however the threads take turns, every vector has a row of its own.",
+        hints=(
+            "Between which two lines must nobody else come in?",
+            "A lock lets one thread in at a time. It has to be the same lock for all, and held from the "
+            "moment you read `filled` until you have set it.",
+            "Put everything but the `return` into `with table.lock:`.",
+        ),
+        planted=(
+            Planted(_no_lock, "took no lock", "`table.lock` was not taken"),
+            Planted(_own_lock, "made a lock in every call", "keeps nobody out"),
+            Planted(_lock_around_the_writes, "locked the writes alone", "not held from the first look"),
+            Planted(_kept_the_lock, "never gave the lock back", "a thread waits for ever"),
+            Planted(_did_not_count, "did not count", "`table.filled` should be"),
+            Planted(_returned_the_count, "returned the count", "and should return that"),
+        ),
+    ),
+    Exercise(
+        id="06.4",
+        title="The key of a cache",
+        minutes=10,
+        test=_test_cache_key,
+        buys="what changes a vector changes its key, and nothing else does.",
+        hints=(
+            "Go through the job line by line. If this had been different, would the vector be different?",
+            "Leave out `file`, `batch_size`, `device` and `started`. Hash the content on its own, since JSON "
+            "takes no bytes; then everything together, in a fixed order.",
+            'Make a dict of what matters, with `hashlib.sha256(job["content"]).hexdigest()` for the content; '
+            "then `hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()`.",
+        ),
+        planted=(
+            Planted(lambda job: _digest(_parts(job, "weights")), "forgot the weights", "`weights` changed"),
+            Planted(
+                lambda job: _digest([job["file"], _parts(job, "content")]),
+                "took the name for the content",
+                "`content` changed",
+            ),
+            Planted(
+                lambda job: _digest(_parts(job, "preprocessing")),
+                "forgot the preprocessing",
+                "`preprocessing` changed",
+            ),
+            Planted(lambda job: _digest([_parts(job), job["file"]]), "put the name in", "Leave `file` out"),
+            Planted(
+                lambda job: _digest([_parts(job), job["batch_size"]]),
+                "put the batch size in",
+                "Leave `batch_size` out",
+            ),
+            Planted(_by_python, "used Python's hash", "another process gets another key"),
+            Planted(_as_written, "took the settings as written", "written down in another order"),
+            Planted(_glued, "glued the parts together", "nothing between them"),
+            Planted(lambda job: _digest([_parts(job), id(job)]), "put an address in", "has two keys"),
+        ),
+    ),
+)

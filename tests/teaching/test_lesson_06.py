@@ -1,0 +1,243 @@
+"""Exercises of lesson 06: other right answers, rarer mistakes, and that its check for races needs no luck."""
+
+import hashlib
+import itertools
+import json
+import statistics
+import subprocess
+import sys
+import threading
+from collections import deque
+
+import numpy as np
+import pytest
+
+from course_utils.embedding import EmbeddingExtractor, load_backbone
+from course_utils.imaging import Preprocessor
+from course_utils.teaching import exercise
+from course_utils.teaching.exercises import NotYet
+from course_utils.teaching.exercises import lesson_06 as lesson
+
+
+def warms_up_thrice(action, synchronise, clock, repeats):
+    for _ in range(3):
+        action()
+    times = np.empty(repeats)
+    for i in range(repeats):
+        synchronise()
+        start = clock()
+        action()
+        synchronise()
+        times[i] = clock() - start
+    return np.median(times)
+
+
+def reads_one_clock_between(action, synchronise, clock, repeats):
+    readings = []
+    for _ in range(repeats + 1):
+        action()
+        synchronise()
+        readings.append(clock())
+    return statistics.median(b - a for a, b in itertools.pairwise(readings))
+
+
+def fills_first(read, names, pool, ahead):
+    names = iter(names)
+    waiting = deque(pool.submit(read, name) for name in itertools.islice(names, ahead))
+    while waiting:
+        result = waiting.popleft().result()
+        for name in itertools.islice(names, 1):
+            waiting.append(pool.submit(read, name))
+        yield result
+
+
+def keeps_by_number(read, names, pool, ahead):
+    futures = {}
+    for i in range(len(names) + ahead - 1):
+        if i < len(names):
+            futures[i] = pool.submit(read, names[i])
+        if i >= ahead - 1:
+            yield futures.pop(i - ahead + 1).result()
+
+
+def reserves(table, vector):
+    with table.lock:
+        row = table.filled
+        table.filled += 1
+    table.rows[row] = vector
+    return row
+
+
+def gives_back_at_last(table, vector):
+    table.lock.acquire()
+    try:
+        table.rows[table.filled] = vector
+        table.filled += 1
+        return table.filled - 1
+    finally:
+        table.lock.release()
+
+
+SHARED = threading.Lock()
+
+
+def lock_of_the_module(table, vector):
+    with SHARED:
+        row = table.filled
+        table.rows[row] = vector
+        table.filled = row + 1
+        return row
+
+
+def leaves_out(job):
+    kept = {k: v for k, v in job.items() if k not in ("file", "batch_size", "device", "started", "content")}
+    sha256 = hashlib.sha256(json.dumps(kept, sort_keys=True).encode() + b"\n")
+    sha256.update(job["content"])
+    return sha256.hexdigest()
+
+
+def readable(job):
+    parts = [f"{k}={job[k]!r}" for k in ("backbone", "weights", "adapter", "precision", "engine")]
+    parts += [f"{k}={v!r}" for k, v in sorted(job["preprocessing"].items())]
+    return "; ".join([*parts, hashlib.sha256(job["content"]).hexdigest()])
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        ("06.1", warms_up_thrice),
+        ("06.1", reads_one_clock_between),
+        ("06.2", fills_first),
+        ("06.2", keeps_by_number),
+        ("06.3", reserves),
+        ("06.3", gives_back_at_last),
+        ("06.3", lock_of_the_module),
+        ("06.4", leaves_out),
+        ("06.4", readable),
+    ],
+)
+def test_another_way_to_the_same_answer_is_right_too(number, answer):
+    verdict = exercise(number).judge(answer)
+    assert verdict.state == "right", verdict.text
+
+
+def counts_under_the_lock_and_looks_again(table, vector):
+    with table.lock:
+        table.filled += 1
+    row = table.filled - 1
+    table.rows[row] = vector
+    return row
+
+
+def two_locks_with_a_gap(table, vector):
+    with table.lock:
+        row = table.filled
+    with table.lock:
+        table.rows[row] = vector
+        table.filled = row + 1
+    return row
+
+
+def takes_it_twice(table, vector):
+    with table.lock, table.lock:
+        return table.filled
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "says"),
+    [
+        ("06.1", lambda action, synchronise, clock, repeats: action() or clock(), "`range(repeats)`"),
+        ("06.2", lambda read, names, pool, ahead: "pictures", "A slow file was overtaken"),
+        ("06.2", lambda read, names, pool, ahead: 3, "one by one (`yield`)"),
+        ("06.3", counts_under_the_lock_and_looks_again, "not held from the first look"),
+        ("06.3", two_locks_with_a_gap, "not held from the first look"),
+        ("06.3", takes_it_twice, "a thread waits for ever"),
+        ("06.4", lambda job: 7, "a key is a string"),
+        ("06.4", lambda job: job["file"], "`content` changed"),
+        ("06.4", lambda job: hashlib.sha256(repr(job).encode()).hexdigest(), "Leave `file` out"),
+    ],
+)
+def test_a_rarer_mistake_is_named_too(number, answer, says):
+    verdict = exercise(number).judge(answer)
+    assert verdict.state == "wrong"
+    assert says in verdict.text
+
+
+def racy(table, vector):
+    row = table.filled
+    table.rows[row] = vector
+    table.filled = row + 1
+    return row
+
+
+@pytest.fixture
+def patient(monkeypatch):
+    """Nobody loses his turn because the machine is busy."""
+    monkeypatch.setattr(lesson._Turns, "WAIT_S", 5.0)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_race_is_found_every_time_and_told_step_by_step():
+    verdicts = {exercise("06.3").judge(racy).text for _ in range(20)}
+    assert len(verdicts) == 1
+    assert "A reads filled = 0; B reads filled = 0" in verdicts.pop()
+
+
+@pytest.mark.usefixtures("patient")
+def test_without_a_switch_the_racy_function_is_right():
+    turns = lesson._Turns()
+    table = lesson._Table(turns)
+    assert turns.run([lambda v=v: racy(table, v) for v in "ab"]) == [0, 1]
+    assert table.kept == {0: "a", 1: "b"}
+
+
+@pytest.mark.usefixtures("patient")
+@pytest.mark.parametrize("switch", [2, 3])
+def test_a_switch_within_loses_a_vector(switch):
+    turns = lesson._Turns([switch])
+    table = lesson._Table(turns)
+    turns.run([lambda v=v: racy(table, v) for v in "ab"])
+    assert len(table.kept) == 1
+
+
+def test_an_error_of_a_thread_comes_up():
+    turns = lesson._Turns()
+
+    def fails():
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        turns.run([fails, lambda: 1])
+
+
+@pytest.mark.usefixtures("patient")
+def test_two_that_wait_for_each_other_are_told_so():
+    turns = lesson._Turns([2])
+    one, other = lesson._Table(turns), lesson._Table(turns)
+
+    def both(first, second):
+        with first.lock:
+            _ = first.filled
+            with second.lock:
+                _ = second.filled
+
+    with pytest.raises(NotYet, match="a thread waits for ever"):
+        turns.run([lambda: both(one, other), lambda: both(other, one)])
+
+
+def test_pythons_hash_of_text_does_differ_between_processes():
+    script = "print(hash('replicate'))"
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", script], env={"PYTHONHASHSEED": seed}, capture_output=True
+        ).stdout
+        for seed in "12"
+    }
+    assert len(seen) == 2
+
+
+def test_the_job_of_the_exercise_has_what_the_extractor_puts_into_its_key():
+    extractor = EmbeddingExtractor(load_backbone("efficientnet_lite0", weights="random"), device="cpu")
+    config = set(extractor.config(Preprocessor())) - {"embedding_dim", "fuse"}  # they follow from the others
+    assert config | {"content"} == set(lesson._MATTERS)
+    assert set(lesson._JOB) == set(lesson._MATTERS) | set(lesson._DOES_NOT)
