@@ -1066,7 +1066,7 @@ def reading_threads(
         1000 / network_ms, color=GRAY[theme], linestyle="--", label=f"network alone: {1000 / network_ms:.3g}"
     )
     axes.axhline(allowed, color=GRAY[theme], linestyle=":", label=f"the cores allow: {allowed:.3g}")
-    axes.set(xlabel="threads that read", ylabel="images a second", ylim=(0, None), xticks=counts)
+    axes.set(xlabel="threads that read", ylabel="images a second, at most", ylim=(0, None), xticks=counts)
     _plain_axes(axes, theme)
     _legend(axes, "network and reading", theme)
     where = "on a card" if card else f"on the same {cores} cores"
