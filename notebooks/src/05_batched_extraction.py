@@ -269,7 +269,7 @@ exercise("05.2").check(embed_all)
 # %%
 films, phantoms = list(real_mammograms().path), list(cohort.path)
 mixed = [path for i in range(4) for path in (films[i], *phantoms[2 * i : 2 * i + 2])]
-print(len(mixed), "files; those of more than 8 MB:", *[i for i, path in enumerate(mixed) if path in films])
+print(len(mixed), "files; over 8 MB are:", *(i for i, path in enumerate(mixed) if path.stat().st_size > 8e6))
 
 # %%
 import threading
@@ -529,8 +529,8 @@ print("right:", sum(row.startswith(label) for row, label in zip(rows, labels)), 
 #
 # ### Exercise 05.4: which label belongs to which row? (6 minutes)
 #
-# Write `labels_of`. It gets the files of the rows, in order, and a list of pairs `(file, label)` in an order of its own.
-# A label is a whole number, and 0 is one of them. The list may hold files that have no row. It may lack some that do.
+# Write `labels_of`. It gets the files of the rows, in order, and a list of pairs `(file, label)` in an order of its own. A
+# label is a whole number, and 0 is one of them. The list may hold files that have no row, and lack files that have one.
 # Return a list with one label a row, and `None` where there is none.
 
 
