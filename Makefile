@@ -28,7 +28,7 @@ samples: setup ## draw the synthetic mammograms of data_samples again
 	$(PYTHON) tools/samples.py
 
 bench: setup ## time mammograms to embeddings beside other libraries (25 minutes; leave the machine alone)
-	$(PYTHON) -m pip install --quiet -e ".[bench,fast]"
+	-$(PYTHON) -m pip install --quiet -e ".[bench,fast]"  # what cannot be had is named on the page
 	$(PYTHON) tools/bench.py
 
 bench-rivals: .venv-thingsvision/installed ## give thingsvision, which wants old versions, an environment for bench

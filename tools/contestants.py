@@ -319,9 +319,7 @@ class Course:
     def files(self, paths: list[str]) -> Run:
         """Files to vectors, with as many threads reading ahead as `course embed` takes, and no store."""
         workers = min(4, os.cpu_count() or 1)
-        return lambda: (
-            self.extractor.extract(paths, self.preprocessor, workers=workers, progress=False).vectors
-        )
+        return lambda: self._extracted(self.extractor, paths, workers)
 
     def reading(self, paths: list[str]) -> Run:
         """All that an extraction does but the network, on all cores: in its place stands a mean."""
@@ -332,7 +330,13 @@ class Course:
         mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         backbone = dataclasses.replace(self.backbone, module=mean, embedding_dim=3, input_size=512)
         extractor = self.make(backbone, fuse=False)
-        return lambda: extractor.extract(paths, self.preprocessor, workers=cores(), progress=False).vectors
+        return lambda: self._extracted(extractor, paths, cores())
+
+    def _extracted(self, extractor: Any, paths: list[str], workers: int) -> Any:
+        extraction = extractor.extract(paths, self.preprocessor, workers=workers, progress=False)
+        if len(extraction.failures):  # a file that is not read costs nothing
+            raise RuntimeError(extraction.failures["reason"][0])
+        return extraction.vectors
 
     def decode(self, paths: list[str]) -> Run:
         """Compressed pixels to an array, with the decoder that `read_mammogram` uses."""
