@@ -990,10 +990,11 @@ def ladder(
     places = range(len(rates))
     axes.barh(places, list(rates.values()), height=0.62, color=PALETTE[theme][0])
     for place, rate in zip(places, rates.values(), strict=True):
-        axes.text(
-            rate,
-            place,
-            f" {rate:.3g} ",
+        axes.annotate(
+            f"{rate:.3g}",
+            (rate, place),
+            (4, 0),
+            textcoords="offset points",
             va="center",
             fontsize=8.5,
             color=_INK[theme],
