@@ -130,12 +130,14 @@ def keep_freed_memory() -> bool:
     """Tell glibc to keep the memory of freed activations instead of giving it back to the system each time.
 
     By default every large activation is mapped and unmapped again, about 30 000 page faults an image for
-    ResNet-50. No bit of any result changes. Returns whether the allocator took it (glibc on Linux only).
-    Source: mallopt(3), M_MMAP_THRESHOLD and M_TRIM_THRESHOLD.
+    ResNet-50. So is a large film in a thread that reads ahead, whose arena of 64 MB it does not fit into: one
+    arena serves all threads that start after this call. No bit of any result changes. Returns whether the
+    allocator took it (glibc on Linux only). Source: mallopt(3), M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
     """
     if platform.libc_ver()[0] != "glibc":
         return False
-    trim_threshold, mmap_threshold = -1, -3
+    trim_threshold, mmap_threshold, arena_max = -1, -3, -8
     libc = ctypes.CDLL(None)
     # 1 GiB is beyond any activation here; -1 switches trimming off.
-    return bool(libc.mallopt(mmap_threshold, 1 << 30)) and bool(libc.mallopt(trim_threshold, -1))
+    settings = {mmap_threshold: 1 << 30, trim_threshold: -1, arena_max: 1}
+    return all(libc.mallopt(parameter, value) for parameter, value in settings.items())
