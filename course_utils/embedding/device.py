@@ -132,7 +132,8 @@ def keep_freed_memory() -> bool:
     By default every large activation is mapped and unmapped again, about 30 000 page faults an image for
     ResNet-50. So is a large film in a thread that reads ahead, whose arena of 64 MB it does not fit into: one
     arena serves all threads that start after this call. No bit of any result changes. Returns whether the
-    allocator took it (glibc on Linux only). Source: mallopt(3), M_MMAP_THRESHOLD, M_TRIM_THRESHOLD, M_ARENA_MAX.
+    allocator took it (glibc on Linux only). Source: mallopt(3), its parameters M_MMAP_THRESHOLD,
+    M_TRIM_THRESHOLD and M_ARENA_MAX.
     """
     if platform.libc_ver()[0] != "glibc":
         return False

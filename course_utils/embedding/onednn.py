@@ -23,6 +23,7 @@ Activation = tuple[str, list[float]]  # oneDNN's name, and its limits
 NOTHING: Activation = ("none", [])
 RELU: Activation = ("relu", [])
 RELU6: Activation = ("hardtanh", [0.0, 6.0])
+WHOLE_BATCH = 8  # what `default_batch_size` gives a CPU
 
 
 def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
@@ -42,7 +43,8 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
     if change is None:
         return network
     with torch.inference_mode():
-        before = network(example).float()
+        network = copy.deepcopy(network)
+        before = _noting_input_sizes(network, example).float()
         try:
             changed = change(copy.deepcopy(network))
             after = changed(example.to(memory_format=torch.channels_last)).float()
@@ -59,6 +61,7 @@ class OnePass(nn.Module):
     """A convolution, an addition if there is one to do, and an activation.
 
     The weights are kept in the order in which oneDNN's kernels read them: sorted once, not for every batch.
+    That order depends on the size of the input, `conv.input_size`; other sizes are computed all the same.
     """
 
     def __init__(self, conv: Any, activation: Activation = NOTHING):
@@ -66,8 +69,8 @@ class OnePass(nn.Module):
         padding, self.pad_first = _padding(conv)
         self.settings: tuple[Any, ...] = (padding, [*conv.stride], [*conv.dilation], conv.groups)
         # No parameter of the module: this layout knows nothing of copies or of other dtypes.
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(
-            conv.weight.detach().to_mkldnn(), *self.settings
+        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]  # its stub is old
+            conv.weight.detach().to_mkldnn(), *self.settings, input_size=conv.input_size
         )
         self.bias = conv.bias.detach() if conv.bias is not None else None
         self.activation, self.limits = activation
@@ -114,6 +117,19 @@ class _MBConv(nn.Module):
         """`(n, C, H, W)` to the block's output; `x` is overwritten where the block has a shortcut."""
         y = x if self.expand is None else self.expand(x)
         return self.project(self.depthwise(y), plus=x if self.skips else None)
+
+
+def _noting_input_sizes(network: nn.Module, example: Tensor) -> Tensor:
+    """Run the network on the example; each convolution is left with the `input_size` of a whole batch."""
+
+    def note(conv: Any, given: tuple[Tensor]) -> None:
+        conv.input_size = [WHOLE_BATCH, *given[0].shape[1:]]
+
+    hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, nn.Conv2d)]
+    output: Tensor = network(example)
+    for hook in hooks:
+        hook.remove()
+    return output
 
 
 def _resnet(network: Any) -> nn.Module:
