@@ -360,8 +360,8 @@ print(f"page faults an image: {faults_an_image(network_of_eight):,.0f}")
 # %% [markdown]
 # Thousands of pages, for every image again. Each layer writes its maps into new memory, and frees it soon after. The
 # allocator (glibc's, on Linux) hands large blocks back to the system at once, as a polite program should, and asks for them
-# again a millisecond later. Two of its thresholds tell it to keep them, see mallopt(3). That is all that
-# `keep_freed_memory` does. On macOS and Windows, and on a GPU, whose allocator keeps its memory anyway, it does nothing.
+# again a millisecond later. Two of its thresholds tell it to keep them, see mallopt(3). That, and one store of memory for
+# all threads, is all that `keep_freed_memory` does. On macOS and Windows, and on a GPU, whose allocator keeps its memory anyway, it does nothing.
 #
 # *Predict: which digits of the vectors will change?*
 
@@ -595,8 +595,7 @@ for policy in ("ACTIVE", "PASSIVE"):
 
 # %% [markdown]
 # A thread that waits actively works as hard as one that computes. The policy is read when OpenMP starts, before the first
-# line of yours that uses torch, so the course sets it to `PASSIVE` when `course_utils.embedding` is imported, unless you have
-# set it.
+# line of yours that uses torch, so the course sets it to `PASSIVE` when `course_utils` is imported, unless you have set it.
 
 # %% [markdown]
 # ## Who comes first?
@@ -851,9 +850,8 @@ print(f"its price here, for nine pictures in batches of 8: {times:.2f} times the
 # | versions; another processor, or a GPU | the same within about 1e-4 in fp32; with TF32 about 1e-3 |
 # | another precision | look at the neighbours |
 #
-# More cannot be had. PyTorch's own documentation says that "completely reproducible results are not guaranteed across
-# PyTorch releases, individual commits, or different platforms". So a run writes down all of these, and a test compares
-# within a tolerance, and never with `==`.
+# More cannot be had: PyTorch's own documentation (linked below) promises the same bits across neither releases nor
+# platforms. So a run writes down all of these, and a test compares within a tolerance, and never with `==`.
 
 # %% [markdown]
 # ## When is it the same thing?
