@@ -530,7 +530,7 @@ def _draw_network(section: Record, ax: Any) -> None:
     ax.set_yticks(range(len(keys)), keys)
     ax.set_xlabel("images a second, network alone (label × batch; longer is better)")
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, loc="upper right")
+        ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def _draw_files(section: Record, ax: Any) -> None:
@@ -575,4 +575,4 @@ def _draw_files(section: Record, ax: Any) -> None:
     )
     ax.set_yticks(places, syntaxes)
     ax.set_xlabel("images a second, files to vectors (longer is better)")
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1))
