@@ -25,6 +25,7 @@ from course_utils.provenance import RunRecord, as_text, nearest_folder, shown, w
 if TYPE_CHECKING:
     import pandas as pd
 
+WORKERS = min(4, os.cpu_count() or 1)  # threads that read ahead, unless the user says otherwise
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 IDENTIFYING = re.compile(r"patient.?(name|id)|birth|accession|address|phone|\bmrn\b", re.IGNORECASE)
 # What every file may say of itself, and what it is called beside a clustering.
@@ -460,7 +461,6 @@ def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.Argum
 
 
 def _embedding_options(parser: argparse.ArgumentParser) -> None:
-    workers = min(4, os.cpu_count() or 1)
     network = parser.add_argument_group("the network")
     network.add_argument(
         "--backbone",
@@ -509,9 +509,9 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
     machine.add_argument(
         "--workers",
         type=_not_negative,
-        default=workers,
+        default=WORKERS,
         metavar="N",
-        help=f"threads that read ahead ({workers})",
+        help=f"threads that read ahead ({WORKERS})",
     )
     machine.add_argument(
         "--deterministic", action="store_true", help="same files, same bits, whatever their order; slower"

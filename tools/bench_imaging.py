@@ -13,7 +13,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
@@ -249,16 +249,17 @@ def page(results: dict[str, Times], where: str, repeat: int, shape: tuple[int, i
         columns=shape[1],
         repeat=repeat,
         machine=where,
-        whole=_lines(whole),
+        whole=table_lines(whole),
         budget=BUDGET,
         ratio=ratio,
         verdict="kept" if ratio <= BUDGET else "missed",
-        pieces=_lines(pieces),
-        threads=_lines(threads),
+        pieces=table_lines(pieces),
+        threads=table_lines(threads),
     )
 
 
-def _lines(rows: list[tuple[str, ...]]) -> str:
+def table_lines(rows: Sequence[tuple[str, ...]]) -> str:
+    """Return the rows of a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 

@@ -7,7 +7,7 @@ Every verdict is computed here: the target and how it is judged stand side by si
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from bench_imaging import table_lines
 from matplotlib import pyplot as plt
 
 Record = dict[str, Any]
@@ -334,7 +335,7 @@ def page(results: Record) -> str:
         if quick
         else "",
         machines="\n\n".join(machines),
-        targets=_lines([target.line() for target in verdicts(results)]),
+        targets=table_lines([target.line() for target in verdicts(results)]),
         sections="".join(makers[letter](section) for letter, section in sorted(results.items())),
     )
 
@@ -366,9 +367,9 @@ def _network(section: Record) -> str:
     return NETWORK.format(
         large=large,
         small=small,
-        networks=_lines(networks),
+        networks=table_lines(networks),
         gflops=section["flops"] / 1e9,
-        limits=_lines(limits),
+        limits=table_lines(limits),
         deterministic="an unknown share" if kept is None else f"{kept:.0%}",
         missing=_missing(section),
     )
@@ -424,8 +425,8 @@ def _files(section: Record) -> str:
         batch=counts["usual_batch"],
         labels=" | ".join(labels),
         rules="|".join("---" for _ in labels),
-        files=_lines(rows),
-        shares=_lines(shares),
+        files=table_lines(rows),
+        shares=table_lines(shares),
         decode=decode,
         missing=_missing(section),
     )
@@ -443,7 +444,7 @@ def _growth(section: Record) -> str:
         )
         for row in section["rows"]
     ]
-    return GROWTH.format(growth=_lines(rows))
+    return GROWTH.format(growth=table_lines(rows))
 
 
 def _start(section: Record) -> str:
@@ -470,7 +471,7 @@ def _fidelity(section: Record) -> str:
         weights=section["weights"],
         neighbours=any_row["neighbours"],
         k=any_row["k"],
-        rows=_lines(rows),
+        rows=table_lines(rows),
         missing=_missing(section),
     )
 
@@ -482,10 +483,6 @@ def _missing(section: Record) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else form.format(value)
-
-
-def _lines(rows: Sequence[tuple[str, ...]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 # --- The figure ---------------------------------------------------------------------------------------------

@@ -318,8 +318,9 @@ class Course:
 
     def files(self, paths: list[str]) -> Run:
         """Files to vectors, with as many threads reading ahead as `course embed` takes, and no store."""
-        workers = min(4, os.cpu_count() or 1)
-        return lambda: self._extracted(self.extractor, paths, workers)
+        from course_utils.cli import WORKERS
+
+        return lambda: self._extracted(self.extractor, paths, WORKERS)
 
     def reading(self, paths: list[str]) -> Run:
         """All that an extraction does but the network, on all cores: in its place stands a mean."""

@@ -31,7 +31,8 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
 
     Args:
         network: torchvision's ResNet-50 or EfficientNet-Lite0, on a CPU, frozen, without batch normalisation.
-            Any other network is given back as it is.
+            Any other network is given back as it is; of these two, each convolution is left with its
+            `input_size`.
         example: `(1, C, S, S)`, what the network takes, in its dtype. The outputs for it are compared.
 
     Returns:
@@ -43,7 +44,6 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
     if change is None:
         return network
     with torch.inference_mode():
-        network = copy.deepcopy(network)
         before = _noting_input_sizes(network, example).float()
         try:
             changed = change(copy.deepcopy(network))
