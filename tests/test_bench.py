@@ -322,9 +322,10 @@ def test_a_contestant_that_dies_ends_the_run_with_its_last_words(tmp_path):
             odd.ask("go", "unheard_of", {}, least_seconds=0)
 
 
-def test_no_contestant_inherits_how_the_course_lets_openmp_wait(monkeypatch):
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-    assert "OMP_WAIT_POLICY" not in bench.environment()
+@pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "ARROW_DEFAULT_MEMORY_POOL"])
+def test_no_contestant_inherits_what_the_course_sets_for_itself(name, monkeypatch):
+    monkeypatch.setenv(name, "as the course wants it")
+    assert name not in bench.environment()
 
 
 def test_all_networks_are_given_the_same_pictures_in_the_range_that_they_want():

@@ -91,8 +91,9 @@ QUICK = Size(
 
 
 def environment() -> dict[str, str]:
-    """The environment of what is measured: importing the course sets this variable, for the course alone."""
-    return {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
+    """The environment of what is measured: importing the course sets these variables, for the course alone."""
+    own = {"OMP_WAIT_POLICY", "ARROW_DEFAULT_MEMORY_POOL"}
+    return {name: value for name, value in os.environ.items() if name not in own}
 
 
 class Contestant:

@@ -84,6 +84,13 @@ def test_a_cuda_device_gets_the_batch_that_half_of_its_free_memory_holds(free_gi
     assert default_batch_size(torch.device("cuda")) == expected
 
 
+def test_arrow_takes_its_memory_from_the_system_so_that_it_gets_back_what_a_store_frees():
+    ask = "import course_utils.embedding.store, pyarrow; print(pyarrow.default_memory_pool().backend_name)"
+    env = {key: value for key, value in os.environ.items() if key != "ARROW_DEFAULT_MEMORY_POOL"}
+    said = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "system"
+
+
 def test_openmp_is_told_to_let_go_of_the_cores_unless_the_user_says_otherwise():
     ask = "import os, course_utils; print(os.environ['OMP_WAIT_POLICY'])"
     for given, expected in [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")]:
