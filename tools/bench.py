@@ -91,7 +91,7 @@ QUICK = Size(
 
 
 def environment() -> dict[str, str]:
-    """The environment of what is measured: importing the course sets these variables, for the course alone."""
+    """The environment of what is measured, without what importing the course sets for itself alone."""
     own = {"OMP_WAIT_POLICY", "ARROW_DEFAULT_MEMORY_POOL"}
     return {name: value for name, value in os.environ.items() if name not in own}
 
