@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.provenance import RunRecord, as_text, nearest_folder, shown, write_whole
+from course_utils.files import as_text, display_path, nearest_folder, write_atomic
+from course_utils.provenance import RunRecord
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,14 +101,14 @@ def _samples(arguments: argparse.Namespace) -> int:
         return _archive(arguments)
     if arguments.dry_run or arguments.yes:
         raise UsageError("--dry-run and --yes go with --from: synthetic mammograms are made, not fetched")
-    from course_utils.imaging import write_cohort
+    from course_utils.phantoms import write_cohort
 
     folder, women = arguments.output or Path("phantoms"), arguments.women or 12
     rows, seed = arguments.rows or 1024, arguments.seed or 0
     _check_folder("-o", folder)
     manifest = write_cohort(folder, women=women, rows=rows, seed=seed, progress=True)
     print(f"{len(manifest)} synthetic mammograms of {women} women and their truth (manifest.csv)")
-    print(f"Next: course embed {shown(folder)} -o out")
+    print(f"Next: course embed {display_path(folder)} -o out")
     return 0
 
 
@@ -128,7 +129,7 @@ def _archive(arguments: argparse.Namespace) -> int:
     _check_folder("-o", folder)
     files = datasets.download(series, folder, announce=lambda notice: _ask(notice, arguments.yes))
     print(f"{len(files)} mammograms, and what is known of each for course cluster --labels ({archive}.csv)")
-    print(f"Next: course embed {shown(folder)} -o out")
+    print(f"Next: course embed {display_path(folder)} -o out")
     return 0
 
 
@@ -160,7 +161,7 @@ def _embed(arguments: argparse.Namespace) -> int:
     if arguments.strict and counts["failed"]:
         print("course embed: some files failed, and --strict was asked for", file=sys.stderr)
         return 1
-    print(f"Next: course cluster {shown(arguments.output)}")
+    print(f"Next: course cluster {display_path(arguments.output)}")
     return 0
 
 
@@ -209,14 +210,14 @@ def _tell(record: RunRecord, output: Path) -> dict[str, int]:
         print("Some files have the same SOPInstanceUID, and so the same image_id: go by the column file.")
     if counts["embedded"]:
         size = pq.read_schema(written).field("embedding").type.list_size
-        print(f"{counts['embedded']} embeddings of {size} numbers in {shown(written)}")
+        print(f"{counts['embedded']} embeddings of {size} numbers in {display_path(written)}")
     return counts
 
 
 def _cluster(arguments: argparse.Namespace) -> int:
     labels = None if arguments.labels is None else _read_labels(arguments.labels)
     _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
-    print(f"Next: course report {shown(arguments.run_folder)}")
+    print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
 
 
@@ -236,25 +237,25 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     clustering = cluster(extraction.vectors, seed=seed, k=k)
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
     table = extraction.table[["image_id", "file"]].assign(cluster=clustering.labels).join(compared)
-    write_whole(folder / "clusters.csv", table.to_csv(index=False).encode())
+    write_atomic(folder / "clusters.csv", table.to_csv(index=False).encode())
     result = {
         "disclaimer": DISCLAIMER,
         "embeddings_sha256": hashlib.sha256(extraction.vectors.tobytes()).hexdigest(),
         **clustering.to_dict(),
         "evaluation": evaluation.to_dict(),
     }
-    write_whole(folder / "clusters.json", (json.dumps(result, indent=2) + "\n").encode())
+    write_atomic(folder / "clusters.json", (json.dumps(result, indent=2) + "\n").encode())
     print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {association.sentence}")
-    print(f"{evaluation.k} clusters of {len(table)} images in {shown(folder / 'clusters.csv')}")
+    print(f"{evaluation.k} clusters of {len(table)} images in {display_path(folder / 'clusters.csv')}")
 
 
 def _read_labels(file: Path) -> pd.DataFrame:
     import pandas as pd
 
     if not file.is_file():
-        raise UsageError(f"--labels: there is no file {shown(file)}")
+        raise UsageError(f"--labels: there is no file {display_path(file)}")
     try:
         header, *_ = pd.read_csv(file, dtype=str, header=None, nrows=1).itertuples(index=False, name=None)
         table = pd.read_csv(file, dtype=str, index_col=False)
@@ -283,9 +284,9 @@ def _match(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from course_utils.teaching.report import write_report
+    from course_utils.report import write_report
 
-    print(f"The report is {shown(write_report(arguments.run_folder))}: open it in a browser")
+    print(f"The report is {display_path(write_report(arguments.run_folder))}: open it in a browser")
     return 0
 
 
@@ -293,7 +294,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     import pandas as pd
 
     from course_utils.imaging.datasets import real_mammograms, sample_cohort
-    from course_utils.teaching.report import write_report
+    from course_utils.report import write_report
 
     clock = time.perf_counter()
     print("1/4  Eight real mammograms (film, CBIS-DDSM) and 24 synthetic ones with known truth")
@@ -310,7 +311,7 @@ def _demo(arguments: argparse.Namespace) -> int:
     _cluster_run(arguments.output, k="auto", seed=0, labels=truth)
     print("4/4  The report", flush=True)
     report = write_report(arguments.output)
-    print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {shown(report)} in a browser.")
+    print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {display_path(report)} in a browser.")
     print("Next: python start.py lab opens the first lesson; README.md shows how to embed your own files.")
     return 0
 
@@ -350,7 +351,7 @@ def _find(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
             files.append(given)
             names.append(given.name)
         else:
-            raise UsageError(f"there is no file or folder {shown(given)}")
+            raise UsageError(f"there is no file or folder {display_path(given)}")
     if len(set(names)) < len(names):
         raise UsageError("two inputs have the same name: give the folder that holds both instead")
     if len(inputs) > 1 and len({file.resolve() for file in files}) < len(files):

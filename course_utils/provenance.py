@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import re
-import secrets
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils import DISCLAIMER, __version__
+from course_utils.files import as_text, display_path, write_atomic
 
 RECORDED_PACKAGES = (
     "numpy",
@@ -69,7 +69,7 @@ class RunRecord:
 
     def write(self, path: Path) -> None:
         """Write the record as UTF-8 JSON, whole or not at all."""
-        write_whole(path, (json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomic(path, (json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n").encode())
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
@@ -80,22 +80,6 @@ class RunRecord:
             raise ValueError(f"{path.name} is not a run record of this course") from error
 
 
-def nearest_folder(path: Path) -> Path:
-    """Return the path, or the nearest of its parents that exists."""
-    return next(parent for parent in (path, *path.absolute().parents) if parent.exists())
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
-    # A name of its own: another run may be writing the same file just now.
-    beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
 def fingerprint(config: dict[str, Any]) -> str:
     """16 hexadecimal digits that differ when anything in a plain dict differs: SHA-256 of its sorted JSON."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
@@ -104,12 +88,6 @@ def fingerprint(config: dict[str, Any]) -> str:
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def shown(path: Path | str) -> str:
-    """A path as it may be printed or stored: relative to the working folder, else its last part alone."""
-    here, there = Path.cwd().resolve(), Path(path).resolve()
-    return str(there.relative_to(here)) if there.is_relative_to(here) else there.name
 
 
 def command_line(argv: Sequence[str] | None = None) -> str:
@@ -128,12 +106,7 @@ def _without_folder(argument: str) -> str:
     option = named[0] if named else ""
     value = argument.removeprefix(option)
     leads_out = Path(value).is_absolute() or ".." in Path(value).parts
-    return option + (as_text(shown(value)) if leads_out else as_text(value))
-
-
-def as_text(name: str) -> str:
-    """A file's name as valid Unicode: bytes that are none become `\\x..`, as on some older disks."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return option + (as_text(display_path(value)) if leads_out else as_text(value))
 
 
 def git_commit() -> str | None:

@@ -11,7 +11,7 @@ import pydicom
 import pytest
 from needs import needs
 
-from course_utils.imaging.phantoms import Phantom
+from course_utils.phantoms import Phantom
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "data_samples"

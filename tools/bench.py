@@ -33,8 +33,8 @@ from pydicom.uid import UID
 from tqdm import tqdm
 
 from course_utils.analysis.agreement import agreement
-from course_utils.imaging import Phantom
 from course_utils.imaging.datasets import real_mammograms, sample_cohort
+from course_utils.phantoms import Phantom
 
 SECTIONS = {
     "a": "network only, beside the machine's limit (c), and the price of determinism",

@@ -35,8 +35,9 @@ from skimage.transform import resize
 from tqdm import tqdm
 
 from course_utils import doctor, provenance
-from course_utils.imaging import Phantom, Preprocessor, read_mammogram
+from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.codestream import DECODERS, PLUGIN
+from course_utils.phantoms import Phantom
 
 ROOT = Path(__file__).resolve().parents[1]
 ROWS, COLUMNS, SIZE = 3328, 2560, 512

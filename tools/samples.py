@@ -20,7 +20,7 @@ import pydicom
 import variants
 from pydicom.dataset import Dataset
 
-from course_utils.imaging.phantoms import write_cohort
+from course_utils.phantoms import write_cohort
 
 HERE = Path(__file__).resolve().parent.parent / "data_samples"
 ROWS, WOMEN, SEED = 640, 12, 2024

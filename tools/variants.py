@@ -43,7 +43,7 @@ from pydicom.uid import (
     generate_uid,
 )
 
-from course_utils.imaging.phantoms import Phantom
+from course_utils.phantoms import Phantom
 
 PHANTOM = Phantom(density="c", view="MLO", laterality="L", rows=320, seed=7, nuisance_seed=7, woman="V01")
 """The woman of all variants: 320 × 256 pixels, 12 bits, black ground, no label."""

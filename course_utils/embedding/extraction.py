@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from course_utils import DISCLAIMER
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.store import Entry
-from course_utils.provenance import RunRecord, write_whole
+from course_utils.files import write_atomic
+from course_utils.provenance import RunRecord
 
 FAILURE_COLUMNS = ["file", "stage", "reason"]
 IDENTITY_COLUMNS = ["image_id", "file", "sha256", "patient_key", "view", "laterality"]
@@ -166,7 +167,7 @@ class RunFolder:
         (self.folder / "run.json").unlink(missing_ok=True)
         for name, beside in self._beside.items():
             beside.replace(self.folder / name)
-        write_whole(self.folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
+        write_atomic(self.folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
         record.write(self.folder / "run.json")
 
     def _write_rows(self) -> None:

@@ -43,12 +43,12 @@ from course_utils.embedding.engines import ENGINES, make_engine
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.extraction import FAILURE_COLUMNS, Extraction, Failure, RunFolder, as_table
 from course_utils.embedding.store import EmbeddingStore, Entry
+from course_utils.files import as_text
 from course_utils.imaging.dicom import read_mammogram
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import (
     RunRecord,
-    as_text,
     command_line,
     git_commit,
     machine,

@@ -27,7 +27,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.provenance import fingerprint, write_whole
+from course_utils.files import write_atomic
+from course_utils.provenance import fingerprint
 
 logger = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ class Shelf:
             if not (self.folder / "config.json").exists():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 readable = json.dumps(self._config, indent=2, sort_keys=True) + "\n"
-                write_whole(self.folder / "config.json", readable.encode())
+                write_atomic(self.folder / "config.json", readable.encode())
             self._write(entries)
             self._compact()
 
@@ -297,7 +298,7 @@ def write_parquet(table: pa.Table, path: Path) -> None:
     """Write a table with a checksum on each page, whole or not at all; for tables that fit into memory."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, write_page_checksum=True)
-    write_whole(path, sink.getvalue().to_pybytes())
+    write_atomic(path, sink.getvalue().to_pybytes())
 
 
 def _schema(dimensions: int) -> pa.Schema:

@@ -32,7 +32,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from .errors import MammogramError
+from course_utils.imaging.errors import MammogramError
 
 PLUGIN = "course_utils"
 """The name under which pydicom knows the functions at the end of this module."""

@@ -29,9 +29,8 @@ import pandas as pd
 import pydicom
 from tqdm.auto import tqdm
 
-from course_utils.provenance import nearest_folder, write_whole
-
-from .errors import MammogramError
+from course_utils.files import nearest_folder, write_atomic
+from course_utils.imaging.errors import MammogramError
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
 """The small DICOM files of a checkout of the course; ``course samples`` writes larger cohorts anywhere."""
@@ -294,7 +293,7 @@ def download(
         files = _files(rows, done)
         for name, part in files.groupby("archive"):
             table = pd.concat([part, tables[name]]).drop_duplicates("file").sort_values("file")
-            write_whole(folder / f"{name}.csv", table.to_csv(index=False).encode())
+            write_atomic(folder / f"{name}.csv", table.to_csv(index=False).encode())
     files.insert(0, "path", [folder / file for file in files["file"]])
     return files
 
@@ -355,7 +354,7 @@ def _fetch(row: Any, folder: Path) -> dict[str, str]:
         unchanged = "-" in md5 or hashlib.md5(data, usedforsecurity=False).hexdigest() == md5
         if len(data) != size or not unchanged or _series_uid(data) != row.series_uid:
             raise MammogramError(DAMAGED)
-        write_whole(target / name, data)
+        write_atomic(target / name, data)
     return _sums(row, folder, {})
 
 

@@ -36,8 +36,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from . import grayscale
-from .codestream import (
+from course_utils.imaging import grayscale
+from course_utils.imaging.codestream import (
     DECODERS,
     NOT_GRAY,
     PLUGIN,
@@ -47,9 +47,9 @@ from .codestream import (
     has_end,
     read_frame,
 )
-from .errors import MammogramError
-from .grayscale import VOI, check_voi
-from .preprocess import TOO_SMALL, find_breast, shrink
+from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.grayscale import VOI, check_voi
+from course_utils.imaging.preprocess import TOO_SMALL, find_breast, shrink
 
 MAX_PIXELS = 60_000_000
 """Rows × Columns above which a file is refused undecoded. The largest mammograms have about 5000 × 6000

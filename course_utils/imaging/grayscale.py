@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from pydicom.dataset import Dataset
 
-from .errors import MammogramError
+from course_utils.imaging.errors import MammogramError
 
 VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 """Which VOI transform is asked for (see `read_mammogram`)."""

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import cv2
 import numpy as np
 
+from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.grayscale import VOI, check_voi
 from course_utils.provenance import fingerprint
 
-from .errors import MammogramError
-from .grayscale import VOI, check_voi
-
 if TYPE_CHECKING:
-    from .dicom import Mammogram
+    from course_utils.imaging.dicom import Mammogram
 
 Side = Literal["left", "right"]
 

@@ -20,7 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 __all__ = ["LivePicture"]
 

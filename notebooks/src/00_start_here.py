@@ -109,7 +109,7 @@ print(extractor.backbone.name, "turned", picture.size, "numbers into", vector.si
 # %%
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 figure = Figure(figsize=(9, 3.4), layout="constrained")
 left, middle, right = figure.subplots(1, 3)
@@ -229,7 +229,7 @@ nearest = cosine.argmax(axis=1)
 # most alike.
 
 # %%
-from course_utils.teaching.plots import contact_sheet
+from course_utils.plots import contact_sheet
 
 asking = [cohort.file.tolist().index(f"{name}.dcm") for name in ("W01_LCC", "W10_RMLO", "W04_LMLO")]
 shown = [i for row_of in asking for i in (row_of, *cosine[row_of].argsort()[::-1][:3])]

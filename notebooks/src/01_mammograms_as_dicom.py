@@ -70,7 +70,7 @@ from matplotlib.figure import Figure
 
 from course_utils.imaging import read_mammogram
 from course_utils.imaging.datasets import real_mammograms
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 films = real_mammograms()
 film = read_mammogram(films.path[0], voi="none").pixels  # every number kept, brought to 0 to 1
@@ -181,7 +181,7 @@ stored = (4095 * small_film).astype("uint16")  # 12 bits
 signed = stored.astype("int16") - 2048  # what a file with PixelRepresentation 1 would hold
 
 # %%
-from course_utils.teaching.plots import side_by_side
+from course_utils.plots import side_by_side
 
 readings = {
     "read right": stored / 4095,
@@ -297,7 +297,7 @@ for vendor, one in examples.items():
 # never quite reaches black or white, just as film does not.
 
 # %%
-from course_utils.teaching.plots import gray_curves
+from course_utils.plots import gray_curves
 
 
 def windowed(function, center, width):  # a window, as a function from values to gray values

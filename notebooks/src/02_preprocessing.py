@@ -46,7 +46,7 @@ def centre_cut(shape):
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 figure = Figure(figsize=(2.9, 2.4), layout="constrained")
 for axes, name, picture in zip(figure.subplots(1, 2), names[4::3], small[4::3]):
@@ -74,7 +74,7 @@ Illustration(figure, caption, alt)
 
 # %%
 from course_utils.imaging import Preprocessor
-from course_utils.teaching.plots import one_step, preprocessing_steps
+from course_utils.plots import one_step, preprocessing_steps
 
 preprocess = Preprocessor(size=512)
 preprocessing_steps(preprocess.trace(mammograms["malign RMLO"]))
@@ -128,7 +128,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from course_utils.imaging import Phantom, phantoms
+from course_utils import phantoms
 from course_utils.imaging.preprocess import breast_mask
 
 folder = tempfile.TemporaryDirectory()
@@ -148,7 +148,7 @@ def otsu(pixels):
 
 
 mammogram, tissue = take(
-    Phantom("b", "CC", "R", label=True, film_edge=True, vendor="cedar", seed=3, rows=640)
+    phantoms.Phantom("b", "CC", "R", label=True, film_edge=True, vendor="cedar", seed=3, rows=640)
 )
 pixels = mammogram.pixels
 masks = {"Otsu's threshold": otsu(pixels), "the course's mask": breast_mask(pixels)}
@@ -165,7 +165,7 @@ Illustration(figure, caption, alt)
 
 # %%
 for vendor in phantoms.VENDORS:
-    mammogram, tissue = take(Phantom("b", "CC", "R", label=True, vendor=vendor, seed=3, rows=640))
+    mammogram, tissue = take(phantoms.Phantom("b", "CC", "R", label=True, vendor=vendor, seed=3, rows=640))
     inside = {"Otsu": otsu(mammogram.pixels), "the mask": breast_mask(mammogram.pixels)}
     print(f"{vendor}:", ", ".join(f"{name} keeps {mask[tissue].mean():.0%}" for name, mask in inside.items()))
 
@@ -638,7 +638,7 @@ for equalise in (False, True):
 # for tissue outside the orange line, for letters inside it, and for a chest wall that is not at the left.*
 
 # %%
-from course_utils.teaching.plots import before_and_after
+from course_utils.plots import before_and_after
 
 shown = [shrink(one.pixels)[0] for one in files.values()]
 outlines = [breast_mask(picture) for picture in shown]
@@ -714,7 +714,7 @@ for name, way in shortcuts.items():
     moved[name] = 1 - (right * vectors(pictures)).sum(axis=1)
 
 # %%
-from course_utils.teaching.plots import shifts
+from course_utils.plots import shifts
 
 shifts(moved, between)
 

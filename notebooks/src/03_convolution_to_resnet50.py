@@ -44,7 +44,7 @@ print(pictures.shape, pictures.dtype)
 # %%
 import ipywidgets
 
-from course_utils.teaching.plots import convolution_window
+from course_utils.plots import convolution_window
 from course_utils.teaching.widgets import LivePicture
 
 KERNELS = {
@@ -224,7 +224,7 @@ if ready("03.2", through):
     print("your rule:", fields, "the same:", fields == list(measured.values()))
 
 # %%
-from course_utils.teaching.plots import receptive_fields
+from course_utils.plots import receptive_fields
 
 receptive_fields(pictures[2], measured, centre=(130, 56))
 
@@ -430,7 +430,7 @@ for name, shortcut, norm in kinds:
 # %%
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import PALETTE, Illustration
+from course_utils.plots import PALETTE, Illustration
 
 figure = Figure(figsize=(6.4, 4.6), layout="constrained")
 for axes, (name, *_) in zip(figure.subplots(2, 2, sharex=True, sharey=True).flat, kinds):

@@ -54,7 +54,7 @@ except RuntimeError as error:
 # %%
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 
 def stem(module):
@@ -243,7 +243,7 @@ right = vectors(backbone.module, (three - mean) / std)
 moved = {name: 1 - (vectors(backbone.module, slip(three)) * right).sum(1) for name, slip in slips.items()}
 
 # %%
-from course_utils.teaching.plots import shifts
+from course_utils.plots import shifts
 
 shifts(moved, pairs(right))
 

@@ -75,7 +75,7 @@ print("missing:     ", *[path.stem for path in paths if path.stem not in table])
 # %%
 import numpy as np
 
-from course_utils.teaching.plots import contact_sheet
+from course_utils.plots import contact_sheet
 
 extraction = extractor.extract(paths, preprocess, progress=False)  # the right way, on its way to you
 print("the same eight vectors, row by row:", np.allclose(vectors, extraction.vectors, atol=1e-4))
@@ -106,7 +106,7 @@ for name, owner in zip(table, owners):
 
 # %%
 from course_utils.imaging.datasets import sample_cohort
-from course_utils.teaching.plots import batch_in_order
+from course_utils.plots import batch_in_order
 from course_utils.teaching.widgets import LivePicture
 
 cohort = sample_cohort()
@@ -165,7 +165,7 @@ rate = [1 / np.median(seconds[size]) for size in sizes]
 # %% tags=["nbval-ignore-output"]
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 figure = Figure(figsize=(6.4, 3), layout="constrained")
 axes = figure.subplots()
@@ -275,7 +275,7 @@ print(len(mixed), "files; over 8 MB are:", *(i for i, path in enumerate(mixed) i
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from course_utils.teaching.plots import Span, timeline
+from course_utils.plots import Span, timeline
 
 
 def noted(spans, work, label, function, *given):
@@ -421,7 +421,7 @@ print("one row of", len(phantoms), "is there, and fewer than 16 files were touch
 # you move: for which of them do workers pay, and for which the batch? Where is the best square of each?*
 
 # %% tags=["nbval-ignore-output"]
-from course_utils.teaching.plots import throughput_maps
+from course_utils.plots import throughput_maps
 
 archives = {"8 large files": films, "24 small files": phantoms}
 sizes, readers = (1, 2, 4, 8), (0, 1, 2, 4)

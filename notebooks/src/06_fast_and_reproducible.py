@@ -82,7 +82,7 @@ def network(picture):  # to 224 × 224 and three channels (lesson 04), then ResN
 # %% tags=["nbval-ignore-output"]
 import cProfile
 
-from course_utils.teaching.plots import flame_graph
+from course_utils.plots import flame_graph
 
 
 def file_to_vector(path):
@@ -297,7 +297,7 @@ def bandwidth_of_memory():
 
 
 # %%
-from course_utils.teaching.plots import roofline
+from course_utils.plots import roofline
 
 peaks, bandwidth = {"fp32": peak_of(torch.float32)}, bandwidth_of_memory()
 names = {"Conv2d": "convolution", "BatchNorm2d": "batch normalisation", "ReLU": "ReLU"}
@@ -420,7 +420,7 @@ for name, options in {
         steps[name] = lambda treated=treated: treated.embed(gray)
 
 # %% tags=["nbval-ignore-output"]
-from course_utils.teaching.plots import ladder
+from course_utils.plots import ladder
 
 rates |= {name: len(colour) / seconds for name, seconds in in_turns(steps, repeats=2).items()}
 if rates.get("bf16", 0) > rates["freed memory kept"]:
@@ -497,7 +497,7 @@ for name, path in paths.items():
 # %% tags=["nbval-ignore-output"]
 from matplotlib.figure import Figure
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 
 extractor = EmbeddingExtractor(backbone, device=str(device))
 mammogram = read(paths["uncompressed"])
@@ -561,7 +561,7 @@ print(f"two threads read {seconds['one thread'] / seconds['two threads']:.2f} ti
 # until the card is busy?*
 
 # %% tags=["nbval-ignore-output"]
-from course_utils.teaching.plots import reading_threads
+from course_utils.plots import reading_threads
 from course_utils.teaching.widgets import LivePicture
 
 measured_on = torch.get_num_threads()

@@ -47,7 +47,7 @@ from pydicom.uid import (
 from course_utils.doctor import SYNTAXES, _decoders
 from course_utils.imaging import MammogramError, codestream, dicom, read_mammogram
 from course_utils.imaging.codestream import PLUGIN
-from course_utils.imaging.phantoms.files import compress_rle
+from course_utils.phantoms.files import compress_rle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
 import encoders

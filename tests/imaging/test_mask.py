@@ -18,9 +18,8 @@ from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
 from skimage.morphology import disk
 
-from course_utils.imaging import MammogramError, Phantom, Preprocessor, read_mammogram
+from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
-from course_utils.imaging.phantoms import DENSITIES, VENDORS, VIEWS
 from course_utils.imaging.preprocess import (
     CORE,
     DULL,
@@ -34,6 +33,7 @@ from course_utils.imaging.preprocess import (
     resize_area,
     shrink,
 )
+from course_utils.phantoms import DENSITIES, VENDORS, VIEWS, Phantom
 
 OUTLINES = json.loads(Path(__file__).with_name("real_breasts.json").read_text())["polygons"]
 

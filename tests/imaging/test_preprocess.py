@@ -14,9 +14,10 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scenes import label, mammogram, scene
 from skimage.transform import downscale_local_mean
 
-from course_utils.imaging import Phantom, Preprocessor, read_mammogram
+from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
 from course_utils.imaging.preprocess import find_breast, resize_area, thumbnail
+from course_utils.phantoms import Phantom
 
 
 def shares(n: int, m: int) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from course_utils.embedding import EmbeddingExtractor, load_backbone
 from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.datasets import sample_cohort
+from course_utils.plots import throughput_maps
 from course_utils.teaching import exercise
-from course_utils.teaching.plots import throughput_maps
 from course_utils.teaching.widgets import LivePicture
 
 SOURCE = Path(__file__).resolve().parents[2] / "notebooks" / "src" / "05_batched_extraction.py"

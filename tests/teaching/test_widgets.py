@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-from course_utils.teaching.plots import Illustration
+from course_utils.plots import Illustration
 from course_utils.teaching.widgets import LivePicture
 
 

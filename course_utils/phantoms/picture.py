@@ -10,8 +10,8 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from .anatomy import Tissues
-from .noise import FIELD_MM, Array, blur, splat
+from course_utils.phantoms.anatomy import Tissues
+from course_utils.phantoms.noise import FIELD_MM, Array, blur, splat
 
 Vendor = Literal["alder", "birch", "cedar"]
 

@@ -17,9 +17,9 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from course_utils import phantoms as phantoms_module
 from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
-from course_utils.imaging import phantoms as phantoms_module
-from course_utils.imaging.phantoms import (
+from course_utils.phantoms import (
     FRACTION_RANGE,
     MU_PER_MM,
     VENDORS,
@@ -403,7 +403,7 @@ def test_an_interrupted_cohort_does_not_draw_the_rest_first(tmp_path, monkeypatc
         time.sleep(0.05)
         return {}
 
-    monkeypatch.setattr("course_utils.imaging.phantoms._write_one", draw)
+    monkeypatch.setattr("course_utils.phantoms._write_one", draw)
     with pytest.raises(KeyboardInterrupt):
         write_cohort(tmp_path, women=30, rows=128, workers=1)
     assert len(drawn) < 10

@@ -18,13 +18,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
-from course_utils import DISCLAIMER
+from course_utils import DISCLAIMER, plots
 from course_utils.analysis import AnalysisError, Clustering, Evaluation, cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
 from course_utils.analysis.evaluation import two_decimals
 from course_utils.analysis.reduction import variance_shares
-from course_utils.provenance import write_whole
-from course_utils.teaching import plots
+from course_utils.files import write_atomic
 
 MOST_PICTURES = 48
 """How many pictures the contact sheet shows at most."""
@@ -90,7 +89,7 @@ def write_report(run_dir: Path) -> Path:
     """
     run = _read(Path(run_dir))
     environment = Environment(
-        loader=PackageLoader("course_utils.teaching"),
+        loader=PackageLoader("course_utils.report"),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -98,7 +97,7 @@ def write_report(run_dir: Path) -> Path:
     )
     page = environment.get_template("report.html.jinja").render(_context(run))
     path = Path(run_dir) / "report.html"
-    write_whole(path, page.encode())
+    write_atomic(path, page.encode())
     return path
 
 

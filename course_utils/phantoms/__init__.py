@@ -32,13 +32,21 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 from tqdm.auto import tqdm
 
+from course_utils.files import write_atomic
 from course_utils.imaging.errors import MammogramError
-from course_utils.provenance import write_whole
-
-from .anatomy import FRACTION_RANGE, Anatomy, Density, Shape, Tissues, View, fibres, gland_mm
-from .files import compress_rle, dataset
-from .noise import FIELD_MM, Array, generator
-from .picture import MU_PER_MM, STYLES, Vendor, expose, film, label_ink, present
+from course_utils.phantoms.anatomy import (
+    FRACTION_RANGE,
+    Anatomy,
+    Density,
+    Shape,
+    Tissues,
+    View,
+    fibres,
+    gland_mm,
+)
+from course_utils.phantoms.files import compress_rle, dataset
+from course_utils.phantoms.noise import FIELD_MM, Array, generator
+from course_utils.phantoms.picture import MU_PER_MM, STYLES, Vendor, expose, film, label_ink, present
 
 __all__ = [
     "DENSE_SHARE",
@@ -225,7 +233,7 @@ class Phantom:
             compress_rle(ds)
         file = BytesIO()
         ds.save_as(file, enforce_file_format=True)
-        write_whole(Path(path), file.getvalue())
+        write_atomic(Path(path), file.getvalue())
         return rendering
 
 
@@ -336,7 +344,7 @@ def write_cohort(
             manifest = pd.DataFrame(list(bar))
     finally:
         pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
-    write_whole(folder / "manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
+    write_atomic(folder / "manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
     return manifest
 
 

@@ -9,9 +9,9 @@ import pytest
 from matplotlib.image import imread
 from scipy.signal import correlate2d
 
+from course_utils import plots
 from course_utils.analysis import cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
-from course_utils.teaching import plots
 
 RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
@@ -70,7 +70,7 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
 def small_figures():
     """Draw at a fraction of the resolution, since drawing is what takes the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("course_utils.teaching.plots._DPI", 40)
+        patch.setattr("course_utils.plots._DPI", 40)
         yield
 
 

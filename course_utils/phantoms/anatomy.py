@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import (
+from course_utils.phantoms.noise import (
     FIELD_MM,
     VOXELS,
     Array,

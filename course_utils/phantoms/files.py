@@ -21,11 +21,10 @@ from pydicom.uid import (
 )
 
 from course_utils import DISCLAIMER
-
-from .picture import STYLES, Vendor
+from course_utils.phantoms.picture import STYLES, Vendor
 
 if TYPE_CHECKING:
-    from . import Phantom
+    from course_utils.phantoms import Phantom
 
 
 def uid(*parts: object) -> UID:
