@@ -55,7 +55,7 @@ def png(seed: int) -> bytes:
 def small_figures():
     """Draw at a fraction of the resolution: the tests read words, and drawing is what takes the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("course_utils.plots._DPI", 30)
+        patch.setattr("course_utils.plots.illustration.DPI", 30)
         yield
 
 

@@ -1,0 +1,194 @@
+"""Files on their way to vectors: batches, threads and what a setting costs (lesson 05)."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.patches import Patch, Rectangle
+from numpy.typing import ArrayLike
+
+from course_utils.plots.illustration import (
+    GRAY,
+    GROUND,
+    INK,
+    PALETTE,
+    Illustration,
+    Picture,
+    Theme,
+    new_figure,
+    pixels_of,
+    plain_axes,
+)
+
+
+def batch_in_order(
+    pictures: Sequence[Picture],
+    vectors: ArrayLike,
+    batch_size: int,
+    batch: int = 1,
+    *,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show one batch among the files in their order, and the table of vectors as it stands after that batch.
+
+    Args:
+        pictures: N pictures, in the order of the files.
+        vectors: `(N, D)`, one row a picture.
+        batch_size: pictures a batch; the last batch holds what is left.
+        batch: which one, from 1; beyond the last, the last.
+        theme: on a light or on a dark ground.
+    """
+    values = np.asarray(vectors)
+    count = len(pictures)
+    batches = -(-count // batch_size)
+    number = min(batch, batches)
+    start, stop = (number - 1) * batch_size, min(number * batch_size, count)
+    outline = PALETTE[theme][1]
+    figure = new_figure(9, 3.8, theme)
+    files, filled = figure.subfigures(1, 2, width_ratios=(3, 2), squeeze=False)[0]
+    columns = 6
+    grid = files.subplots(-(-count // columns), columns, squeeze=False)
+    for axes in grid.flat[count:]:
+        axes.set_axis_off()
+    for index, axes in enumerate(grid.flat[:count]):
+        axes.imshow(pixels_of(pictures[index])[::4, ::4], cmap="gray", vmin=0, vmax=1)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set(color=outline if start <= index < stop else GROUND[theme], linewidth=3)
+    axes = filled.subplots()
+    so_far = np.where(np.arange(count)[:, None] < stop, values, np.nan)
+    highest = float(np.quantile(values, 0.98))
+    axes.imshow(so_far, cmap="cividis", aspect="auto", interpolation="nearest", vmin=0, vmax=highest)
+    axes.axhspan(start - 0.5, stop - 0.5, fill=False, edgecolor=outline, linewidth=3)
+    axes.set(xlabel="feature (number in the vector)", ylabel="row = file, in order")
+    plain_axes(axes, theme)
+    figure.suptitle(
+        f"batch {number} of {batches}: {stop - start} picture{'s' if stop - start > 1 else ''}, "
+        f"rows {start} to {stop - 1}",
+        color=INK[theme],
+    )
+    return Illustration(
+        figure,
+        "Outlined: the batch. On the right the table of vectors so far; rows of later batches are empty.",
+        f"On the left {count} mammograms, {stop - start} of them outlined; on the right the table of "
+        f"their vectors, filled down to row {stop - 1}.",
+    )
+
+
+class Span(NamedTuple):
+    """One piece of work: in which thread, of which kind, with what name, from when to when (seconds)."""
+
+    thread: str
+    work: str
+    label: str
+    begin: float
+    end: float
+
+
+def timeline(
+    runs: Mapping[str, Sequence[Span]], *, caption: str | None = None, theme: Theme = "light"
+) -> Illustration:
+    """Show which thread worked on what and when: a panel a run, a line a thread, a bar a piece of work.
+
+    The clock of each run starts at its first piece; all panels have the same scale. Kinds of work have a
+    colour and a hatch each, at most four. Where a bar is wide enough, its label stands in it.
+    """
+    runs = {name: sorted(spans, key=lambda span: span.begin) for name, spans in runs.items()}
+    lanes = {name: list(dict.fromkeys(span.thread for span in spans)) for name, spans in runs.items()}
+    kinds = dict.fromkeys(span.work for spans in runs.values() for span in spans)
+    styles = dict(zip(kinds, zip(PALETTE[theme], ("", "///", "...", "xxx"), strict=False), strict=False))
+    length = {
+        name: max(span.end for span in spans) - min(span.begin for span in spans)
+        for name, spans in runs.items()
+    }
+    longest = max(length.values())
+    heights = [len(each) + 0.6 for each in lanes.values()]
+    figure = new_figure(8.6, 0.42 * sum(heights) + 0.5 * len(runs) + 0.7, theme)
+    panels = figure.subplots(len(runs), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
+    for axes, (name, spans) in zip(panels, runs.items(), strict=True):
+        start = min(span.begin for span in spans)
+        for span in spans:
+            colour, hatch = styles[span.work]
+            row, wide = lanes[name].index(span.thread), span.end - span.begin
+            bar = {"color": colour, "edgecolor": GROUND[theme], "hatch": hatch, "linewidth": 1.0}
+            axes.barh(row, wide, left=span.begin - start, height=0.78, **bar)
+            if wide > longest * (0.011 * len(span.label) + 0.004):
+                middle = (span.begin + span.end) / 2 - start
+                box = {"facecolor": colour, "edgecolor": "none", "pad": 0.8}
+                axes.text(
+                    middle, row, span.label, ha="center", va="center", color="white", fontsize=7.5, bbox=box
+                )
+        axes.axvline(length[name], color=GRAY[theme], linestyle=(0, (4, 3)), linewidth=1.2)
+        axes.set_yticks(range(len(lanes[name])), lanes[name])
+        axes.set(xlim=(0, longest * 1.02), ylim=(len(lanes[name]) - 0.4, -0.6))
+        axes.set_title(f"{name}: {length[name]:.2f} s", loc="left", fontsize=9.5, color=INK[theme])
+        plain_axes(axes, theme)
+    panels[-1].set_xlabel("time (seconds)")
+    figure.legend(
+        handles=[
+            Patch(facecolor=colour, hatch=hatch, edgecolor=GROUND[theme], label=work)
+            for work, (colour, hatch) in styles.items()
+        ],
+        loc="outside upper right",
+        ncols=len(styles),
+        frameon=False,
+        fontsize=9,
+        labelcolor=INK[theme],
+    )
+    if caption is None:
+        caption = "A line is a thread, a bar a piece of work with its number. White is waiting."
+    of = "; ".join(f"{name}, {len(lanes[name])} threads" for name in runs)
+    return Illustration(figure, caption, f"Bars along time, a line for each thread, two kinds of work: {of}.")
+
+
+def throughput_maps(
+    tried: Mapping[str, Mapping[tuple[int, int], float]],
+    batch_sizes: Sequence[int],
+    workers: Sequence[int],
+    *,
+    last: tuple[str, int, int] | None = None,
+    title: str = "",
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Show the images a second of the settings tried so far: a panel an archive, a square a setting.
+
+    Args:
+        tried: for each archive, the rate of each pair (batch size, workers) that was tried.
+        batch_sizes: the columns.
+        workers: the rows.
+        last: archive, batch size and workers of the square to outline.
+        title: one line above all.
+        caption: what to see; None: what a square is.
+        theme: on a light or on a dark ground.
+    """
+    figure = new_figure(8.2, 0.55 * len(workers) + 1.7, theme)
+    panels = figure.subplots(1, len(tried), squeeze=False)[0]
+    for axes, (archive, rates) in zip(panels, tried.items(), strict=True):
+        table = np.array([[rates.get((size, count), np.nan) for size in batch_sizes] for count in workers])
+        best = max(rates.values(), default=1.0)
+        axes.imshow(table, cmap="cividis", vmin=0, vmax=best, aspect="auto")
+        for (row, column), rate in np.ndenumerate(table):
+            known = bool(np.isfinite(rate))
+            ink = ("black" if rate > 0.55 * best else "white") if known else GRAY[theme]
+            text = f"{rate:.1f}" if known else "?"
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=10)
+        if last is not None and last[0] == archive:
+            corner = (batch_sizes.index(last[1]) - 0.5, workers.index(last[2]) - 0.5)
+            axes.add_patch(
+                Rectangle(corner, 1, 1, fill=False, edgecolor=PALETTE[theme][1], linewidth=3, clip_on=False)
+            )
+        axes.set_xticks(range(len(batch_sizes)), batch_sizes)
+        axes.set_yticks(range(len(workers)), workers)
+        axes.set(xlabel="batch size (images)", ylabel="workers (threads that read)")
+        axes.set_title(archive, fontsize=10, color=INK[theme])
+        plain_axes(axes, theme)
+    figure.suptitle(title, fontsize=9.5, color=INK[theme])
+    if caption is None:
+        caption = "Images a second of each setting tried so far; outlined, the last one; ? was not tried yet."
+    names = " and ".join(tried)
+    return Illustration(
+        figure,
+        caption,
+        f"Squares of batch size by number of workers, one field for {names}, each with the images a second "
+        "that were measured.",
+    )

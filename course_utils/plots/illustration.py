@@ -1,0 +1,131 @@
+"""What every figure of the course has in common: its colours, its axes, and the Illustration that carries it.
+
+Colours are those of Okabe and Ito, told apart by most colour-blind readers, and each comes with a marker of
+its own.
+"""
+
+import base64
+import io
+from dataclasses import dataclass, field
+from html import escape
+from typing import Any, Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import imread
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from numpy.typing import NDArray
+
+Theme = Literal["light", "dark"]
+Picture = NDArray[np.floating] | bytes
+"""Float (H, W) or (1, H, W) in [0, 1], or the bytes of a PNG (as `imaging.thumbnail` gives)."""
+
+PALETTE = {
+    "light": ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#8C7A00", "#882255"),
+    "dark": ("#4AA3E0", "#F0783C", "#2BC299", "#E09CC4", "#8FD0F7", "#F2B63C", "#D6C62F", "#C9577F"),
+}
+"""Okabe and Ito's colours (2008) in an order that suits points; their black and yellow, which a theme
+would swallow, are replaced."""
+GRAY = {"light": "#7F7F7F", "dark": "#9A9A9A"}
+"""For what is missing, and for baselines."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+INK = {"light": "#1d2327", "dark": "#e6e3dc"}
+FAINT = {"light": "#c9c7c0", "dark": "#454a4f"}
+GROUND = {"light": "#ffffff", "dark": "#1b1f22"}
+DPI = 144
+
+
+@dataclass(frozen=True)
+class Illustration:
+    """A figure with its caption and its alternative text."""
+
+    figure: Figure = field(repr=False)
+    caption: str
+    alt: str
+
+    def __post_init__(self) -> None:
+        """Lay the figure out once and for all: a layout moves a little each time it is computed."""
+        self.figure.set_dpi(DPI)
+        if isinstance(self.figure.get_layout_engine(), ConstrainedLayoutEngine):
+            self.figure.draw_without_rendering()
+            self.figure.set_layout_engine("none")
+
+    def png(self) -> bytes:
+        """Return the picture as PNG bytes, without date or version: they depend on the figure alone."""
+        data = io.BytesIO()
+        self.figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
+        return data.getvalue()
+
+    def html(self) -> str:
+        """Return an HTML figure that holds everything and asks for no file."""
+        source = data_uri(self.png())
+        return (
+            f'<figure><img src="{source}" alt="{escape(self.alt)}">'
+            f"<figcaption>{escape(self.caption)}</figcaption></figure>"
+        )
+
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
+        """Return one bundle for front ends that ask for it: the PNG, and as text what it shows."""
+        png = base64.b64encode(self.png()).decode()
+        bundle = {"image/png": png, "text/plain": f"{self.alt}\n{self.caption}"}
+        return bundle, {"image/png": {"alt": self.alt}}
+
+    def _ipython_display_(self) -> None:
+        """Show the picture and below it the caption as text, for eyes and screen readers alike."""
+        from IPython.display import display
+
+        bundle, metadata = self._repr_mimebundle_()
+        display(bundle | {"text/plain": self.alt}, metadata=metadata, raw=True)
+        display({"text/markdown": f"*{self.caption}*", "text/plain": self.caption}, raw=True)
+
+
+def data_uri(png: bytes) -> str:
+    """Return PNG bytes as a `data:` address."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def new_figure(width: float, height: float, theme: Theme) -> Figure:
+    """Return an empty figure, in inches, that belongs to no window and to no global state."""
+    return Figure((width, height), layout="constrained", facecolor=GROUND[theme], dpi=100)
+
+
+def plain_axes(axes: Axes, theme: Theme) -> None:
+    """Give axes two thin spines, quiet ticks and the ink of the theme."""
+    axes.set_facecolor(GROUND[theme])
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(FAINT[theme])
+    axes.tick_params(colors=INK[theme], labelsize=8.5, color=FAINT[theme])
+    axes.xaxis.label.set(color=INK[theme], size=9.5)
+    axes.yaxis.label.set(color=INK[theme], size=9.5)
+
+
+def legend_beside(axes: Axes, title: str, theme: Theme, handles: list[Line2D] | None = None) -> None:
+    """Put a legend to the right of the axes, where it hides nothing."""
+    legend = axes.legend(
+        handles=axes.get_legend_handles_labels()[0] if handles is None else handles,
+        title=title,
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+        fontsize=9,
+        title_fontsize=9,
+        labelcolor=INK[theme],
+        alignment="left",
+    )
+    legend.get_title().set_color(INK[theme])
+
+
+def pixels_of(picture: Picture) -> NDArray[np.floating]:
+    """Return a picture as float (H, W), unpacked if it is a PNG."""
+    pixels = imread(io.BytesIO(picture), format="png") if isinstance(picture, bytes) else np.asarray(picture)
+    return pixels[0] if pixels.ndim == 3 and pixels.shape[0] == 1 else pixels
+
+
+def reduced(picture: Picture, side: int = 320) -> NDArray[np.floating]:
+    """Return the means of blocks of k × k pixels, about `side` on the longer side, to draw quickly."""
+    pixels = pixels_of(picture)
+    k = max(1, round(max(pixels.shape) / side))
+    height, width = (max(1, length // k) for length in pixels.shape)
+    return pixels[: height * k, : width * k].reshape(height, k, width, k).mean(axis=(1, 3))

@@ -1,0 +1,181 @@
+"""Maps of embeddings: points (N, 2) become a scatter plot, or pictures that lie on a map (lesson 07)."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.offsetbox import AnnotationBbox, OffsetImage
+from numpy.typing import ArrayLike, NDArray
+
+from course_utils.plots.illustration import (
+    GRAY,
+    GROUND,
+    INK,
+    MARKERS,
+    PALETTE,
+    Illustration,
+    Picture,
+    Theme,
+    legend_beside,
+    new_figure,
+    pixels_of,
+    plain_axes,
+)
+
+MISSING = "not stated"
+"""What a category is called that a file does not state."""
+
+
+def map_scatter(
+    points: ArrayLike,
+    categories: Sequence[Any],
+    *,
+    name: str = "cluster",
+    shares: Sequence[float] | None = None,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Scatter a map of embeddings (N, 2), each category with a colour and a marker of its own.
+
+    `name` says what the categories are; `shares` (2,) are the shares of variance of the two axes (PCA).
+    More than eight categories: the seven largest keep their names and the others become one.
+    """
+    coordinates = np.asarray(points, np.float64)
+    labels = tidy_categories(categories)
+    figure = new_figure(5.0, 4.4, theme)
+    axes = figure.subplots()
+    size = float(np.clip(2400 / max(len(labels), 1), 12, 64))
+    counts = {each: labels.count(each) for each in _in_order(labels)}
+    for each, (colour, marker) in _styles(list(counts), theme).items():
+        rows = np.flatnonzero(np.array(labels, dtype=object) == each)
+        axes.scatter(
+            coordinates[rows, 0],
+            coordinates[rows, 1],
+            s=size,
+            c=colour,
+            marker=marker,
+            label=f"{each} ({counts[each]})",
+            edgecolors=GROUND[theme],
+            linewidths=0.6,
+            alpha=0.9,
+        )
+    _map_axes(axes, coordinates, shares, theme)
+    legend_beside(axes, name, theme)
+    of = ", ".join(f"{each} {count}" for each, count in counts.items())
+    if caption is None:
+        caption = f"Each point is one image, coloured by {name}; the axes have no unit."
+    alt = f"Scatter plot of {len(labels)} images on two principal components, coloured by {name}: {of}."
+    return Illustration(figure, caption, alt)
+
+
+def map_pictures(
+    points: ArrayLike,
+    pictures: Sequence[Picture],
+    categories: Sequence[Any] | None = None,
+    *,
+    name: str = "cluster",
+    shares: Sequence[float] | None = None,
+    limit: int = 60,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Lay the pictures themselves on the map (N, 2), framed in the colour of their category.
+
+    Where they would hide one another, some are left out and stand as dots: at most `limit` pictures, none
+    over another.
+    """
+    coordinates = np.asarray(points, np.float64)
+    labels = tidy_categories(categories) if categories is not None else None
+    figure = new_figure(8.2, 5.6, theme)
+    axes = figure.subplots()
+    _map_axes(axes, coordinates, shares, theme, margin=0.09)
+    styles = _styles(_in_order(labels), theme) if labels else {}
+    colours = [styles[label][0] if labels else INK[theme] for label in labels or [""] * len(coordinates)]
+    axes.scatter(coordinates[:, 0], coordinates[:, 1], s=9, c=colours, zorder=1)
+    figure.draw_without_rendering()
+    side_inches = 0.56
+    placed = _apart(axes.transData.transform(coordinates) / figure.dpi, side_inches * 1.12, limit)
+    for index in placed:
+        pixels = pixels_of(pictures[index])
+        image = OffsetImage(
+            pixels, zoom=side_inches * 72 / max(pixels.shape), cmap="gray", norm=Normalize(0, 1)
+        )
+        frame = {
+            "edgecolor": colours[index],
+            "linewidth": 2.0,
+            "boxstyle": "square,pad=0",
+            "facecolor": "black",
+        }
+        axes.add_artist(AnnotationBbox(image, tuple(coordinates[index]), pad=0, bboxprops=frame, zorder=3))
+    if styles:
+        legend_beside(
+            axes,
+            name,
+            theme,
+            [Line2D([], [], color=styles[each][0], linewidth=4, label=each) for each in styles],
+        )
+    framed = f", framed in the colour of their {name}" if labels else ""
+    left_out = len(coordinates) - len(placed)
+    dots = f" {left_out} that would hide others are dots." if left_out else ""
+    if caption is None:
+        caption = f"The pictures on the map{framed}.{dots} Look along each axis: what changes?"
+    alt = f"Map of {len(coordinates)} images, {len(placed)} of them as small pictures{framed}."
+    return Illustration(figure, caption, alt)
+
+
+def tidy_categories(categories: Sequence[Any]) -> list[str]:
+    """Return categories as text: what is missing is called so; beyond eight, the smallest become others."""
+    labels = [MISSING if _is_missing(each) else str(each) for each in categories]
+    counts = {each: labels.count(each) for each in set(labels)}
+    if len(counts) <= len(MARKERS):
+        return labels
+    keep = sorted(counts, key=lambda each: (-counts[each], each))[: len(MARKERS) - 1]
+    return [each if each in keep else "others" for each in labels]
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or str(value) == "<NA>"
+
+
+def _in_order(labels: Sequence[str]) -> list[str]:
+    """Return the distinct labels: numbers by value, then words, and what is missing last."""
+    return sorted(
+        set(labels), key=lambda each: (each == MISSING, each == "others", not each.isdigit(), len(each), each)
+    )
+
+
+def _styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
+    """Return colour and marker for each category; what is missing is always gray."""
+    styles = {name: (PALETTE[theme][i % 8], MARKERS[i % 8]) for i, name in enumerate(names)}
+    return styles | {name: (GRAY[theme], ".") for name in (MISSING, "others") if name in styles}
+
+
+def _map_axes(
+    axes: Axes,
+    coordinates: NDArray[np.float64],
+    shares: Sequence[float] | None,
+    theme: Theme,
+    margin: float = 0.05,
+) -> None:
+    percent = [f" ({share:.0%} of variance)" for share in shares] if shares is not None else ["", ""]
+    axes.set_xlabel(f"principal component 1{percent[0]}")
+    axes.set_ylabel(f"principal component 2{percent[1]}")
+    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
+    room = np.maximum((high - low) * margin, (high - low).max() * 0.02) + 1e-9
+    axes.set_xlim(low[0] - room[0], high[0] + room[0])
+    axes.set_ylim(low[1] - room[1], high[1] + room[1])
+    plain_axes(axes, theme)
+
+
+def _apart(centres: NDArray[np.float64], distance: float, limit: int) -> list[int]:
+    """Choose points (N, 2), first come first placed, no two within `distance` along both axes."""
+    placed: list[int] = []
+    for index, centre in enumerate(centres):
+        if len(placed) == limit:
+            break
+        if all(np.abs(centre - centres[other]).max() >= distance for other in placed):
+            placed.append(index)
+    return placed

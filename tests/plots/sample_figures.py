@@ -1,0 +1,62 @@
+"""One figure of every kind, from small inputs."""
+
+import cProfile
+import functools
+
+import numpy as np
+
+from course_utils import plots
+from course_utils.analysis import cluster, evaluate, reduce
+from course_utils.analysis.clustering import nearest_to_centre
+
+RNG = np.random.default_rng(0)
+TRUTH = np.repeat([0, 1, 2], 6)
+VECTORS = np.eye(20)[TRUTH] * 8 + RNG.standard_normal((18, 20))
+PICTURES = [RNG.random((1, 32, 32)).astype(np.float32) for _ in TRUTH]
+MASKS = [picture[0] > 0.5 for picture in PICTURES]
+TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
+MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
+VIEWS = ["CC", "MLO", None] * 6
+PROFILE = cProfile.Profile()
+PROFILE.runcall(lambda: [cluster(VECTORS, k=k) for k in (2, 3)])
+LAYERS = {"convolution": ([4e9, 2e9], [1e7, 4e7], [0.01, 0.02]), "ReLU": ([1e6], [8e6], [0.001])}
+RUNS = {
+    "alone": [plots.Span("main", "read", "0", 5.0, 6.0), plots.Span("main", "embed", "0", 6.0, 8.0)],
+    "ahead": [plots.Span("reader", "read", "0", 1.0, 2.0), plots.Span("main", "embed", "0", 2.0, 3.5)],
+}
+RATES = {"large": {(1, 0): 4.0, (8, 2): 9.0}, "small": {(8, 0): 21.0}}
+
+
+@functools.cache
+def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustration]:
+    points, found = reduce(VECTORS), cluster(VECTORS, k=3)
+    return {
+        "sheet": plots.contact_sheet(PICTURES, ["CC left"] * 18, theme=theme),
+        "batch": plots.batch_in_order(PICTURES, VECTORS, 7, 2, theme=theme),
+        "curves": plots.gray_curves(
+            PICTURES[0] * 4095, {"line": lambda x: x / 4095}, picture=PICTURES[0], theme=theme
+        ),
+        "beside": plots.side_by_side(
+            {"left": PICTURES[0], "right": PICTURES[1]},
+            caption="Two sheets of noise, which nobody can tell apart.",
+            alt="Two squares of gray noise of the same size, side by side.",
+            theme=theme,
+        ),
+        "window": plots.convolution_window(PICTURES[0][0], np.eye(3), 5, 7, theme=theme),
+        "fields": plots.receptive_fields(PICTURES[0], {"stem": 11, "stage 1": 35}, theme=theme),
+        "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
+        "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
+        "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
+        "null": plots.silhouette_against_null(evaluate(VECTORS, found, draws=3), theme=theme),
+        "steps": plots.preprocessing_steps(TRACE, theme=theme),
+        "step": plots.one_step(TRACE, 2, theme=theme),
+        "before": plots.before_and_after(PICTURES[:3], MASKS[:3], PICTURES[:3], ["a", "b", "c"], theme=theme),
+        "timeline": plots.timeline(RUNS, theme=theme),
+        "rates": plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2), theme=theme),
+        "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),
+        "flames": plots.flame_graph(PROFILE, theme=theme),
+        "roofline": plots.roofline(LAYERS, {"fp32": 4e11, "bf16": 8e11}, 4e10, theme=theme),
+        "ladder": plots.ladder({"plain": 10, "fused": 24.5}, {"limit": 30}, theme=theme),
+        "threads": plots.reading_threads(80, 20, cores=4, threads=2, theme=theme),
+        "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
+    }
