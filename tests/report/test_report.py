@@ -323,8 +323,8 @@ def test_warnings_are_counted_and_the_most_frequent_comes_first(tmp_path):
 
 
 def test_large_runs_show_a_selection_and_say_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("course_utils.report.MOST_PICTURES", 6)
-    monkeypatch.setattr("course_utils.report.MOST_ROWS", 2)
+    monkeypatch.setattr("course_utils.report.page.MOST_PICTURES", 6)
+    monkeypatch.setattr("course_utils.report.page.MOST_ROWS", 2)
     folder = run_folder(tmp_path)
     reasons = pd.DataFrame({"file": list("abcd"), "stage": "read", "reason": "Not DICOM."})
     reasons.to_csv(folder / "failures.csv", index=False)
@@ -354,7 +354,7 @@ def test_a_folder_that_is_no_run_gets_one_clear_sentence(tmp_path):
 @pytest.fixture
 def no_maps(monkeypatch):
     """Leave the maps away, which take most of a page's time, where a test is about words alone."""
-    monkeypatch.setattr("course_utils.report._map", lambda run: (None, None, "No map here."))
+    monkeypatch.setattr("course_utils.report.page.map_points", lambda run: (None, None, "No map here."))
 
 
 def cards(shown: Page) -> list[bytes]:

@@ -1,0 +1,89 @@
+"""The page as a whole: what the template says, and where it is written."""
+
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from course_utils import DISCLAIMER, plots
+from course_utils.files import write_atomic
+from course_utils.report.figures import (
+    cards,
+    map_points,
+    picture_map,
+    scatter_maps,
+    silhouette_figure,
+    typical_images,
+)
+from course_utils.report.reading import Run, read_run
+from course_utils.report.text import without_folders
+from course_utils.report.words import (
+    association_rows,
+    points_to_take_away,
+    provenance_groups,
+    summary,
+    tiles,
+    warning_rows,
+)
+
+MOST_PICTURES = 48
+"""How many pictures the contact sheet shows at most."""
+MOST_ROWS = 100
+"""How many rows the table of failures shows at most; failures.csv has them all."""
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `report.html` from the files of `course embed` and `course cluster`; return its path.
+
+    Needs `embeddings.parquet`; takes `thumbnails.parquet`, `failures.csv`, `run.json`,
+    `clusters.csv` (whose further columns describe the images) and `clusters.json` where they are.
+    Without clusters it computes them, with the defaults of `cluster`. The same files give the same bytes.
+
+    Raises:
+        AnalysisError: the folder holds no embeddings, or a file of it cannot be read.
+    """
+    run = read_run(Path(run_dir))
+    environment = Environment(
+        loader=PackageLoader("course_utils.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    page = environment.get_template("report.html.jinja").render(_context(run))
+    path = Path(run_dir) / "report.html"
+    write_atomic(path, page.encode())
+    return path
+
+
+def _context(run: Run) -> dict[str, Any]:
+    """Return everything the template says, as text and pictures; the template decides where it stands."""
+    weights = run.record.get("weights") or {}
+    points, shares, map_note = map_points(run)
+    return {
+        "disclaimer": DISCLAIMER,
+        "random": weights.get("pretrained") is False,
+        "summary": summary(run),
+        "tiles": tiles(run),
+        "points": points_to_take_away(run),
+        "note": without_folders(run.note),
+        "pictures_note": run.pictures_note,
+        "pictures": cards(run, plots.spread(len(run.table), MOST_PICTURES)),
+        "total": len(run.table),
+        "map_note": map_note,
+        "picture_map": picture_map(run, points, shares),
+        "maps": scatter_maps(run, points, shares),
+        "maps_left_out": run.categories[1],
+        "clusters": typical_images(run),
+        "silhouette": silhouette_figure(run),
+        "evaluation": run.evaluation,
+        "associations": association_rows(run),
+        "failures": [
+            [without_folders(row[name]) for name in ("file", "stage", "reason")]
+            for row in run.failures.head(MOST_ROWS).to_dict("records")
+        ],
+        "failed": len(run.failures),
+        "warnings": warning_rows(run),
+        "provenance": provenance_groups(run),
+        "recorded": bool(run.record),
+    }

@@ -1,0 +1,24 @@
+"""Values and errors as text that may stand on the page."""
+
+import re
+from typing import Any
+
+import pandas as pd
+
+_PATH = re.compile(r"""(?<![\w./:\\-])(?:[A-Za-z]:[\\/]|\\\\|~?/)(?:[^\s"'<>|/\\]+[\\/])+""")
+
+
+def as_sentence(error: Exception) -> str:
+    """Return an error's text with a full stop, unless it ends a sentence already."""
+    text = str(error)
+    return text if text.endswith(("?", ".")) else f"{text}."
+
+
+def stated(value: Any) -> str:
+    """Return a value of a table as text, and what is missing as nothing."""
+    return "" if value is None or value != value or value is pd.NA else str(value)
+
+
+def without_folders(text: Any) -> str:
+    """Return text without the folders of a machine: of an absolute path only the last part is left."""
+    return _PATH.sub("", str(text))
