@@ -28,24 +28,24 @@ SYNTAXES = {
 
 @dataclass(frozen=True)
 class Check:
-    """One answer: `state` is "ok", "note" (works, but know this) or "problem" (must be mended)."""
+    """One answer: `state` is "ok", "note" (works, but know this) or "problem" (must be fixed)."""
 
     state: str
     sentence: str
 
 
 def doctor() -> bool:
-    """Print one line a check; True if nothing must be mended."""
+    """Print one line per check; return whether nothing must be fixed."""
     healthy = True
     for check in examine():
         print(MARKS[check.state], check.sentence, flush=True)
         healthy &= check.state != "problem"
-    print("Ready." if healthy else "Not ready yet: mend the lines marked [!!], then run course doctor again.")
+    print("Ready." if healthy else "Not ready yet: fix the lines marked [!!], then run course doctor again.")
     return healthy
 
 
 def examine() -> Iterator[Check]:
-    """All checks, one after the other, cheap ones first."""
+    """Yield all checks, cheap ones first."""
     yield _python()
     yield from _packages()
     yield _disk()
@@ -91,7 +91,7 @@ def _memory() -> Check:
 
 
 def memory_bytes() -> int | None:
-    """Physical memory in bytes, or None where the system does not say."""
+    """Return the physical memory in bytes, or None where the system does not say."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if sys.platform == "win32":
@@ -103,7 +103,7 @@ def memory_bytes() -> int | None:
 
 
 def _decoders() -> Iterator[Check]:
-    from course_utils.imaging.codestream import decoder_package
+    from course_utils.imaging.decode import decoder_package
 
     readable = ["uncompressed"]
     for syntax, name in SYNTAXES.items():

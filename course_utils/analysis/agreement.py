@@ -22,8 +22,8 @@ class Agreement:
 
     Attributes:
         relative_difference: the largest difference of any number, as a share of the reference's largest.
-        cosine: ``(N,)``, −1 to 1, of each image's two vectors as they are.
-        centred_cosine: ``(N,)``, the same once the reference's mean vector is taken off both.
+        cosine: `(N,)`, −1 to 1, of each image's two vectors as they are.
+        centred_cosine: `(N,)`, the same once the reference's mean vector is taken off both.
         recall: the share of an image's nearest neighbours that it keeps, 0 to 1, mean over the images.
         neighbours: how many nearest neighbours were compared.
         ari: adjusted Rand index of the k-means clusters of the two: 1 the same, 0 what chance gives.
@@ -58,10 +58,10 @@ def agreement(
     """Compare vectors with reference vectors of the same images.
 
     Args:
-        reference: ``(N, D)`` finite numbers, one row an image; N at least ``neighbours`` + 2.
-        vectors: ``(N, D)`` finite numbers, row i of the same image as row i of the reference.
+        reference: `(N, D)` finite numbers, one row an image; N at least `neighbours` + 2.
+        vectors: `(N, D)` finite numbers, row i of the same image as row i of the reference.
         neighbours: how many nearest neighbours (Euclidean, the image itself left out) should be the same.
-        k: number of clusters; ``"auto"`` lets ``cluster`` choose it on the reference, then takes it for both.
+        k: number of clusters; `"auto"` lets `cluster` choose it on the reference, then takes it for both.
         seed: seed of k-means.
 
     Both are centred on the *reference's* mean: vectors that are all shifted alike are no longer

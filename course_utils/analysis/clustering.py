@@ -1,7 +1,7 @@
 """Vectors become groups: vectors (N, D) go in, one cluster number an image comes out (lesson 08).
 
 The way is always the same: centre, reduce by PCA, cluster. Whether the groups mean anything is not asked
-here but in ``evaluation``: k-means finds k clusters in anything, pure noise included.
+here but in `evaluation`: k-means finds k clusters in anything, pure noise included.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ MOST_DIMS = 50
 MOST_ROWS = 1000
 """Silhouettes of larger sets are taken over so many rows, drawn at random: they cost N² distances."""
 
-_DEFAULTS: dict[str, dict[str, Any]] = {
+DEFAULTS: dict[str, dict[str, Any]] = {
     "kmeans": {"k": "auto", "dims": None, "n_init": 10, "standardise": False},
 }
 _AUTO_DRAWS = 10
@@ -40,13 +40,13 @@ class Clustering:
     """Which image is in which cluster, and how that came about.
 
     Attributes:
-        labels: int ``(N,)``, 0 for the largest cluster, then by falling size (of equals, the one whose first
+        labels: int `(N,)`, 0 for the largest cluster, then by falling size (of equals, the one whose first
             member comes first).
-        probabilities: float ``(N, k)`` that sum to 1 along a row, or None for a method that gives none.
-        params: what was really used, JSON-able: ``k``, ``dims``, ``n_init``, ``standardise``; where k was
-            chosen, also ``k_asked``, ``k_searched`` and ``k_excess`` (for each k searched, the silhouette
+        probabilities: float `(N, k)` that sum to 1 along a row, or None for a method that gives none.
+        params: what was really used, JSON-able: `k`, `dims`, `n_init`, `standardise`; where k was
+            chosen, also `k_asked`, `k_searched` and `k_excess` (for each k searched, the silhouette
             minus its mean on data without clusters).
-        method: ``"kmeans"``.
+        method: `"kmeans"`.
         seed: the seed of every random choice.
     """
 
@@ -65,17 +65,17 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     """Group vectors: centre, reduce by PCA, then k-means.
 
     Args:
-        vectors: ``(N, D)`` finite numbers, one row an image.
-        method: ``"kmeans"``.
+        vectors: `(N, D)` finite numbers, one row an image.
+        method: `"kmeans"`.
         seed: seed of every random choice, 0 to 2³² − 1; the same seed gives the same labels.
-        params: ``k`` (a number, or ``"auto"``), ``dims`` (dimensions kept by PCA; None means 50, or N − 1 or
-            D if that is less), ``n_init`` (starts of k-means, of which the best is kept; 10), ``standardise``
+        params: `k` (a number, or `"auto"`), `dims` (dimensions kept by PCA; None means 50, or N − 1 or
+            D if that is less), `n_init` (starts of k-means, of which the best is kept; 10), `standardise`
             (divide each column by its standard deviation first; False).
 
-    ``k="auto"`` tries k from 2 to 10 (at most N / 2), and for each k takes the silhouette minus the mean one
+    `k="auto"` tries k from 2 to 10 (at most N / 2), and for each k takes the silhouette minus the mean one
     that the same k-means reaches on Gaussian clouds of the same covariance: the silhouette alone would favour
     some k even in noise. The smallest k within one standard deviation (of the clouds) of the largest excess
-    is taken. The choice is a choice and no proof: see ``evaluate``.
+    is taken. The choice is a choice and no proof: see `evaluate`.
 
     Raises:
         AnalysisError: vectors that cannot be clustered, an unknown method or parameter, k larger than N, a
@@ -86,7 +86,7 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     follow Tibshirani, Walther and Hastie, Estimating the number of clusters via the gap statistic, J. R.
     Stat. Soc. B 63 (2001) 411–423.
     """
-    options = choose_params("cluster", _DEFAULTS, method, params)
+    options = choose_params("cluster", DEFAULTS, method, params)
     check_seed(seed)
     matrix = check_vectors(vectors)
     space, singular = pca_space(matrix, options)
@@ -101,12 +101,12 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
 def nearest_to_centre(
     vectors: ArrayLike, labels: ArrayLike, *, count: int = 6, params: dict[str, Any] | None = None
 ) -> dict[int, NDArray[np.int64]]:
-    """Return for each cluster the rows nearest its mean, nearest first: its prototypes, at most ``count``.
+    """Return for each cluster the rows nearest its mean, nearest first: its prototypes, at most `count`.
 
-    ``params`` are those of the Clustering, so that "near" is meant in the space where it was made.
+    `params` are those of the Clustering, so that "near" is meant in the space where it was made.
     """
     groups = np.asarray(labels)
-    space, _ = pca_space(check_vectors(vectors), _DEFAULTS["kmeans"] | (params or {}))
+    space, _ = pca_space(check_vectors(vectors), DEFAULTS["kmeans"] | (params or {}))
     nearest = {}
     for label in np.unique(groups):
         members = np.flatnonzero(groups == label)
@@ -125,7 +125,7 @@ def pca_space(
 
 
 def kmeans(space: NDArray[np.float64], k: int, n_init: int, seed: int) -> NDArray[np.int64]:
-    """Return the labels (N,) of the best of ``n_init`` runs of k-means, 0 for the largest cluster."""
+    """Return the labels (N,) of the best of `n_init` runs of k-means, 0 for the largest cluster."""
     from sklearn.cluster import KMeans
 
     found = KMeans(k, n_init=n_init, random_state=seed).fit_predict(space)
@@ -136,7 +136,7 @@ def kmeans(space: NDArray[np.float64], k: int, n_init: int, seed: int) -> NDArra
 
 
 def silhouettes(space: NDArray[np.float64], ks: list[int], n_init: int, seed: int) -> NDArray[np.float64]:
-    """Return the mean silhouette (len(ks),) of k-means on ``space`` (N, dims), for each k."""
+    """Return the mean silhouette (len(ks),) of k-means on `space` (N, dims), for each k."""
     from sklearn.metrics import pairwise_distances, silhouette_score
 
     distances = pairwise_distances(space)
@@ -147,7 +147,7 @@ def silhouettes(space: NDArray[np.float64], ks: list[int], n_init: int, seed: in
 
 def gaussian_scores(singular: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Draw n points (n, dims) from a Gaussian, given that their mean is 0 and their scatter is exactly
-    ``singular²``.
+    `singular²`.
 
     It is what is left of N Gaussian vectors once their mean and covariance are known: random directions in
     the space of the samples, scaled by the singular values. So it needs no inverse of a covariance, and holds

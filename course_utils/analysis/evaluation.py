@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.clustering import (
-    _DEFAULTS,
+    DEFAULTS,
     MOST_ROWS,
     Clustering,
     gaussian_scores,
@@ -33,7 +33,7 @@ _MOST_NUMBERS = 8
 
 
 def two_decimals(value: float) -> str:
-    """A number as it is shown, never "-0.00"."""
+    """Return a number as it is shown, never "-0.00"."""
     return f"{round(value, 2) + 0.0:.2f}"
 
 
@@ -42,7 +42,7 @@ class Null:
     """What the pipeline finds in data without clusters.
 
     Attributes:
-        name: ``"gaussian"`` (a cloud with exactly the covariance of the vectors) or ``"permuted"`` (every
+        name: `"gaussian"` (a cloud with exactly the covariance of the vectors) or `"permuted"` (every
             column shuffled by itself, which leaves no correlation between columns).
         silhouettes: for each k searched, one mean silhouette a draw.
         p_value: the share of draws, the data counted among them, that stand out as much as the data do.
@@ -53,7 +53,7 @@ class Null:
     p_value: float
 
     def span(self, k: int) -> str:
-        """The least and the greatest silhouette of the draws at ``k``, in words."""
+        """Return the least and the greatest silhouette of the draws at `k`, in words."""
         return f"{two_decimals(min(self.silhouettes[k]))} to {two_decimals(max(self.silhouettes[k]))}"
 
 
@@ -77,7 +77,7 @@ class Association:
 
     @property
     def sentence(self) -> str:
-        """What the numbers say, in words."""
+        """Say in words what the numbers mean."""
         if self.p_value > _LEVEL:
             how = "agree no better than chance with"
         elif self.ari > 0.99:
@@ -100,7 +100,7 @@ class Evaluation:
             not defined (fewer than 3 images, one cluster, or as many clusters as images).
         k: number of clusters (noise, label −1, is not one and is left out everywhere).
         rows: over how many images the silhouettes were taken: all, or MOST_ROWS of them drawn at random.
-        curve: silhouette of the data for each k that was searched; for ``k`` that of the labels themselves.
+        curve: silhouette of the data for each k that was searched; for `k` that of the labels themselves.
         nulls: the baselines, see Null.
         p_value: the larger one of the baselines' p-values; None where there is no silhouette.
         verdict: what all that says, in words.
@@ -134,7 +134,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Evaluation":
-        """Rebuild from what ``to_dict`` gave, as read back from JSON.
+        """Rebuild from what `to_dict` gave, as read back from JSON.
 
         Raises:
             KeyError, TypeError, ValueError or AttributeError: it is something else.
@@ -163,14 +163,14 @@ def evaluate(
     """Judge clusters: silhouette beside two null baselines, and agreement with what the files say.
 
     The baselines are put through the pipeline that made the labels: for a Clustering its own (dimensions,
-    number of starts, and the search for k if k was chosen), for bare labels ``cluster(vectors, k=…)`` with
+    number of starts, and the search for k if k was chosen), for bare labels `cluster(vectors, k=…)` with
     its defaults and as many clusters as there are labels. Where k was searched, the statistic that is
     compared is the largest excess over k, so that the search does not make the p-value too small. With the
     Gaussian baseline the test is exact: if the vectors are Gaussian, p ≤ 0.05 comes up in 5% of cases.
 
     Args:
-        vectors: ``(N, D)`` finite numbers, one row an image.
-        labels: the Clustering, or ``(N,)`` labels; −1 is noise and is left out.
+        vectors: `(N, D)` finite numbers, one row an image.
+        labels: the Clustering, or `(N,)` labels; −1 is noise and is left out.
         metadata: one row an image, in the order of the vectors. Columns of few repeated values are compared
             with the labels by the adjusted Rand index, with a permutation test (999 shuffles).
         seed: seed of every random choice, 0 to 2³² − 1.
@@ -227,7 +227,7 @@ def _labels_and_params(labels: Clustering | ArrayLike) -> tuple[NDArray[np.int64
         raise AnalysisError(f"labels have shape {given.shape}; needed is (N,), one an image")
     _, numbers = np.unique(given, return_inverse=True)
     noise = given == -1 if np.issubdtype(given.dtype, np.number) else np.zeros(len(given), bool)
-    return np.where(noise, -1, numbers), dict(_DEFAULTS["kmeans"])
+    return np.where(noise, -1, numbers), dict(DEFAULTS["kmeans"])
 
 
 def _silhouettes_of_data_and_nulls(

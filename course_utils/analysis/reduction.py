@@ -19,19 +19,19 @@ _DEFAULTS: dict[str, dict[str, Any]] = {"pca": {"standardise": False}}
 def reduce(
     vectors: ArrayLike, method: Method = "pca", *, dims: int = 2, seed: int = 0, **params: Any
 ) -> NDArray[np.float32]:
-    """Reduce vectors to a few coordinates that keep as much of their spread as ``dims`` numbers can.
+    """Reduce vectors to a few coordinates that keep as much of their spread as `dims` numbers can.
 
     Args:
-        vectors: ``(N, D)`` finite numbers, one row an image, N at least 2.
-        method: ``"pca"``, principal component analysis of the centred columns.
-        dims: how many coordinates; at most ``min(N - 1, D)``, since N points span no more than N − 1
+        vectors: `(N, D)` finite numbers, one row an image, N at least 2.
+        method: `"pca"`, principal component analysis of the centred columns.
+        dims: how many coordinates; at most `min(N - 1, D)`, since N points span no more than N − 1
             dimensions.
         seed: taken so that every method is called alike; PCA has no chance in it.
-        params: ``standardise`` (default False): divide each column by its standard deviation first. Off,
+        params: `standardise` (default False): divide each column by its standard deviation first. Off,
             because a feature that hardly varies would then weigh as much as one that does.
 
     Returns:
-        float32 ``(N, dims)``, centred on zero, in the units of the vectors. The sign of each component is
+        float32 `(N, dims)`, centred on zero, in the units of the vectors. The sign of each component is
         fixed: its largest loading is positive.
 
     Raises:
@@ -49,17 +49,17 @@ def reduce(
 
 
 def variance_shares(vectors: ArrayLike, coordinates: ArrayLike) -> NDArray[np.float64]:
-    """Return the share of the total variance of ``vectors`` (N, D) that each coordinate (N, dims) carries, in
+    """Return the share of the total variance of `vectors` (N, D) that each coordinate (N, dims) carries, in
     [0, 1].
 
-    Meant for ``reduce(vectors, "pca")``, whose coordinates have the units of the vectors.
+    Meant for `reduce(vectors, "pca")`, whose coordinates have the units of the vectors.
     """
     total = float(check_vectors(vectors).var(axis=0).sum())
     return np.asarray(coordinates, np.float64).var(axis=0) / total
 
 
 def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
-    """Return ``vectors`` as float64 (N, D), or raise AnalysisError saying why no analysis can use them."""
+    """Return `vectors` as float64 (N, D), or raise AnalysisError saying why no analysis can use them."""
     try:
         matrix = np.asarray(vectors, np.float64)
     except (TypeError, ValueError):
@@ -83,7 +83,7 @@ def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
 
 
 def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
-    """Return ``dims`` if ``matrix`` (N, D) has so many principal components, else raise AnalysisError."""
+    """Return `dims` if `matrix` (N, D) has so many principal components, else raise AnalysisError."""
     most = min(len(matrix) - 1, matrix.shape[1])
     if not isinstance(dims, int | np.integer) or not 1 <= dims <= most:
         raise AnalysisError(
@@ -94,7 +94,7 @@ def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
 
 
 def check_seed(seed: int) -> None:
-    """Raise AnalysisError unless ``seed`` is a whole number that every generator takes, 0 to 2³² − 1."""
+    """Raise AnalysisError unless `seed` is a whole number that every generator takes, 0 to 2³² − 1."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise AnalysisError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
 
@@ -102,7 +102,7 @@ def check_seed(seed: int) -> None:
 def choose_params(
     caller: str, defaults: dict[str, dict[str, Any]], method: str, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the defaults of ``method`` with what was ``given`` put in; refuse unknown names."""
+    """Return the defaults of `method` with what was `given` put in; refuse unknown names."""
     if method not in defaults:
         raise AnalysisError(f"{caller} has no method {method!r}; there is: {', '.join(defaults)}")
     unknown = sorted(set(given) - set(defaults[method]))
@@ -115,7 +115,7 @@ def choose_params(
 
 
 def centre(matrix: NDArray[np.float64], *, standardise: bool = False) -> NDArray[np.float64]:
-    """Subtract each column's mean; with ``standardise`` divide by its standard deviation."""
+    """Subtract each column's mean; with `standardise` divide by its standard deviation."""
     centred = matrix - matrix.mean(axis=0)
     if standardise:
         spread = centred.std(axis=0)

@@ -40,7 +40,7 @@ def write_report(run_dir: Path) -> Path:
     Without clusters it computes them, with the defaults of `cluster`. The same files give the same bytes.
 
     Raises:
-        AnalysisError: the folder holds no embeddings, or a file of it cannot be read.
+        RunError: the folder holds no embeddings, or a file of it cannot be read.
     """
     run = read_run(Path(run_dir))
     environment = Environment(

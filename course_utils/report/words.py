@@ -61,15 +61,19 @@ def points_to_take_away(run: Run) -> list[str]:
     points = []
     if run.evaluation is not None:
         points.append(run.evaluation.verdict)
-        followed = [one for one in run.evaluation.associations if one.p_value <= 0.05 and one.ari >= 0.1]
+        known = run.evaluation.associations
+        measurable = [one for one in known if one.p_value <= 0.05]
+        followed = [one for one in measurable if one.ari >= 0.1]
         points += [one.sentence for one in followed]
+        columns = ", ".join(one.column for one in known)
         if followed:
             points.append(
                 "What clusters follow is known already, so before you believe in a discovery, ask what is "
                 "left of it among images that are alike in this."
             )
-        elif run.evaluation.associations:
-            columns = ", ".join(one.column for one in run.evaluation.associations)
+        elif measurable:
+            points.append(f"The clusters hardly follow what is known of the images ({columns}).")
+        elif known:
             points.append(f"The clusters follow nothing that is known of the images ({columns}).")
     return [without_folders(point) for point in points]
 

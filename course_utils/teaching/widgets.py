@@ -1,6 +1,6 @@
 """Live pictures: sliders that redraw a figure while a kernel runs, and a still picture where none does.
 
-A drawing function goes in, a widget comes out. ``ipywidgets.interact`` and ``Output`` are not used: they
+A drawing function goes in, a widget comes out. `ipywidgets.interact` and `Output` are not used: they
 stall now and then when a notebook is executed without a screen. Lesson 05 is the first to use it.
 """
 
@@ -28,13 +28,13 @@ __all__ = ["LivePicture"]
 class LivePicture(ipywidgets.VBox):
     """A picture with its controls above it; moving one redraws the picture.
 
-    ``draw(**values)`` is called with one value a control and returns a matplotlib ``Figure``, an
-    ``Illustration``, an array ``(H, W)`` in [0, 1], or the bytes of a PNG. A control is given as ``(low,
-    high)`` or ``(low, high, step)`` for a slider (of whole numbers if all are whole), as a list of choices,
-    or as any ipywidget with a ``value``. It starts at the default that ``draw`` has for it, or at its first
+    `draw(**values)` is called with one value a control and returns a matplotlib `Figure`, an
+    `Illustration`, an array `(H, W)` in [0, 1], or the bytes of a PNG. A control is given as `(low,
+    high)` or `(low, high, step)` for a slider (of whole numbers if all are whole), as a list of choices,
+    or as any ipywidget with a `value`. It starts at the default that `draw` has for it, or at its first
     value.
 
-    ``alt`` says in words what the picture shows, for those who cannot see it; an ``Illustration`` brings
+    `alt` says in words what the picture shows, for those who cannot see it; an `Illustration` brings
     its own. In a stored notebook the first picture stays, as a still. An error in the first drawing is
     raised; an error later stands as a sentence in the picture's place until a control moves on.
     """
@@ -74,7 +74,7 @@ class LivePicture(ipywidgets.VBox):
 
 
 def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widget:
-    """A slider, a list of choices, or the widget that was given, with its name as its label."""
+    """Return a slider, a list of choices, or the widget that was given, with its name as its label."""
     if isinstance(given, ipywidgets.Widget):
         return given
     look: dict[str, Any] = {"description": name.replace("_", " "), "style": {"description_width": "initial"}}
@@ -92,7 +92,7 @@ def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widg
 
 
 def _figure(drawn: Any, png: bytes, alt: str) -> str:
-    """The picture as HTML, with the words for it and its caption; the size is told, so that nothing jumps."""
+    """Return the picture as HTML, with its words and caption; it names its size, so that nothing jumps."""
     width, height = struct.unpack(">II", png[16:24])  # PNG specification, 11.2.2: IHDR
     source = base64.b64encode(png).decode("ascii")
     caption = html.escape(getattr(drawn, "caption", ""))
@@ -104,7 +104,7 @@ def _figure(drawn: Any, png: bytes, alt: str) -> str:
 
 
 def _png(drawn: Any) -> bytes:
-    """The picture as the bytes of a PNG."""
+    """Return the picture as the bytes of a PNG."""
     if isinstance(drawn, bytes):
         return drawn
     if isinstance(drawn, np.ndarray):

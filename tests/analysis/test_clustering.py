@@ -111,3 +111,28 @@ def test_prototypes_are_the_members_nearest_their_mean():
         distance = np.linalg.norm(data - data[truth == label].mean(axis=0), axis=1)
         members = np.flatnonzero(truth == label)
         assert rows.tolist() == members[np.argsort(distance[members])][:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("deviation_at_the_best", "chosen"),
+    [
+        (0.05, 4),  # 0.25 - 0.05 = 0.20: no smaller k reaches it
+        (0.07, 3),  # 0.25 - 0.07 = 0.18: k = 3 with 0.19 does
+        (0.13, 3),  # 0.25 - 0.13 = 0.12: k = 2 with 0.10 does not
+        (0.16, 2),  # 0.25 - 0.16 = 0.09: k = 2 does
+    ],
+)
+def test_the_smallest_k_within_one_deviation_of_the_best_excess_is_chosen(
+    monkeypatch, deviation_at_the_best, chosen
+):
+    """Silhouettes are scripted: ten clouds about 0.3, as far above it as below it, then the data."""
+    excess = np.array([0.10, 0.19, 0.25, 0.24, 0.05])  # of k = 2 to 6
+    deviations = np.array([0.3, 0.3, deviation_at_the_best, 0.3, 0.3])
+    clouds = [0.3 + deviations * sign for sign in (1, -1) * 5]
+    script = iter([*clouds, 0.3 + excess])
+    monkeypatch.setattr("course_utils.analysis.clustering.silhouettes", lambda *_: next(script))
+    data, _ = blobs(sizes=(4, 4, 4))
+    params = cluster(data).params
+    assert params["k_searched"] == [2, 3, 4, 5, 6]
+    assert params["k_excess"] == pytest.approx(excess, abs=1e-6)
+    assert params["k"] == chosen

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 
 from course_utils.analysis import AnalysisError, Evaluation, cluster, evaluate
+from course_utils.analysis.evaluation import Association
 from course_utils.analysis.reduction import reduce
 
 
@@ -211,3 +212,20 @@ def test_importing_the_package_loads_neither_scikit_learn_nor_torch():
     code = f"import course_utils.analysis, sys; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("ari", "p_value", "words"),
+    [
+        (1.0, 0.05, "are the same as"),
+        (0.99, 0.001, "follow"),
+        (0.5, 0.001, "follow"),
+        (0.4999, 0.001, "partly follow"),
+        (0.1, 0.05, "partly follow"),
+        (0.0999, 0.05, "hardly, but measurably, follow"),
+        (1.0, 0.051, "agree no better than chance with"),
+    ],
+)
+def test_the_words_for_an_agreement_change_where_they_should(ari, p_value, words):
+    sentence = Association("site", 30, {"a": 15, "b": 15}, ari, p_value).sentence
+    assert sentence.startswith(f"The clusters {words} site (ARI ")

@@ -16,8 +16,9 @@ import pytest
 from PIL import Image
 
 from course_utils import DISCLAIMER
-from course_utils.analysis import AnalysisError, Clustering, Evaluation, cluster, evaluate
+from course_utils.analysis import Clustering, Evaluation, cluster, evaluate
 from course_utils.report import write_report
+from course_utils.runs import RunError
 
 RECORD = {
     "disclaimer": DISCLAIMER,
@@ -344,10 +345,10 @@ def test_a_folder_without_record_pictures_and_failures_still_gives_a_page(tmp_pa
 
 
 def test_a_folder_that_is_no_run_gets_one_clear_sentence(tmp_path):
-    with pytest.raises(AnalysisError, match=r"holds no embeddings.parquet: make one with `course embed"):
+    with pytest.raises(RunError, match=r"holds no embeddings.parquet: make one with `course embed"):
         write_report(tmp_path)
     (tmp_path / "embeddings.parquet").write_bytes(b"not parquet")
-    with pytest.raises(AnalysisError, match=r"embeddings.parquet cannot be read \(ArrowInvalid\)"):
+    with pytest.raises(RunError, match=r"embeddings.parquet cannot be read \(ArrowInvalid\)"):
         write_report(tmp_path)
 
 
@@ -423,7 +424,7 @@ def test_many_columns_give_a_dozen_maps_and_the_number_left_out(tmp_path):
 def test_embeddings_of_another_kind_get_one_clear_sentence(tmp_path, embedding):
     table = pa.table({"image_id": ["a", "b"], "embedding": embedding})
     pq.write_table(table, tmp_path / "embeddings.parquet")
-    with pytest.raises(AnalysisError, match=r"embeddings.parquet cannot be read .* run `course embed` again"):
+    with pytest.raises(RunError, match=r"embeddings.parquet cannot be read .* run `course embed` again"):
         write_report(tmp_path)
 
 
@@ -433,7 +434,7 @@ def test_embeddings_with_strange_columns_are_shown_without_them(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "embeddings.parquet")
     assert "vector of 2 numbers" in page(tmp_path).text
     pq.write_table(pa.table({"image_id": ["a"]}), tmp_path / "embeddings.parquet")
-    with pytest.raises(AnalysisError, match="has no columns image_id and embedding"):
+    with pytest.raises(RunError, match="has no columns image_id and embedding"):
         write_report(tmp_path)
 
 
@@ -450,7 +451,7 @@ def test_embeddings_with_strange_columns_are_shown_without_them(tmp_path):
 def test_thumbnails_of_another_kind_get_one_clear_sentence(tmp_path, columns):
     folder = run_folder(tmp_path)
     pq.write_table(pa.table(columns), folder / "thumbnails.parquet")
-    with pytest.raises(AnalysisError, match=r"thumbnails.parquet cannot be read .* run `course embed` again"):
+    with pytest.raises(RunError, match=r"thumbnails.parquet cannot be read .* run `course embed` again"):
         write_report(folder)
 
 
@@ -468,7 +469,7 @@ def test_thumbnails_of_another_kind_get_one_clear_sentence(tmp_path, columns):
 def test_a_damaged_record_or_list_of_failures_gets_one_clear_sentence(tmp_path, name, text):
     folder = run_folder(tmp_path)
     (folder / name).write_text(text, encoding="utf-8")
-    with pytest.raises(AnalysisError, match=rf"{name} cannot be read .* run `course embed` again"):
+    with pytest.raises(RunError, match=rf"{name} cannot be read .* run `course embed` again"):
         write_report(folder)
 
 
@@ -514,3 +515,26 @@ def test_a_run_without_rows_is_told_beside_the_clusters_of_an_older_one(tmp_path
     text = page(folder).text
     assert "No file could be embedded" in text
     assert "There are no clusters to show" in text
+
+
+@pytest.mark.parametrize(
+    ("ari", "p_value", "told", "said"),
+    [
+        (0.1, 0.05, True, "partly follow site (ARI 0.10"),
+        (0.0999, 0.05, False, "The clusters hardly follow what is known of the images (site)."),
+        (0.9, 0.051, False, "The clusters follow nothing that is known of the images (site)."),
+    ],
+)
+def test_only_what_clusters_follow_by_a_tenth_or_more_is_told_in_short(
+    tmp_path, no_maps, ari, p_value, told, said
+):
+    folder = run_folder(tmp_path)
+    stored = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    levels = {"a": 9, "b": 9}
+    stored["evaluation"]["associations"] = [
+        {"column": "site", "rows": 18, "levels": levels, "ari": ari, "p_value": p_value}
+    ]
+    (folder / "clusters.json").write_text(json.dumps(stored), encoding="utf-8")
+    short = page(folder).text.split("In short")[1].split("What the network got to see")[0]
+    assert said in short
+    assert ("What clusters follow is known already" in short) == told
