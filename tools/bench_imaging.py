@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from course_utils import doctor, provenance
 from course_utils.imaging import Preprocessor, read_mammogram
-from course_utils.imaging.codestream import DECODERS, PLUGIN
+from course_utils.imaging.decode import DECODERS, PLUGIN
 from course_utils.phantoms import Phantom
 
 ROOT = Path(__file__).resolve().parents[1]

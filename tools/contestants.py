@@ -343,7 +343,7 @@ class Course:
         """Compressed pixels to an array, with the decoder that `read_mammogram` uses."""
         from pydicom.pixels import pixel_array
 
-        from course_utils.imaging.codestream import PLUGIN
+        from course_utils.imaging.decode import PLUGIN
 
         return lambda: [pixel_array(path, decoding_plugin=PLUGIN) for path in paths]
 

@@ -1,4 +1,4 @@
-"""Compressed pixels before they are decoded: which decoder there is for them, and what their own header says.
+"""What a compressed stream says of itself, before anything is decoded (lesson 01).
 
 In: an open file and where its pixels begin. Out: one frame's compressed bytes, of which is known that they
 begin as their transfer syntax does and hold as many pixels as the DICOM header says; or a `MammogramError`.
@@ -7,58 +7,12 @@ A decoder believes the stream, not the DICOM header: 14 kB of JPEG 2000 may unpa
 
 import os
 from collections.abc import Iterator
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import BinaryIO, NamedTuple
 
-import numpy as np
-from pydicom.pixels import get_decoder
-from pydicom.pixels.decoders.base import DecodeRunner
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEG2000TransferSyntaxes,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    JPEGLSTransferSyntaxes,
-    RLELossless,
-)
+from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, RLELossless
 
-from course_utils.imaging.errors import MammogramError
-
-PLUGIN = "course_utils"
-"""The name under which pydicom knows the functions at the end of this module."""
-
-PACKAGE = "imagecodecs"
-"""What to ``pip install`` if they cannot work."""
-
-DECODERS: dict[UID, str] = {
-    RLELossless: "decode_rle",
-    JPEGBaseline8Bit: "decode_jpeg",
-    JPEGExtended12Bit: "decode_jpeg",
-    JPEGLossless: "decode_jpeg",
-    JPEGLosslessSV1: "decode_jpeg",
-    JPEGLSLossless: "decode_jpeg_ls",
-    JPEGLSNearLossless: "decode_jpeg_ls",
-    JPEG2000Lossless: "decode_jpeg_2000",
-    JPEG2000: "decode_jpeg_2000",
-    HTJ2KLossless: "decode_jpeg_2000",
-    HTJ2KLosslessRPCL: "decode_jpeg_2000",
-    HTJ2K: "decode_jpeg_2000",
-}
-"""For each compressed transfer syntax the one function of this module that decodes it, whatever else is
-installed, so that a file has the same pixels on every machine. All of them let go of Python's lock while they
-decode, so that threads gain. Not among them are GDCM, since a damaged JPEG stream makes it end the whole
-process; pydicom's own for RLE, in which a stream may unpack to 64 times its length before anyone looks; and
-OpenJPH, which is quick at HTJ2K, but crashes on some damaged streams and makes up the rest of others."""
+from course_utils.imaging.errors import NOT_GRAY, TRUNCATED, MammogramError
 
 MAX_TILES = 4096
 """Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
@@ -66,9 +20,6 @@ MAX_TILES = 4096
 MAX_BLOCKS = 2**19
 """Code blocks of a JPEG 2000 stream above which it is refused: twice what 60 million pixels need in blocks of
 16 × 16. OpenJPEG keeps some hundred bytes for each, used or not; those of 4 × 4 would take gigabytes."""
-
-TRUNCATED = "This file is truncated: it ends before its pixels do."
-NOT_GRAY = "This is a colour image; mammograms are gray."
 
 
 class Size(NamedTuple):
@@ -80,28 +31,8 @@ class Size(NamedTuple):
     components: int
 
 
-def decoder_package(syntax: str) -> str | None:
-    """Return what to ``pip install`` for a syntax of `DECODERS`, or None if its decoder is here."""
-    return None if PLUGIN in get_decoder(syntax).available_plugins else PACKAGE
-
-
-def check_decodable(syntax: UID) -> None:
-    """Raise a MammogramError that says which transfer syntax cannot be decoded, and what to do about it."""
-    name = syntax.name
-    if syntax not in DECODERS:
-        if name == str(syntax):  # not in the standard's list; not quoted, since it may be any text
-            raise MammogramError("The transfer syntax of this file is private or unknown; convert it first.")
-        raise MammogramError(
-            f"The pixels of this file are stored as {name}, in which no mammograms are met; convert it first."
-        )
-    if package := decoder_package(syntax):
-        raise MammogramError(
-            f"The pixels are compressed as {name}, for which no decoder is here: pip install {package}"
-        )
-
-
 def read_frame(file: BinaryIO, position: int) -> bytes:
-    """Return the compressed bytes of a file with one frame, whose encapsulated pixels begin at ``position``.
+    """Return the compressed bytes of a file with one frame, whose encapsulated pixels begin at `position`.
 
     Raises:
         MammogramError: the file ends within an item, or these are no items (PS3.5 A.4). Decoders may make up
@@ -131,7 +62,7 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
 
     Args:
         frame: what `read_frame` returned.
-        syntax: one of `DECODERS`.
+        syntax: a compressed transfer syntax of `decode.DECODERS`.
         rows, columns, bits_allocated: of the DICOM header.
 
     Raises:
@@ -142,7 +73,7 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
     """
     try:
         if syntax == RLELossless:  # the header says no more than how many bytes make up a pixel
-            size = Size(rows, columns, 8 * len(_rle_segments(frame)), 1)
+            size = Size(rows, columns, 8 * len(rle_segments(frame)), 1)
         elif syntax in JPEG2000TransferSyntaxes:
             frame = _unwrapped(frame)
             size = _jpeg_2000_size(frame)
@@ -169,7 +100,7 @@ def has_end(frame: bytes, syntax: UID) -> bool:
 
 
 def _jpeg_size(stream: bytes, frames: bytes) -> Size:
-    """Return the size in the frame header (one of the markers ``frames``) of a JPEG or JPEG-LS stream."""
+    """Return the size in the frame header (one of the markers `frames`) of a JPEG or JPEG-LS stream."""
     if stream[:2] != b"\xff\xd8":
         raise ValueError("no start of image")
     position = 2
@@ -253,7 +184,7 @@ def _blocks(size: Size, coding: bytes, has_precincts: bool) -> int:
     return count
 
 
-def _rle_segments(frame: bytes) -> list[tuple[int, int]]:
+def rle_segments(frame: bytes) -> list[tuple[int, int]]:
     """Return where each segment of an RLE frame begins and ends (PS3.5 G.5)."""
     count, *starts = (int.from_bytes(frame[at : at + 4], "little") for at in range(0, 64, 4))
     segments = list(pairwise([*starts[:count], len(frame)]))
@@ -264,61 +195,3 @@ def _rle_segments(frame: bytes) -> list[tuple[int, int]]:
 
 def _number(digits: bytes) -> int:
     return int.from_bytes(digits, "big")
-
-
-# --- a plugin for pydicom, which has none for imagecodecs ---
-
-DECODER_DEPENDENCIES = dict.fromkeys(DECODERS, (PACKAGE,))
-
-_RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers fill up
-
-
-def is_available(_uid: str) -> bool:
-    """Return whether this plugin can work; pydicom asks so of a plugin's module."""
-    return find_spec(PACKAGE) is not None
-
-
-def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray JPEG frame for pydicom, lossless or not, of 2 to 16 bits (libjpeg-turbo)."""
-    import imagecodecs
-
-    return _packed(imagecodecs.jpeg8_decode(frame), runner)
-
-
-def decode_jpeg_ls(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray JPEG-LS frame for pydicom, near-lossless too, of 2 to 16 bits (CharLS)."""
-    import imagecodecs
-
-    return _packed(imagecodecs.jpegls_decode(frame), runner)
-
-
-def decode_jpeg_2000(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray JPEG 2000 or HTJ2K frame for pydicom (OpenJPEG), on one thread: the caller has more."""
-    import imagecodecs
-
-    return _packed(imagecodecs.jpeg2k_decode(frame, numthreads=1), runner)
-
-
-def _packed(pixels: np.ndarray, runner: DecodeRunner) -> bytes:
-    """Return pixels ``(H, W)`` as bytes, and tell pydicom how many bits each takes."""
-    if pixels.ndim != 2:
-        raise NotImplementedError("this plugin decodes gray pictures only")
-    runner.set_option("bits_allocated", 8 * pixels.itemsize)
-    return pixels.tobytes()
-
-
-def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray RLE frame for pydicom: a segment for each byte of a pixel, the highest first."""
-    import imagecodecs
-
-    pixels = runner.rows * runner.columns
-    segments = _rle_segments(frame)
-    out = np.empty((pixels, len(segments)), np.uint8)
-    for byte, (start, end) in zip(reversed(range(len(segments))), segments, strict=True):
-        plane = imagecodecs.packbits_decode(frame[start:end], out=pixels + _RLE_PADDING)
-        out[:, byte] = np.frombuffer(plane, np.uint8, count=pixels)
-    return out.tobytes()
-
-
-for _syntax, _function in DECODERS.items():
-    get_decoder(_syntax).add_plugin(PLUGIN, (__name__, _function))

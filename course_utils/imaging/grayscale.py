@@ -2,32 +2,36 @@
 
 In: decoded pixels and what the header says. Out: float32 in [0, 1]. The steps follow DICOM PS3.3 C.11.1
 (modality), C.11.2 (values of interest) and C.11.6 (presentation), and PS3.4 N.2 for their order. pydicom's
-own functions for the last two are not used: its VOI LUT wraps indices in the LUT's 8 bits, and its
-presentation step inverts by the image's maximum, so that the same gray would mean something else in each
-file.
+own presentation step is not used: it inverts by the image's maximum, so that the same gray would mean
+something else in each file.
 """
 
-from collections.abc import MutableSequence
-from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 from pydicom.dataset import Dataset
 
 from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.header import get_text, is_for_processing, is_little_endian, stored_range
+from course_utils.imaging.lut import (
+    Window,
+    apply_lut,
+    apply_window,
+    percentile_window,
+    read_lut,
+    read_windows,
+)
+from course_utils.imaging.mask import find_breast, shrink
 
 VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 """Which VOI transform is asked for (see `read_mammogram`)."""
 
-WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
-
-PERCENTILES = (0.5, 99.5)
-"""The window of a file that brings none: these percentiles of the values inside the breast."""
+RAW_LINEAR = "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
+RAW_LOG = "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing."
 
 
 def check_voi(voi: object) -> None:
-    """Raise ValueError if ``voi`` is none of `VOI`."""
+    """Raise ValueError if `voi` is none of `VOI`."""
     number = isinstance(voi, int) and not isinstance(voi, bool) and voi >= 0
     if not (number or voi in ("auto", "lut", "window", "percentile", "none")):
         raise ValueError(
@@ -35,45 +39,209 @@ def check_voi(voi: object) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Window:
-    """A window of PS3.3 C.11.2.1.2: ``center`` and ``width`` in modality units, and its function."""
+class Display(NamedTuple):
+    """What is shown: float32 `(H, W)` in [0, 1], breast bright, padding 0; the VOI used; and warnings."""
 
-    center: float
-    width: float
-    function: WindowFunction = "LINEAR"
-
-    def before_rescale(self, slope: float, intercept: float) -> "Window":
-        """Return the window that does to x what this one does to ``slope * x + intercept``; slope above 0.
-
-        LINEAR becomes LINEAR_EXACT, for its half and its one are counted in modality units. The centre is
-        rounded to 6 decimals, see `mirrored`.
-        """
-        half, one = (0.5, 1) if self.function == "LINEAR" else (0, 0)
-        function: WindowFunction = "SIGMOID" if self.function == "SIGMOID" else "LINEAR_EXACT"
-        center = round((self.center - half - intercept) / slope, 6)
-        return Window(center, (self.width - one) / slope, function)
-
-    def mirrored(self, total: float) -> "Window":
-        """Return the window that makes of ``total - x`` one minus what this one makes of x.
-
-        Not for LINEAR, which is not symmetric. The centre is rounded to 6 decimals: so the same image stored
-        both ways round has the same window to the bit, and not one that is a rounding error beside it.
-        """
-        return Window(round(total - self.center, 6), self.width, self.function)
+    pixels: np.ndarray
+    voi: str
+    warnings: list[str]
 
 
-@dataclass(frozen=True)
-class LookupTable:
-    """A table of PS3.3 C.11.1.1 or C.11.2.1.1: ``values[i]`` of ``bits`` bits stands for ``first + i``."""
+class Modality(NamedTuple):
+    """Whole numbers `(H, W)`, the range that they can have, and the line from them to modality values."""
 
-    values: np.ndarray
-    first: int
-    bits: int
+    gray: np.ndarray
+    least: int
+    greatest: int
+    slope: float
+    intercept: float
+
+
+# --- the walk from stored values to display values ---
+
+
+def polarity(header: Dataset) -> tuple[bool, list[str]]:
+    """Return whether low values are bright, and warnings; MammogramError if the header does not say."""
+    photometric = get_text(header, "PhotometricInterpretation").upper()
+    shape = get_text(header, "PresentationLUTShape").upper()
+    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        raise MammogramError(
+            "The header does not say whether low values are bright (PhotometricInterpretation)."
+        )
+    inverted = photometric == "MONOCHROME1"
+    if shape in ("IDENTITY", "INVERSE") and inverted != (shape == "INVERSE"):
+        return inverted, [
+            "PresentationLUTShape contradicts PhotometricInterpretation; the latter was followed."
+        ]
+    return inverted, []
+
+
+def display_values(
+    stored: np.ndarray, padding: np.ndarray | None, header: Dataset, voi: VOI, inverted: bool
+) -> Display:
+    """Return what stored values `(H, W)` look like.
+
+    Args:
+        stored: whole numbers, as `decode.stored_values` returns them.
+        padding: where they are no part of the picture, bool `(H, W)`, or None.
+        header: of their file.
+        voi: how values become gray levels (see `read_mammogram`).
+        inverted: whether low values are bright (`polarity`).
+
+    Raises:
+        MammogramError: the header has not what `voi` asks for, or what it has makes no sense.
+    """
+    modality = modality_values(stored, header)
+    windows, warnings = read_windows(header)
+    tables = header.get("VOILUTSequence") or []
+    linear_signal = False
+    if raw := is_for_processing(header):
+        if voi not in ("auto", "percentile", "none"):
+            raise MammogramError("This image is FOR PROCESSING, so it has no window or LUT; use voi='auto'.")
+        linear_signal = _is_linear(header)
+        windows, tables, warnings = [], [], [RAW_LINEAR if linear_signal else RAW_LOG]
+
+    if voi == "lut" and not tables:
+        raise MammogramError("This file has no VOI LUT; try voi='auto'.")
+    if voi == "lut" or (voi == "auto" and tables):
+        values, of_table = _through_table(modality, tables[0], header, inverted)
+        return Display(_without(padding, values), "lut", warnings + of_table)
+
+    values, low, high = _minus_log(modality) if linear_signal else _bright_is_high(modality, inverted)
+    if voi == "none":
+        values -= np.float32(low)
+        values *= np.float32(1 / (high - low))
+        return Display(_without(padding, np.clip(values, 0, 1, out=values)), "none", warnings)
+    if voi != "percentile" and (chosen := _choose(windows, voi)):
+        used = f"window:{chosen.function}"
+        window = _of_gray(chosen, modality, inverted)
+    else:
+        used = "percentile"
+        window = _of_breast(values, padding)
+        if voi == "auto" and not raw:
+            warnings.append("The file brings no usable window or LUT; the gray range is that of the breast.")
+    return Display(_without(padding, apply_window(values, window)), used, warnings)
+
+
+def modality_values(stored: np.ndarray, header: Dataset) -> Modality:
+    """Return the stored values with the file's slope and intercept, or what its modality LUT gives, 1 and 0.
+
+    Raises:
+        MammogramError: the table, the slope or the intercept makes no sense.
+    """
+    sequence = header.get("ModalityLUTSequence")
+    if sequence:
+        table, _ = read_lut(
+            sequence[0], signed=stored.dtype.kind == "i", little_endian=is_little_endian(header)
+        )
+        return Modality(apply_lut(stored, table), 0, 2**table.bits - 1, 1.0, 0.0)
+    slope = header.get("RescaleSlope")
+    slope = 1.0 if slope is None else float(slope)
+    intercept = float(header.get("RescaleIntercept") or 0)
+    if not (1e-9 < abs(slope) < 1e9 and abs(intercept) < 1e12):  # not so for not-a-number either
+        raise MammogramError("The rescale slope or intercept of this file makes no sense.")
+    return Modality(stored, *stored_range(header, stored), slope, intercept)
+
+
+def _through_table(
+    modality: Modality, item: Dataset, header: Dataset, inverted: bool
+) -> tuple[np.ndarray, list[str]]:
+    """Return display values through the VOI LUT of a sequence's item, and warnings."""
+    gray, least, greatest, slope, intercept = modality
+    signed = min(slope * least, slope * greatest) + intercept < 0
+    table, warnings = read_lut(item, signed=signed, little_endian=is_little_endian(header))
+    rescaled = gray if (slope, intercept) == (1, 0) else apply_rescale(gray, slope, intercept)
+    values = apply_lut(rescaled, table)
+    brightest = np.float32(2**table.bits - 1)
+    if inverted:
+        np.subtract(brightest, values, out=values)
+    values *= 1 / brightest
+    return values, warnings
+
+
+def _bright_is_high(modality: Modality, inverted: bool) -> tuple[np.ndarray, float, float]:
+    """Return float32 `(H, W)` in which bright is high, and the range that they can have.
+
+    They are turned while they are still whole numbers. So the same image stored either way round is the same
+    numbers, and no rounding can part the two.
+    """
+    gray, least, greatest, slope, _ = modality
+    turned = inverted != (slope < 0)
+    values = mirror(gray, least + greatest) if turned else gray.astype(np.float32)
+    return values, float(least), float(greatest)
+
+
+def _minus_log(modality: Modality) -> tuple[np.ndarray, float, float]:
+    """Return minus the logarithm of a detector's linear signal, float32 `(H, W)`, and the range it can have.
+
+    The signal is bright where there is air. Its logarithm is proportional to what the beam passed through
+    (Beer-Lambert), so that minus the logarithm shows tissue bright, whatever PhotometricInterpretation says.
+    """
+    gray, least, greatest, slope, intercept = modality
+    signal = apply_rescale(gray, slope, intercept)
+    np.maximum(signal, 1, out=signal)
+    np.log(signal, out=signal)
+    brightest = max(slope * least + intercept, slope * greatest + intercept, 2)
+    return np.negative(signal, out=signal), -float(np.log(brightest)), 0.0
+
+
+def _is_linear(header: Dataset) -> bool:
+    """Return whether a raw signal is linear in exposure, not logarithmic; refuse what is neither."""
+    relationship = get_text(header, "PixelIntensityRelationship", "LIN").upper()
+    if relationship == "LOG":
+        return False
+    if relationship != "LIN" or header.get("PixelIntensityRelationshipSign") == -1:
+        raise MammogramError(
+            "This image is FOR PROCESSING and its signal is not linear in exposure, so it cannot be shown."
+        )
+    return True
+
+
+def _choose(windows: list[Window | None], voi: VOI) -> Window | None:
+    """Return the window that is asked for by number, else the first usable one, else None."""
+    if isinstance(voi, int):
+        if voi >= len(windows) or windows[voi] is None:
+            raise MammogramError(
+                f"This file has no usable window number {voi}; it has {len(windows)}, counted from 0."
+            )
+        return windows[voi]
+    first = next((window for window in windows if window is not None), None)
+    if first is None and voi == "window":
+        raise MammogramError("This file has no usable window; try voi='auto'.")
+    return first
+
+
+def _of_gray(window: Window, modality: Modality, inverted: bool) -> Window:
+    """Return what a window of modality values is for the values of `_bright_is_high`."""
+    total = modality.least + modality.greatest
+    slope, intercept = modality.slope, modality.intercept
+    if slope < 0:
+        slope, intercept = -slope, intercept + slope * total
+    window = window.before_rescale(slope, intercept)
+    return window.mirrored(total) if inverted else window
+
+
+def _of_breast(values: np.ndarray, padding: np.ndarray | None) -> Window:
+    """Return the window that the values inside the breast span; sets padding to the ground, in place."""
+    if padding is not None:
+        np.copyto(values, values[~padding].min(), where=padding)
+    small, _ = shrink(values)
+    breast = find_breast(small - small.min())  # not shrunk a second time: it is small already
+    return percentile_window(small, breast.well_inside())
+
+
+def _without(padding: np.ndarray | None, values: np.ndarray) -> np.ndarray:
+    """Set display values to 0 where padding is, in place, and return them."""
+    if padding is not None:
+        np.copyto(values, 0, where=padding)
+    return values
+
+
+# --- the transforms, each by itself ---
 
 
 def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Return new float32 modality values (H, W), ``slope * value + intercept`` (PS3.3 C.11.1.1.2)."""
+    """Return new float32 modality values (H, W), `slope * value + intercept` (PS3.3 C.11.1.1.2)."""
     out = values.astype(np.float32)
     if slope != 1:
         out *= np.float32(slope)
@@ -83,7 +251,7 @@ def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndar
 
 
 def mirror(values: np.ndarray, total: int) -> np.ndarray:
-    """Return ``total - values`` of whole numbers (H, W) as new float32, the range's ends swapped by it.
+    """Return `total - values` of whole numbers (H, W) as new float32, the range's ends swapped by it.
 
     The difference is that of whole numbers and exact; only then is it rounded to float32, if it must be.
     """
@@ -91,156 +259,3 @@ def mirror(values: np.ndarray, total: int) -> np.ndarray:
     for top in range(0, len(values), 64):
         out[top : top + 64] = total - values[top : top + 64]
     return out
-
-
-def apply_window(values: np.ndarray, window: Window) -> np.ndarray:
-    """Map float32 ``values`` to [0, 1] through ``window``, **in place**, and return them.
-
-    The three functions are those of PS3.3 C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) and C.11.2.1.3.2
-    (LINEAR_EXACT), with an output range of 0 to 1. LINEAR of width 1 is a step.
-    """
-    for top in range(0, len(values), 64):  # so few rows stay in the processor's cache from step to step
-        _window_rows(values[top : top + 64], window)
-    return values
-
-
-def _window_rows(values: np.ndarray, window: Window) -> None:
-    center, width = window.center, window.width
-    if window.function == "LINEAR":
-        center, width = center - 0.5, width - 1
-    if width == 0:
-        np.greater(values, np.float32(_within(center)), out=values)
-        return
-    factor = min(1 / width, 1e6)  # so that nothing here overflows in float32
-    if window.function == "SIGMOID":
-        values -= np.float32(_within(center))
-        values *= np.float32(-4 * factor)
-        np.minimum(values, 80, out=values)  # exp() of float32 overflows above 88; beyond 80 the answer is 0
-        np.exp(values, out=values)
-        values += 1
-        np.reciprocal(values, out=values)
-        return
-    values -= np.float32(_within(center - width / 2))
-    values *= np.float32(factor)
-    np.clip(values, 0, 1, out=values)
-
-
-def _within(value: float) -> float:
-    return max(-1e30, min(value, 1e30))
-
-
-def apply_lut(values: np.ndarray, table: LookupTable) -> np.ndarray:
-    """Look ``values`` (H, W) up in ``table``; returns new float32 values in [0, 2**bits - 1].
-
-    Inputs below the first or above the last entry get that entry (PS3.3 C.11.2.1.1). The index is worked out
-    in 64 bits, whatever the width of the values or of the table's entries. Values that are not whole, as
-    after rescaling, are rounded.
-    """
-    entries = table.values.astype(np.float32)
-    last = len(entries) - 1
-    out = np.empty(values.shape, np.float32)
-    for top in range(0, len(values), 64):  # a few rows at a time, so that no index of full size is kept
-        rows = values[top : top + 64]
-        if rows.dtype.kind == "f":
-            rows = np.clip(np.rint(rows.astype(np.float64)), table.first, table.first + last)
-        index = rows.astype(np.int64) - table.first
-        np.take(entries, index, mode="clip", out=out[top : top + 64])
-    return out
-
-
-def percentile_window(values: np.ndarray, inside: np.ndarray) -> Window:
-    """Return the window that `PERCENTILES` of ``values`` (H, W) span where ``inside`` (H, W) is true."""
-    low, high = np.percentile(values[inside], PERCENTILES)
-    if not high > low:
-        raise MammogramError(
-            "The breast in this image has a single value everywhere, so there is nothing to see in it."
-        )
-    return Window(float(low) / 2 + float(high) / 2, float(high) - float(low), "LINEAR_EXACT")
-
-
-def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
-    """Return the windows of a header in their order, and warnings.
-
-    A window that cannot be used (empty, not a number, of no width, or a centre or width without its fellow)
-    is None, so that the others keep their number. An empty VOILUTFunction means LINEAR (PS3.3
-    C.11.2.1.2.1), and so does an unknown one, with a warning.
-    """
-    problems: list[str] = []
-    function = str(_value(dataset, "VOILUTFunction") or "LINEAR").strip().upper()
-    if function not in ("LINEAR", "LINEAR_EXACT", "SIGMOID"):
-        problems.append("The VOI LUT function is not one that the standard knows; read as LINEAR.")
-        function = "LINEAR"
-    windows: list[Window | None] = []
-    for center, width in zip_longest(
-        _numbers(dataset, "WindowCenter"), _numbers(dataset, "WindowWidth"), fillvalue=np.nan
-    ):
-        wide = width >= 1 if function == "LINEAR" else width > 0
-        usable = wide and width < 1e12 and abs(center) < 1e12  # not so for not-a-number
-        windows.append(Window(center, width, function) if usable else None)  # type: ignore[arg-type]
-    if None in windows or (not windows and ("WindowCenter" in dataset or "WindowWidth" in dataset)):
-        problems.append("A window without a usable centre and width was skipped.")
-    return windows, problems
-
-
-def read_lut(
-    item: Dataset, *, signed: bool | None = None, little_endian: bool = True
-) -> tuple[LookupTable, list[str]]:
-    """Return the table of a Modality or VOI LUT Sequence's item (PS3.3 C.11.1.1, C.11.2.1.1), and warnings.
-
-    Args:
-        item: with LUTDescriptor and LUTData.
-        signed: whether the values to look up may be negative; it decides how the first value mapped is to be
-            read, since writers often use the wrong one of US and SS for it. None: as it is written.
-        little_endian: the byte order of the file, for data that are bytes.
-
-    Raises:
-        MammogramError: the descriptor or the data are missing or do not fit each other.
-    """
-    try:
-        entries, first, bits = _numbers(item, "LUTDescriptor")
-        entries, first, bits = int(entries), int(first), int(bits)
-        data = _value(item, "LUTData") or b""
-        if isinstance(data, bytes):
-            words = np.frombuffer(data[: len(data) // 2 * 2], dtype="<u2" if little_endian else ">u2")
-        else:
-            words = (np.atleast_1d(np.asarray(data, dtype=np.int64)) & 0xFFFF).astype(np.uint16)
-    except (TypeError, ValueError, OverflowError):
-        raise MammogramError("A lookup table in this file is empty or has no proper descriptor.") from None
-    entries = (
-        entries % 65536 or 65536
-    )  # 0 stands for 65536, and a signed reading of a large count is negative
-    if signed is not None and -32768 <= first <= 65535:
-        first = (first + 32768) % 65536 - 32768 if signed else first % 65536
-    if bits <= 8 and len(words) < entries:  # two entries to a word
-        words = np.frombuffer(words.astype("<u2").tobytes(), dtype=np.uint8)
-    values = words[:entries].astype(np.uint16)
-    if not 1 <= bits <= 16 or len(values) < entries:
-        raise MammogramError("A lookup table in this file is shorter than its descriptor says.")
-    problems = []
-    needed = max(bits, int(values.max()).bit_length())
-    if needed != bits:
-        problems.append("A lookup table holds larger values than its descriptor says; its range was widened.")
-    return LookupTable(values, first, needed), problems
-
-
-def _numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """Return the numbers of an element, not-a-number for each that is none; empty if there is no element."""
-    if keyword not in dataset:
-        return []
-    value = _value(dataset, keyword)
-    values = value if isinstance(value, MutableSequence | tuple) else [value]
-    return [_float(number) for number in values]
-
-
-def _value(dataset: Dataset, keyword: str) -> object:
-    try:
-        return dataset.get(keyword)
-    except Exception:  # pydicom parses a value when it is asked for it, and what it makes of a bad one varies
-        return None
-
-
-def _float(value: object) -> float:
-    try:
-        return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
-        return np.nan

@@ -1,7 +1,7 @@
-"""Damage files and read them, in a process of its own: ``python damage.py SEEDS FIRST LAST``.
+"""Damage files and read them, in a process of its own: `python damage.py SEEDS FIRST LAST`.
 
 SEEDS is a folder of sound files. Number n is always the same file with the same damage, so that
-``damage.py SEEDS n n+1`` shows again what went wrong. A file that is still there when the process has died
+`damage.py SEEDS n n+1` shows again what went wrong. A file that is still there when the process has died
 is the one that killed it.
 """
 
@@ -225,7 +225,7 @@ def memory() -> int:
 
 
 def main(folder: Path, first: int, last: int) -> None:
-    """Read damaged files number ``first`` up to ``last``; print as JSON how many ended how."""
+    """Read damaged files number `first` up to `last`; print as JSON how many ended how."""
     seeds = [load(path) for path in sorted(folder.glob("*.dcm"))]
     outcomes: dict[str, int] = {}
     for number in range(first, last):

@@ -14,9 +14,9 @@ def mammogram(pixels: np.ndarray, laterality: str | None = None) -> Mammogram:
 def scene(
     height: int = 900, width: int = 700, *, ground: float = 0, noise: float = 0, tall: float = 0.38
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a left breast with a nipple and thin skin, float32 ``(height, width)``, and where it is, bool.
+    """Return a left breast with a nipple and thin skin, float32 `(height, width)`, and where it is, bool.
 
-    ``ground`` is the gray around it, ``noise`` a standard deviation, ``tall`` half its height, as a fraction
+    `ground` is the gray around it, `noise` a standard deviation, `tall` half its height, as a fraction
     of the image's.
     """
     y, x = np.mgrid[:height, :width] / height
@@ -29,7 +29,7 @@ def scene(
 
 
 def label(picture: np.ndarray, text: str = "LCC", at: tuple[int, int] = (500, 110)) -> np.ndarray:
-    """Burn white text into a picture, its lower left corner ``at`` (x, y); returns where it is."""
+    """Burn white text into a picture, its lower left corner `at` (x, y); returns where it is."""
     drawn = np.zeros(picture.shape, np.uint8)
     cv2.putText(drawn, text, at, cv2.FONT_HERSHEY_SIMPLEX, 3, 1, 12)
     picture[drawn > 0] = 1

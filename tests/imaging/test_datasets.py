@@ -285,7 +285,7 @@ def planned(bucket, write_mammogram):
 
 @pytest.fixture
 def fetch(planned, tmp_path):
-    """Download the plan, or another one, without a word; ``fetch.folder`` is where to."""
+    """Download the plan, or another one, without a word; `fetch.folder` is where to."""
 
     def run(series=planned, announce=lambda text: None):
         return datasets.download(series, run.folder, announce=announce, progress=False)

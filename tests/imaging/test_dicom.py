@@ -45,8 +45,9 @@ from pydicom.uid import (
 )
 
 from course_utils.doctor import SYNTAXES, _decoders
-from course_utils.imaging import MammogramError, codestream, dicom, read_mammogram
-from course_utils.imaging.codestream import PLUGIN
+from course_utils.imaging import MammogramError, decode, read_mammogram
+from course_utils.imaging.decode import PLUGIN
+from course_utils.imaging.header import read_header
 from course_utils.phantoms.files import compress_rle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -477,7 +478,9 @@ def test_a_bad_file_is_refused_with_its_own_sentence_and_no_name(write_mammogram
 
 
 def test_a_size_is_refused_before_anything_is_decoded(write_mammogram, monkeypatch):
-    monkeypatch.setattr("course_utils.imaging.dicom.get_decoder", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(
+        "pydicom.pixels.decoders.base.Decoder.as_array", lambda *a, **k: pytest.fail("decoded")
+    )
     with pytest.raises(MammogramError, match="too large"):
         read_mammogram(write_mammogram(Rows=20000, Columns=20000))
 
@@ -530,7 +533,7 @@ def test_what_nobody_foresaw_ends_in_a_sentence_that_quotes_nothing(write_mammog
     def fail(*args):
         raise RuntimeError(personal["PatientName"])
 
-    monkeypatch.setattr("course_utils.imaging.dicom._identity", fail)
+    monkeypatch.setattr("course_utils.imaging.dicom.identify", fail)
     with pytest.raises(MammogramError, match="damaged or breaks the DICOM standard") as refusal:
         read_mammogram(write_mammogram())
     assert refusal.value.__cause__ is None
@@ -610,7 +613,7 @@ def test_what_the_libraries_log_while_reading_goes_nowhere_and_outside_it_still_
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read_both, range(8)))
-    mine = ("course_utils.imaging.dicom", logging.DEBUG)
+    mine = ("course_utils.imaging.decode", logging.DEBUG)
     assert {(name, level) for name, level, _ in caplog.record_tuples} == {mine}
     assert not any(record.exc_info for record in caplog.records)
     for value in ("DOE", "1947", str(tmp_path), "site-packages", "Traceback"):
@@ -737,7 +740,7 @@ WITH_HEADER = [syntax for syntax in COMPRESSED if syntax != RLELossless]
 
 @pytest.fixture
 def compressed(write_mammogram):
-    """Write a mammogram in any syntax, its stream changed by a function: ``compressed(syntax, change)``."""
+    """Write a mammogram in any syntax, its stream changed by a function: `compressed(syntax, change)`."""
 
     def write(syntax, change=bytes, *, name="compressed.dcm", fragments=1, has_bot=True, **elements):
         ds = pydicom.dcmread(write_mammogram(name=name, **elements))
@@ -856,7 +859,9 @@ def test_a_stream_that_contradicts_the_header_is_refused_undecoded(
     compressed, monkeypatch, syntax, change, words
 ):
     path = compressed(syntax, change)
-    monkeypatch.setattr("course_utils.imaging.dicom.get_decoder", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(
+        "pydicom.pixels.decoders.base.Decoder.as_array", lambda *a, **k: pytest.fail("decoded")
+    )
     with pytest.raises(MammogramError, match=words):
         read_mammogram(path)
 
@@ -917,7 +922,9 @@ def test_jpeg_2000_in_blocks_that_take_gigabytes_is_refused_undecoded(compressed
     ds.file_meta.TransferSyntaxUID = JPEG2000Lossless
     ds.save_as(path)
     monkeypatch.setattr("course_utils.imaging.codestream.MAX_BLOCKS", 50_000)
-    monkeypatch.setattr("course_utils.imaging.dicom.get_decoder", lambda *a, **k: pytest.fail("decoded"))
+    monkeypatch.setattr(
+        "pydicom.pixels.decoders.base.Decoder.as_array", lambda *a, **k: pytest.fail("decoded")
+    )
     with pytest.raises(MammogramError, match="do not begin as"):
         read_mammogram(path)
 
@@ -1044,7 +1051,7 @@ def test_other_threads_run_while_a_picture_is_decoded(function, encode):
     noise = np.random.default_rng(1).normal(2000, 20, (1500, 1500))
     frame = bytes(encode(np.clip(noise, 0, 4095).astype(np.uint16)))
     runner = SimpleNamespace(rows=1500, columns=1500, set_option=lambda *_: None)
-    assert any(longest_pause(getattr(codestream, function), frame, runner) < 0.5 for _ in range(10))
+    assert any(longest_pause(getattr(decode, function), frame, runner) < 0.5 for _ in range(10))
 
 
 def longest_pause(function, *arguments):
@@ -1194,6 +1201,6 @@ def test_a_header_without_end_is_refused_soon(write_mammogram, tag):
 def test_what_is_not_needed_of_a_header_is_not_read(write_mammogram):
     path = write_mammogram()
     with path.open("rb") as file:
-        header = dicom._read_header(file)
+        header = read_header(file)
     assert "PatientID" in header
     assert not {"PatientName", "PatientBirthDate", "AccessionNumber"} & set(header.dir())

@@ -14,13 +14,12 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from course_utils.imaging.errors import MammogramError
-from course_utils.imaging.grayscale import (
+from course_utils.imaging.grayscale import apply_rescale, mirror
+from course_utils.imaging.lut import (
     LookupTable,
     Window,
     apply_lut,
-    apply_rescale,
     apply_window,
-    mirror,
     percentile_window,
     read_lut,
     read_windows,

@@ -20,7 +20,7 @@ from skimage.morphology import disk
 
 from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
-from course_utils.imaging.preprocess import (
+from course_utils.imaging.mask import (
     CORE,
     DULL,
     FLAT,
@@ -30,9 +30,9 @@ from course_utils.imaging.preprocess import (
     breast_mask,
     chest_wall,
     find_breast,
-    resize_area,
     shrink,
 )
+from course_utils.imaging.preprocess import resize_area
 from course_utils.phantoms import DENSITIES, VENDORS, VIEWS, Phantom
 
 OUTLINES = json.loads(Path(__file__).with_name("real_breasts.json").read_text())["polygons"]

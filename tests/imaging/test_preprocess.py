@@ -16,7 +16,8 @@ from skimage.transform import downscale_local_mean
 
 from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
-from course_utils.imaging.preprocess import find_breast, resize_area, thumbnail
+from course_utils.imaging.mask import find_breast
+from course_utils.imaging.preprocess import resize_area, thumbnail
 from course_utils.phantoms import Phantom
 
 

@@ -116,7 +116,7 @@ def by_dcmtk(path, folder, *how):
 
 
 def transforms():
-    """Yield every transform of every variant: name, ``voi``, DCMTK's options, and bits of the result."""
+    """Yield every transform of every variant: name, `voi`, DCMTK's options, and bits of the result."""
     for name, path in PATH.items():
         ds = pydicom.dcmread(path, stop_before_pixels=True)
         bits = 16 if "ModalityLUTSequence" in ds else ds.BitsStored

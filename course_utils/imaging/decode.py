@@ -1,0 +1,296 @@
+"""Stored bytes become stored values: the pixels of a file as the machine numbered them (lesson 01).
+
+In: an open file, standing where its header ended, and the header. Out: whole numbers `(H, W)` with nothing in
+them but their value, and where they are padding. Uncompressed pixels are read by pydicom, compressed ones by
+imagecodecs, for which pydicom has no plugin: this module is one.
+"""
+
+import logging
+import os
+from importlib.util import find_spec
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
+from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import DecodeRunner
+from pydicom.uid import (
+    HTJ2K,
+    JPEG2000,
+    UID,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    HTJ2KLossless,
+    HTJ2KLosslessRPCL,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGBaseline8Bit,
+    JPEGExtended12Bit,
+    JPEGLossless,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
+    JPEGLSNearLossless,
+    RLELossless,
+)
+
+from course_utils.imaging.codestream import check_frame, has_end, read_frame, rle_segments
+from course_utils.imaging.errors import TRUNCATED, MammogramError
+from course_utils.imaging.header import stored_range
+
+NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
+"""The transfer syntaxes in which pixels are not compressed. (What is deflated as a whole is refused.)"""
+
+UNDEFINED = 0xFFFFFFFF
+"""The length of pixels that are in items (PS3.5 A.4)."""
+
+PLUGIN = "course_utils"
+"""The name under which pydicom knows the functions at the end of this module."""
+
+PACKAGE = "imagecodecs"
+"""What to `pip install` if they cannot work."""
+
+DECODERS: dict[UID, str] = {
+    RLELossless: "decode_rle",
+    JPEGBaseline8Bit: "decode_jpeg",
+    JPEGExtended12Bit: "decode_jpeg",
+    JPEGLossless: "decode_jpeg",
+    JPEGLosslessSV1: "decode_jpeg",
+    JPEGLSLossless: "decode_jpeg_ls",
+    JPEGLSNearLossless: "decode_jpeg_ls",
+    JPEG2000Lossless: "decode_jpeg_2000",
+    JPEG2000: "decode_jpeg_2000",
+    HTJ2KLossless: "decode_jpeg_2000",
+    HTJ2KLosslessRPCL: "decode_jpeg_2000",
+    HTJ2K: "decode_jpeg_2000",
+}
+"""For each compressed transfer syntax the one function of this module that decodes it, whatever else is
+installed, so that a file has the same pixels on every machine. All of them let go of Python's lock while they
+decode, so that threads gain. Not among them are GDCM, since a damaged JPEG stream makes it end the whole
+process; pydicom's own for RLE, in which a stream may unpack to 64 times its length before anyone looks; and
+OpenJPH, which is quick at HTJ2K, but crashes on some damaged streams and makes up the rest of others."""
+
+_log = logging.getLogger(__name__)
+
+
+class Stored(NamedTuple):
+    """Whole numbers `(H, W)` as they were stored; where they are padding, bool `(H, W)` or None; warnings."""
+
+    values: np.ndarray
+    padding: np.ndarray | None
+    warnings: list[str]
+
+
+def stored_values(file: BinaryIO, header: Dataset) -> Stored:
+    """Return the pixels of a file that stands where `read_header` left it.
+
+    Raises:
+        MammogramError: there are no pixels or not all of them, there is no decoder for them, or they are
+            damaged or contradict the header.
+    """
+    decoded, warnings = _decoded(file, header)
+    values, stray = _clear_unused_bits(header, decoded)
+    padding = _padding(header, decoded, values)
+    if stray is not None and (stray if padding is None else stray & ~padding).any():
+        warnings.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
+    return Stored(values, padding, warnings)
+
+
+def decoder_package(syntax: str) -> str | None:
+    """Return what to `pip install` for a syntax of `DECODERS`, or None if its decoder is here."""
+    return None if PLUGIN in get_decoder(syntax).available_plugins else PACKAGE
+
+
+# --- from bytes to numbers ---
+
+
+def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
+    """Return pixels `(H, W)` as they are stored, with the bits above BitsStored, and warnings."""
+    syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
+    if not syntax:
+        raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
+    if syntax not in NATIVE:
+        _check_decodable(syntax)
+    position, vr, length = _pixel_data(file, header)
+    warnings = []
+    source: BinaryIO | bytes
+    if syntax in NATIVE:
+        source = _native(file, header, position, length)
+    else:
+        frame = read_frame(file, position)
+        frame = check_frame(frame, syntax, header.Rows, header.Columns, header.BitsAllocated)
+        if not has_end(frame, syntax):
+            warnings.append("The compressed pixels have no end mark; a part of the picture may be missing.")
+        source = encapsulate([frame], has_bot=False)
+    options: dict[str, Any] = {
+        "rows": header.Rows,
+        "columns": header.Columns,
+        "number_of_frames": 1,
+        "samples_per_pixel": 1,
+        "photometric_interpretation": "MONOCHROME2",  # unused here
+        "bits_allocated": header.BitsAllocated,
+        "bits_stored": header.BitsStored,
+        "pixel_representation": header.PixelRepresentation,
+        "pixel_keyword": "PixelData",
+        "pixel_vr": vr,
+        "allow_excess_frames": False,
+        "correct_unused_bits": False,
+        "view_only": syntax in NATIVE,
+    }
+    plugin = PLUGIN if syntax in DECODERS else ""
+    try:
+        stored, _ = get_decoder(syntax).as_array(source, decoding_plugin=plugin, **options)
+    except Exception as error:
+        _log.debug("undecodable: %s", type(error).__name__)
+        raise MammogramError(
+            "The pixels of this file cannot be decoded: it is damaged or truncated."
+        ) from None
+    if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
+        raise MammogramError("The pixels of this file are not what its header says.")
+    return stored, warnings
+
+
+def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> BinaryIO:
+    """Return the file at the first of its uncompressed pixels, all of which are there."""
+    if length == UNDEFINED:
+        raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
+    needed = header.Rows * header.Columns * header.BitsAllocated // 8
+    if min(length, os.fstat(file.fileno()).st_size - position) < needed:
+        raise MammogramError(TRUNCATED)
+    file.seek(position)
+    return file
+
+
+def _check_decodable(syntax: UID) -> None:
+    """Raise a MammogramError that says which transfer syntax cannot be decoded, and what to do about it."""
+    name = syntax.name
+    if syntax not in DECODERS:
+        if name == str(syntax):  # not in the standard's list; not quoted, since it may be any text
+            raise MammogramError("The transfer syntax of this file is private or unknown; convert it first.")
+        raise MammogramError(
+            f"The pixels of this file are stored as {name}, in which no mammograms are met; convert it first."
+        )
+    if package := decoder_package(syntax):
+        raise MammogramError(
+            f"The pixels are compressed as {name}, for which no decoder is here: pip install {package}"
+        )
+
+
+def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
+    """Return where the value of PixelData begins, its VR and its length.
+
+    The file stands at its tag, where `dcmread` stopped.
+    """
+    implicit, little = header.original_encoding
+    order: Literal["little", "big"] = "little" if little else "big"
+    start = file.read(8 if implicit else 12)
+    if [int.from_bytes(start[at : at + 2], order) for at in (0, 2)] != [0x7FE0, 0x0010]:
+        raise MammogramError("This DICOM file holds no pixels.")
+    vr = "OW" if implicit else start[4:6].decode("ascii")
+    return file.tell(), vr, int.from_bytes(start[-4:], order)
+
+
+# --- from numbers to values ---
+
+
+def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return pixels with nothing but their value in them, and where other bits were set (PS3.5 8.1.1)."""
+    lowest, highest = stored_range(header, decoded)
+    least, greatest = int(decoded.min()), int(decoded.max())
+    if lowest <= least and greatest <= highest:
+        return decoded, None
+    bits = header.BitsStored
+    if header.get("HighBit", bits - 1) != bits - 1:
+        raise MammogramError("HighBit and BitsStored contradict each other, and the pixels do not tell.")
+    unused = 8 * decoded.itemsize - bits
+    stored = (decoded << unused) >> unused
+    if lowest < 0 <= least and greatest < 2**bits:  # negative values without the bits above their sign
+        return stored, None
+    return stored, (decoded < lowest) | (decoded > highest)
+
+
+def _padding(header: Dataset, decoded: np.ndarray, stored: np.ndarray) -> np.ndarray | None:
+    """Return where padding is, bool `(H, W)`, or None (PS3.3 C.7.5.1.1.2: both ends of the range count).
+
+    The values should fit into BitsStored; where they do not, the padding has them all the same.
+    """
+    first = header.get("PixelPaddingValue")
+    if first is None:
+        return None
+    last = header.get("PixelPaddingRangeLimit")
+    low, high = sorted(
+        _as_stored(int(value), stored.dtype) for value in (first, first if last is None else last)
+    )
+    padding = _between(stored, low, high)
+    if decoded is not stored:
+        padding |= _between(decoded, low, high)
+    return padding if padding.any() else None
+
+
+def _between(values: np.ndarray, low: int, high: int) -> np.ndarray:
+    return values == low if low == high else (values >= low) & (values <= high)
+
+
+def _as_stored(value: int, dtype: np.dtype) -> int:
+    """Read a 16-bit number as signed or unsigned, as the pixels are; writers often confuse the two."""
+    if dtype.kind == "i":
+        return value - 65536 if value > 32767 else value
+    return value + 65536 if value < 0 else value
+
+
+# --- a plugin for pydicom, which has none for imagecodecs ---
+
+DECODER_DEPENDENCIES = dict.fromkeys(DECODERS, (PACKAGE,))
+
+_RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers fill up
+
+
+def is_available(_uid: str) -> bool:
+    """Return whether this plugin can work; pydicom asks so of a plugin's module."""
+    return find_spec(PACKAGE) is not None
+
+
+def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG frame for pydicom, lossless or not, of 2 to 16 bits (libjpeg-turbo)."""
+    import imagecodecs
+
+    return _packed(imagecodecs.jpeg8_decode(frame), runner)
+
+
+def decode_jpeg_ls(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG-LS frame for pydicom, near-lossless too, of 2 to 16 bits (CharLS)."""
+    import imagecodecs
+
+    return _packed(imagecodecs.jpegls_decode(frame), runner)
+
+
+def decode_jpeg_2000(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray JPEG 2000 or HTJ2K frame for pydicom (OpenJPEG), on one thread: the caller has more."""
+    import imagecodecs
+
+    return _packed(imagecodecs.jpeg2k_decode(frame, numthreads=1), runner)
+
+
+def _packed(pixels: np.ndarray, runner: DecodeRunner) -> bytes:
+    """Return pixels `(H, W)` as bytes, and tell pydicom how many bits each takes."""
+    if pixels.ndim != 2:
+        raise NotImplementedError("this plugin decodes gray pictures only")
+    runner.set_option("bits_allocated", 8 * pixels.itemsize)
+    return pixels.tobytes()
+
+
+def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
+    """Decode one gray RLE frame for pydicom: a segment for each byte of a pixel, the highest first."""
+    import imagecodecs
+
+    pixels = runner.rows * runner.columns
+    segments = rle_segments(frame)
+    out = np.empty((pixels, len(segments)), np.uint8)
+    for byte, (start, end) in zip(reversed(range(len(segments))), segments, strict=True):
+        plane = imagecodecs.packbits_decode(frame[start:end], out=pixels + _RLE_PADDING)
+        out[:, byte] = np.frombuffer(plane, np.uint8, count=pixels)
+    return out.tobytes()
+
+
+for _syntax, _function in DECODERS.items():  # on import, so that `pydicom` alone decodes by them too
+    get_decoder(_syntax).add_plugin(PLUGIN, (__name__, _function))

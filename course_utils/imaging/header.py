@@ -1,0 +1,130 @@
+"""The header of a DICOM file: which of its elements are read, as text and as numbers (lesson 01).
+
+In: an open file. Out: a pydicom `Dataset` of the elements in `KEYWORDS`, and functions that return a value of
+it without tripping over what writers make of the standard. Names, and whatever vendors add, are never read.
+"""
+
+from collections.abc import MutableSequence
+from typing import BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from course_utils.imaging.errors import MammogramError
+
+KEYWORDS = [
+    *("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "BodyPartExamined", "PatientID"),
+    *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
+    *("BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
+    *("ModalityLUTSequence", "RescaleSlope", "RescaleIntercept", "PixelIntensityRelationship"),
+    *("PixelIntensityRelationshipSign", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
+    *("PresentationLUTShape", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageLaterality"),
+    *("Laterality", "FrameLaterality", "ImagerPixelSpacing", "PixelSpacing"),
+]
+"""All of the header that is read; the rest is skipped."""
+
+LONGEST = {"SQ": 2**21}
+"""Bytes of one of these above which a file is refused, by VR; else 64 kB. A table takes 128 kB; parsed, an
+element takes a hundred times its length in memory and more."""
+
+MAX_READS = 50_000
+"""Reads of a header after which a file is refused: an element takes two or three, a header has hundreds."""
+
+FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1"})
+"""SOP classes of raw images, mammography's and that of digital X-ray (PS3.6 table A-1)."""
+
+
+class _BoundedReader:
+    """A file as `dcmread` is let see it: it asks for a few bytes at a time, and not for ever."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.tell, self.seek, self.left = file, file.tell, file.seek, MAX_READS
+
+    def read(self, size: int = -1) -> bytes:
+        """Return `size` bytes of the file, as `read` does."""
+        self.left -= 1
+        if self.left < 0:
+            raise MammogramError("This file is damaged: its header has no end.")
+        if size < 0:  # which it asks for only in order to inflate it, however much that is
+            raise MammogramError(
+                "This file is deflated as a whole; convert it first, for example with DCMTK's dcmconv."
+            )
+        return self.file.read(size)
+
+
+def read_header(file: BinaryIO) -> Dataset:
+    """Return the elements of `KEYWORDS`, not yet parsed; the file then stands where the pixels should be.
+
+    Raises:
+        MammogramError: this is not DICOM, is deflated, or has a header without end or with an absurd value.
+    """
+    try:
+        header = pydicom.dcmread(_BoundedReader(file), stop_before_pixels=True, specific_tags=KEYWORDS)
+    except InvalidDicomError:
+        raise MammogramError("This is not a DICOM file.") from None
+    raws = (element for element in header.values() if isinstance(element, RawDataElement))
+    if any(raw.length > LONGEST.get(dictionary_VR(raw.tag), 2**16) for raw in raws):
+        raise MammogramError("This file is damaged: a value in its header is absurdly long.")
+    return header
+
+
+def get_text(header: Dataset, keyword: str, default: str = "") -> str:
+    """Return a header value as text without blanks at its ends; several values are joined as in the file."""
+    value = header.get(keyword)
+    if value is None or value == "":
+        return default
+    return str(value).strip() if isinstance(value, str) else "\\".join(map(str, np.atleast_1d(value))).strip()
+
+
+def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
+    """Return the numbers of an element, not-a-number for each that is none; empty if there is no element."""
+    if keyword not in dataset:
+        return []
+    value = get_value(dataset, keyword)
+    values = value if isinstance(value, MutableSequence | tuple) else [value]
+    return [_float(number) for number in values]
+
+
+def get_value(dataset: Dataset, keyword: str) -> object:
+    """Return the value of an element as pydicom parses it, None if there is no element or no parsing it."""
+    try:
+        return dataset.get(keyword)
+    except Exception:  # pydicom parses a value when it is asked for it, and what it makes of a bad one varies
+        return None
+
+
+def get_spacing(header: Dataset, keyword: str) -> tuple[float, float] | None:
+    """Return the distances in mm between rows and between columns; None if they are not two above 0."""
+    try:
+        row, column = (float(distance) for distance in header.get(keyword) or ())
+    except (TypeError, ValueError):
+        return None
+    return (row, column) if 0 < row < np.inf and 0 < column < np.inf else None
+
+
+def stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
+    """Return the least and the greatest value that BitsStored bits can hold."""
+    bits = header.BitsStored
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0, 2**bits - 1)
+
+
+def is_little_endian(header: Dataset) -> bool:
+    """Return whether the file stores the low byte of a number first."""
+    return bool(header.original_encoding[1])
+
+
+def is_for_processing(header: Dataset) -> bool:
+    """Return whether this is a raw image, which is not meant to be looked at."""
+    intent = get_text(header, "PresentationIntentType").upper()
+    return intent == "FOR PROCESSING" or get_text(header, "SOPClassUID") in FOR_PROCESSING
+
+
+def _float(value: object) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return np.nan

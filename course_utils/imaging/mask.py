@@ -1,0 +1,241 @@
+"""Where the breast is: a picture becomes a mask of blocks (lesson 02).
+
+In: float32 pixels, the breast bright on dark ground. Out: a `BreastMask` on a grid of about `WORKING_SIDE`
+blocks, which `grayscale` uses for statistics of tissue and `preprocess` to crop and to blacken; and the side
+of the chest wall. Nothing here knows of files or headers: what a picture shows is all that counts.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+
+from course_utils.imaging.errors import TOO_SMALL, MammogramError
+
+Side = Literal["left", "right"]
+
+WORKING_SIDE = 320  # pixels on the longer side of the copy on which the mask is found: about 0.75 mm each
+THINNEST = 16  # pixels of that copy on its shorter side; with fewer, edges and opening lose their meaning
+
+# Shares of the way from the ground to Otsu's threshold, in square roots of the gray values.
+CORE = 0.35  # above it lies the core of the breast
+RIM = 0.03  # above it lies what the core may grow into: skin, nipple
+FLAT = 0.08  # ground varies by less than this part of the way to the tissue's median; fat varies by more
+
+# Lengths as fractions of the image's shorter side.
+OPENING = 0.06  # radius of the opening
+MARGIN = 0.005  # by how much the mask is wider than what it found
+DEEP = 0.015  # how far from the mask's edge blurred skin is left behind
+
+DULL = 99  # percentile of the breast above which its mask does not grow: it would run into a label
+FILM_EDGE = 0.025  # a white film edge is at most this part of a side deep
+PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
+
+NOTHING_THERE = "No breast can be told from the background of this image."
+
+
+@dataclass(frozen=True, eq=False)
+class BreastMask:
+    """Where the breast is, on a grid of blocks of `factor` × `factor` pixels (`shrink`).
+
+    Attributes:
+        inside: bool `(h, w)`, true in the breast.
+        factor: pixels on a block's side.
+    """
+
+    inside: np.ndarray
+    factor: int
+
+    def well_inside(self) -> np.ndarray:
+        """Return the mask, bool `(h, w)`, without margin and blurred skin: for statistics of tissue."""
+        deep = cv2.erode(self.inside.astype(np.uint8), _disc(round(DEEP * min(self.inside.shape))))
+        return deep.astype(bool) if deep.any() else self.inside
+
+    def sample(self, rows: slice, columns: slice, shape: tuple[int, int]) -> np.ndarray:
+        """Return the mask, bool `shape`, over a box of the image's pixels resized to that shape."""
+        y, x = (
+            ((np.arange(n) + 0.5) * (box.stop - box.start) / n + box.start) / self.factor - 0.5
+            for n, box in zip(shape, (rows, columns), strict=True)
+        )
+        map_x, map_y = np.meshgrid(x.astype(np.float32), y.astype(np.float32))
+        inside = self.inside.astype(np.float32)
+        return cv2.remap(inside, map_x, map_y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE) >= 0.5
+
+
+def breast_mask(pixels: np.ndarray) -> np.ndarray:
+    """Return where the breast is: bool `(H, W)` for pixels `(H, W)` as `find_breast` takes them."""
+    height, width = pixels.shape
+    return find_breast(pixels).sample(slice(0, height), slice(0, width), (height, width))
+
+
+def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return float32 `(H, W)` averaged over blocks of k × k, the longer side about `WORKING_SIDE`, and k.
+
+    The last blocks at the right and at the lower edge are smaller where k does not divide the side.
+    """
+    k = max(1, round(max(pixels.shape) / WORKING_SIDE))
+    # Whole blocks apart from the rest: OpenCV is much faster where the factor is a whole number.
+    rows, columns = ([slice(0, n - n % k), slice(n - n % k, n)] for n in pixels.shape)
+    means = [
+        [
+            cv2.resize(part, (-(-part.shape[1] // k), -(-part.shape[0] // k)), interpolation=cv2.INTER_AREA)
+            for part in (pixels[y, x] for x in columns)
+            if part.size
+        ]
+        for y in rows
+    ]
+    return np.block([row for row in means if row]), k
+
+
+def find_breast(pixels: np.ndarray) -> BreastMask:
+    """Find the breast in float32 pixels `(H, W)`, not negative, the breast bright on dark ground.
+
+    White film edges are painted over with what lies beside them. The breast's core is what is clearly
+    brighter than the ground, though far less than Otsu's threshold asks, so that fat stays. Opening by a disc
+    parts labels and specks from it, and the largest piece is kept. From there the mask grows by the disc's
+    radius through all that is brighter than the ground or, where a film is fogged, than the fog: the rim of
+    skin, the nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
+
+    Where no ground is to be seen, as in a magnified view, all of the image is breast.
+
+    Raises:
+        MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
+        ValueError: the pixels are of another type, negative, infinite or not a number.
+    """
+    if pixels.ndim != 2 or pixels.dtype != np.float32:
+        raise ValueError(f"pixels must be float32 (H, W), not {pixels.dtype} {pixels.shape}")
+    if not pixels.size:
+        raise MammogramError(TOO_SMALL)
+    small, factor = shrink(pixels)
+    if min(small.shape) < THINNEST:
+        raise MammogramError(TOO_SMALL)
+    if not 0 <= small.min() <= small.max() < np.inf:  # not so for not-a-number either
+        raise ValueError("pixels must be finite numbers, none of them negative")
+    small, film = _without_film_edges(small)
+    inside = _breast(small) & ~film
+    if not inside.any():
+        raise MammogramError(NOTHING_THERE)
+    return BreastMask(inside, factor)
+
+
+def _breast(small: np.ndarray) -> np.ndarray:
+    """Return the mask, bool `(h, w)`, of a picture of about `WORKING_SIDE` without film edges."""
+    roots = cv2.GaussianBlur(np.sqrt(np.maximum(small, 0)), (0, 0), 0.5)
+    white = float(np.percentile(roots, 99.5))
+    if not white > 0:
+        raise MammogramError(NOTHING_THERE)
+    levels = np.minimum(roots * (255 / white), 255).astype(np.uint8)
+    found = _ground(levels)
+    if found is None:
+        return np.ones(small.shape, bool)
+    ground, otsu, noise = found
+    core, rim = (max(cut * (otsu - ground), noise) for cut in (CORE, RIM))
+
+    shorter = min(small.shape)
+    radius = max(2, round(OPENING * shorter))
+    bright = (levels > ground + core).astype(np.uint8)
+    # What lies beyond the border counts as dark, so that thin strips along it go too.
+    opened = cv2.morphologyEx(
+        bright, cv2.MORPH_OPEN, _disc(radius), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    if count < 2:
+        raise MammogramError(NOTHING_THERE)
+    breast = (pieces == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+
+    near = cv2.dilate(breast, np.ones((4 * radius + 1, 4 * radius + 1), np.uint8))
+    fog = np.maximum(ground, _column_medians(levels, near == 0, otherwise=ground))
+    skin = (levels > fog + rim) & (levels <= np.percentile(levels[breast > 0], DULL))
+    allowed = breast | skin.astype(np.uint8)
+    for _ in range(radius):
+        breast = cv2.dilate(breast, np.ones((3, 3), np.uint8)) & allowed
+    breast = cv2.morphologyEx(breast, cv2.MORPH_OPEN, _disc(2))  # specks at the skin
+    return _fill(cv2.dilate(breast, _disc(max(1, round(MARGIN * shorter))))).astype(bool)
+
+
+def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
+    """Return the ground's level, Otsu's threshold and three standard deviations of the ground, or None.
+
+    Apart from noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat,
+    Otsu may have parted fat from gland in an image with little ground, so that class is parted once more.
+    None: that is not flat either, so no ground is in the image.
+    """
+    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
+    dark = np.ones(levels.shape, bool)
+    for _ in range(2):
+        part = levels[dark]
+        otsu = int(cv2.threshold(part, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
+        tissue = part[part > otsu]
+        if not 0 < tissue.size < part.size:
+            raise MammogramError(NOTHING_THERE)
+        dark = levels <= otsu
+        ground = float(np.median(levels[dark]))
+        if _deviation(smooth[dark]) < FLAT * (np.median(tissue) - ground):
+            return ground, otsu, 3 * _deviation(levels[dark])
+    return None
+
+
+def _deviation(values: np.ndarray) -> float:
+    """Return the standard deviation of normal values by their median distance to the median."""
+    values = values.astype(np.float32)
+    return 1.4826 * float(np.median(np.abs(values - np.median(values))))
+
+
+def _column_medians(levels: np.ndarray, where: np.ndarray, otherwise: float) -> np.ndarray:
+    """Return each column's median of uint8 `(h, w)` over bool `where`; with under 4, `otherwise`."""
+    count = where.sum(axis=0)
+    ordered = np.sort(np.where(where, levels, 255), axis=0)
+    medians = np.take_along_axis(ordered, np.minimum(count // 2, len(levels) - 1)[np.newaxis], axis=0)[0]
+    return np.where(count < 4, otherwise, medians)
+
+
+def chest_wall(inside: np.ndarray) -> Side | None:
+    """Return the side at which a mask `(h, w)` is plainly taller: a breast tapers from the chest wall."""
+    box = inside[:, inside.any(axis=0)]
+    edge = max(1, box.shape[1] // 10)
+    left, right = int(box[:, :edge].sum()), int(box[:, -edge:].sum())
+    if max(left, right) < PLAIN * min(left, right):
+        return None
+    return "left" if left > right else "right"
+
+
+def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(h, w)` with white film edges painted over, and where they are, bool `(h, w)`.
+
+    An edge is at most `FILM_EDGE` of the image deep; it is bright as far as to where the image drops, within
+    two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
+    the drop, or drops itself much deeper in, the neighbours say how deep the edge is.
+    """
+    small = small.copy()
+    film = np.zeros(small.shape, bool)
+    white = float(np.percentile(small, 99.9))
+    for turns in (0, 2, 1, 3):  # each side in turn on top
+        rows, found = np.rot90(small, turns), np.rot90(film, turns)  # views
+        columns = np.arange(rows.shape[1])
+        deepest = max(1, round(FILM_EDGE * len(rows)))
+        drop = cv2.blur(rows[:deepest] - rows[2 : deepest + 2], (9, 1))
+        bright = np.logical_and.accumulate((rows[:deepest] > 0.65 * white) | (drop > 0.3 * white))
+        ends = np.where(bright & (drop > 0.06 * white), drop, 0)
+        depth = np.where(ends.any(axis=0), deepest - np.argmax(ends[::-1], axis=0), 0)
+        if np.mean(depth > 0) < 0.25:
+            continue
+        usual = np.median(depth[depth > 0])
+        known = np.where(depth > 0, depth <= 1.5 * usual + 1, ~bright[0])
+        depth = np.rint(np.interp(columns, columns[known], depth[known])).astype(int)
+        partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
+        depth += (depth > 0) & partly
+        edge = np.arange(deepest + 1)[:, np.newaxis] < depth
+        found[: deepest + 1] |= edge
+        rows[: deepest + 1] = np.where(edge, rows[depth, columns], rows[: deepest + 1])
+    return small, film
+
+
+def _disc(radius: int) -> np.ndarray:
+    return (np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius).astype(np.uint8)
+
+
+def _fill(binary: np.ndarray) -> np.ndarray:
+    outside = np.pad(binary, 1)
+    cv2.floodFill(outside, None, (0, 0), 2)
+    return (outside[1:-1, 1:-1] != 2).astype(np.uint8)
