@@ -7,11 +7,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import hashlib
-import json
 import logging
 import os
-import re
 import subprocess
 import sys
 import time
@@ -20,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.files import as_text, display_path, nearest_folder, write_atomic
+from course_utils.files import as_text, display_path, nearest_folder
 from course_utils.provenance import RunRecord
 
 if TYPE_CHECKING:
@@ -28,9 +25,6 @@ if TYPE_CHECKING:
 
 WORKERS = min(4, os.cpu_count() or 1)  # threads that read ahead, unless the user says otherwise
 DICOM_SUFFIXES = {".dcm", ".dicom"}
-IDENTIFYING = re.compile(r"patient.?(name|id)|birth|accession|address|phone|\bmrn\b", re.IGNORECASE)
-# What every file may say of itself, and what it is called beside a clustering.
-COMPARED = {"view": "view", "laterality": "side", "patient_key": "patient"}
 EPILOG = """\
 the way through:
   course doctor                        is this machine ready?
@@ -215,72 +209,35 @@ def _tell(record: RunRecord, output: Path) -> dict[str, int]:
 
 
 def _cluster(arguments: argparse.Namespace) -> int:
-    labels = None if arguments.labels is None else _read_labels(arguments.labels)
-    _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
+    from course_utils.runs import LabelsError, read_labels
+
+    try:
+        labels = None if arguments.labels is None else read_labels(arguments.labels)
+        _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
+    except LabelsError as error:
+        raise UsageError(f"--labels: {error}") from error
     print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
 
 
 def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
     from course_utils.analysis import cluster, evaluate
-    from course_utils.embedding import Extraction
+    from course_utils.runs import Extraction, compared_columns, match_labels, write_clusters
 
     extraction = Extraction.read(folder)
     if len(extraction.vectors) == 0:
         raise UsageError("this run embedded no image: failures.csv says why")
-    compared = extraction.table[list(COMPARED)].rename(columns=COMPARED)
-    folders = extraction.table["file"].str.rpartition("/")[0]
-    if folders.nunique() > 1:
-        compared["folder"] = folders.str.split("/").str[0]
+    compared = compared_columns(extraction.table)
     if labels is not None:
-        compared = compared.join(_match(labels, extraction.table))
+        compared = compared.join(match_labels(labels, extraction.table))
     clustering = cluster(extraction.vectors, seed=seed, k=k)
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
-    table = extraction.table[["image_id", "file"]].assign(cluster=clustering.labels).join(compared)
-    write_atomic(folder / "clusters.csv", table.to_csv(index=False).encode())
-    result = {
-        "disclaimer": DISCLAIMER,
-        "embeddings_sha256": hashlib.sha256(extraction.vectors.tobytes()).hexdigest(),
-        **clustering.to_dict(),
-        "evaluation": evaluation.to_dict(),
-    }
-    write_atomic(folder / "clusters.json", (json.dumps(result, indent=2) + "\n").encode())
+    result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
+    written = write_clusters(folder, extraction, clustering.labels, compared, result)
     print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {association.sentence}")
-    print(f"{evaluation.k} clusters of {len(table)} images in {display_path(folder / 'clusters.csv')}")
-
-
-def _read_labels(file: Path) -> pd.DataFrame:
-    import pandas as pd
-
-    if not file.is_file():
-        raise UsageError(f"--labels: there is no file {display_path(file)}")
-    try:
-        header, *_ = pd.read_csv(file, dtype=str, header=None, nrows=1).itertuples(index=False, name=None)
-        table = pd.read_csv(file, dtype=str, index_col=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"--labels: {file.name} is no table: commas between columns, UTF-8") from error
-    if not {"sha256", "file"} & set(table.columns):
-        raise UsageError(
-            f"--labels: {file.name} needs a column sha256 or file (with commas between the columns), "
-            "to tell which row is which image"
-        )
-    if len(set(header)) < len(header):
-        raise UsageError(f"--labels: two columns of {file.name} have the same name")
-    if personal := [column for column in table if IDENTIFYING.search(str(column))]:
-        raise UsageError(f"--labels: column {personal[0]} looks as if it identifies people: take it out")
-    return table
-
-
-def _match(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """The rows of `labels` that belong to the images of `table`, in its order, identifiers left out."""
-    key = "sha256" if "sha256" in labels else "file"
-    known = {"image_id", "file", "sha256", "cluster", "folder", *COMPARED, *COMPARED.values()}
-    if not labels[key].isin(table[key]).any():
-        raise UsageError(f"--labels: no row's {key} is that of an embedded image")
-    rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
-    return rows[[column for column in rows if column not in known]].set_index(table.index)
+    print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")
 
 
 def _report(arguments: argparse.Namespace) -> int:

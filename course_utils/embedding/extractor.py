@@ -15,12 +15,11 @@ import time
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -41,10 +40,9 @@ from course_utils.embedding.device import (
 from course_utils.embedding.digests import FileDigests
 from course_utils.embedding.engines import ENGINES, make_engine
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.embedding.extraction import FAILURE_COLUMNS, Extraction, Failure, RunFolder, as_table
-from course_utils.embedding.store import EmbeddingStore, Entry
+from course_utils.embedding.store import EmbeddingStore
 from course_utils.files import as_text
-from course_utils.imaging.dicom import read_mammogram
+from course_utils.imaging import Mammogram, read_mammogram
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import (
@@ -55,6 +53,8 @@ from course_utils.provenance import (
     now,
     versions,
 )
+from course_utils.records import Entry, Facts, Failure
+from course_utils.runs.folder import Extraction, RunFolder, RunInMemory
 
 logger = logging.getLogger(__name__)
 
@@ -203,17 +203,10 @@ class EmbeddingExtractor:
         """
         names = _names(paths, names)
         run = _Run(self, preprocessor, store)
-        outcomes = list(zip(names, run.outcomes(paths, workers, progress), strict=True))
-        rows = [(name, entry) for name, entry in outcomes if isinstance(entry, Entry)]
-        failed = [(name, entry) for name, entry in outcomes if isinstance(entry, Failure)]
-        vectors = np.array([entry.embedding for _, entry in rows], np.float32)
-        return Extraction(
-            vectors.reshape(len(rows), self.backbone.embedding_dim),
-            as_table([{**vars(entry), "file": name} for name, entry in rows]),
-            pd.DataFrame([(name, e.stage, e.reason) for name, e in failed], columns=FAILURE_COLUMNS),
-            run.record(),
-            [entry.thumbnail for _, entry in rows],
-        )
+        results = RunInMemory(self.backbone.embedding_dim)
+        for name, outcome in zip(names, run.outcomes(paths, workers, progress), strict=True):
+            results.add(name, outcome)
+        return results.finish(run.record())
 
     def extract_to(
         self,
@@ -290,7 +283,8 @@ class _Prepared:
     """A picture on its way to the network: an entry that lacks its embedding, until `outcome` is set."""
 
     picture: np.ndarray
-    facts: dict[str, Any]
+    facts: Facts
+    thumbnail: bytes
     outcome: Entry | Failure | None = None
 
 
@@ -424,7 +418,7 @@ class _Run:
         entries = []
         for prepared, vector in zip(batch, vectors, strict=True):
             if np.isfinite(vector).all():
-                prepared.outcome = Entry(**prepared.facts, embedding=vector)
+                prepared.outcome = Entry(prepared.facts, prepared.thumbnail, vector)
                 entries.append(prepared.outcome)
             else:
                 prepared.outcome = Failure(
@@ -455,17 +449,7 @@ class _Run:
             stage = "preprocess"
             picture = self.preprocessor(mammogram)
             outcome = _why_unusable(picture) or _Prepared(
-                picture,
-                {
-                    "sha256": digest,
-                    "image_id": mammogram.image_id,
-                    "patient_key": mammogram.patient_key,
-                    "view": mammogram.view,
-                    "laterality": mammogram.laterality,
-                    "voi": mammogram.voi,
-                    "warnings": mammogram.warnings,
-                    "thumbnail": thumbnail(picture),
-                },
+                picture, _facts(mammogram, digest), thumbnail(picture)
             )
         except MammogramError as error:
             outcome = Failure(stage, str(error))
@@ -474,6 +458,12 @@ class _Run:
         except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
             outcome = Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
         return outcome, time.perf_counter() - clock
+
+
+def _facts(mammogram: Mammogram, sha256: str) -> Facts:
+    """Return what a mammogram says of itself: each fact has its name there, the hash of its file apart."""
+    names = [each.name for each in fields(Facts) if each.name != "sha256"]
+    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
 
 
 def _why_unusable(picture: np.ndarray) -> Failure | None:

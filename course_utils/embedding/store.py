@@ -17,7 +17,6 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ import pyarrow.parquet as pq
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.files import write_atomic
 from course_utils.provenance import fingerprint
+from course_utils.records import FILE, Entry, Facts, arrow_fields, table_columns
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +49,6 @@ _LAYOUT: dict[str, Any] = {
 
 _Place = tuple[str, int]  # the name of a part, the number of a row group in it
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What is known of one image: the hash of its file, what the file says, and its embedding `(D,)` float32.
-
-    `thumbnail` is a PNG of what the network saw, for reports. Identities are pseudonyms.
-    """
-
-    sha256: str
-    image_id: str
-    patient_key: str | None
-    view: str | None
-    laterality: str | None
-    voi: str
-    warnings: tuple[str, ...]
-    thumbnail: bytes
-    embedding: np.ndarray
 
 
 class EmbeddingStore:
@@ -202,7 +184,7 @@ class Shelf:
                 with pq.ParquetWriter(file, self._schema, **_LAYOUT) as writer:
                     while group := list(islice(remaining, GROUP_ROWS)):
                         writer.write_table(_as_table(group, self._schema))
-                        groups.append([bytes.fromhex(entry.sha256) for entry in group])
+                        groups.append([bytes.fromhex(entry.facts.sha256) for entry in group])
                 file.flush()
                 os.fsync(file.fileno())  # on disk before the small parts that it replaces are deleted
             # Named by its content: two runs that compute the same part write the same file.
@@ -305,21 +287,18 @@ def _schema(dimensions: int) -> pa.Schema:
     """Embeddings are bytes, little-endian float32: a list of floats takes four times as long to read."""
     return pa.schema(
         [
-            pa.field("sha256", pa.string(), nullable=False),
-            ("image_id", pa.string()),
-            ("patient_key", pa.string()),
-            ("view", pa.string()),
-            ("laterality", pa.string()),
-            ("voi", pa.string()),
-            ("warnings", pa.list_(pa.string())),
-            ("thumbnail", pa.binary()),
+            *arrow_fields(name for name in table_columns() if name != FILE),
+            pa.field("thumbnail", pa.binary(), nullable=False),
             pa.field("embedding", pa.binary(4 * dimensions), nullable=False),
         ]
     )
 
 
 def _as_table(entries: Sequence[Entry], schema: pa.Schema) -> pa.Table:
-    rows = [{**vars(entry), "embedding": entry.embedding.astype("<f4").tobytes()} for entry in entries]
+    rows = [
+        {**vars(e.facts), "thumbnail": e.thumbnail, "embedding": e.embedding.astype("<f4").tobytes()}
+        for e in entries
+    ]
     return pa.Table.from_pylist(rows, schema)
 
 
@@ -329,12 +308,6 @@ def _from_table(table: pa.Table) -> dict[str, Entry]:
     if not np.isfinite(np.frombuffer(b"".join(row["embedding"] for row in rows), "<f4")).all():
         raise ValueError("not finite")
     return {
-        row["sha256"]: Entry(
-            **{
-                **row,
-                "warnings": tuple(row["warnings"]),
-                "embedding": np.frombuffer(row["embedding"], "<f4"),
-            }
-        )
+        row["sha256"]: Entry(Facts.from_row(row), row["thumbnail"], np.frombuffer(row["embedding"], "<f4"))
         for row in rows
     }

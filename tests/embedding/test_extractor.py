@@ -14,13 +14,13 @@ from course_utils.embedding import (
     EmbeddingExtractor,
     EmbeddingStore,
     Extraction,
-    extraction,
     load_backbone,
 )
 from course_utils.embedding.digests import FileDigests
-from course_utils.embedding.extraction import Failure
 from course_utils.embedding.extractor import LOOK_BACK
 from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.records import Failure
+from course_utils.runs import RunError, folder
 
 PREPROCESSOR = Preprocessor(size=224)
 
@@ -369,7 +369,7 @@ class TestStream:
         outcomes = list(extractor.stream(files, PREPROCESSOR, workers=2))
         assert [isinstance(outcome, Failure) for outcome in outcomes] == [file == missing for file in files]
         expected = extractor.extract(samples[:9], PREPROCESSOR).table["sha256"]
-        assert [outcome.sha256 for outcome in outcomes[1:10]] == list(expected)
+        assert [outcome.facts.sha256 for outcome in outcomes[1:10]] == list(expected)
 
     def test_no_more_pictures_are_read_ahead_than_a_batch_and_the_workers(self, lite0, samples, monkeypatch):
         read = []
@@ -400,7 +400,7 @@ class TestStream:
     def test_a_run_folder_written_on_the_way_is_the_one_written_at_the_end(
         self, extractor, samples, tmp_path, workers, monkeypatch
     ):
-        monkeypatch.setattr(extraction, "ROWS_AT_ONCE", 3)
+        monkeypatch.setattr(folder, "ROWS_AT_ONCE", 3)
         files = [*samples[:5], tmp_path / "missing.dcm", *samples[5:8]]
         whole = extractor.extract(files, PREPROCESSOR)
         record = extractor.extract_to(tmp_path / "out", files, PREPROCESSOR, workers=workers)
@@ -451,7 +451,7 @@ class TestWriting:
         assert len(Extraction.read(run.write(tmp_path / "out")).failures) == 1
 
     def test_a_folder_without_a_run_is_refused(self, tmp_path):
-        with pytest.raises(EmbeddingError, match="holds no finished run"):
+        with pytest.raises(RunError, match="holds no finished run"):
             Extraction.read(tmp_path)
 
 

@@ -14,27 +14,29 @@ import pyarrow.parquet as pq
 import pytest
 
 from course_utils.embedding import EmbeddingError, EmbeddingStore
-from course_utils.embedding.store import ABANDONED_S, COMPACT_ABOVE, PART_ROWS, Entry, Shelf
+from course_utils.embedding.store import ABANDONED_S, COMPACT_ABOVE, PART_ROWS, Shelf
+from course_utils.records import Entry, Facts
 
 CONFIG = {"backbone": "resnet50", "embedding_dim": 6, "precision": "fp32"}
 
 
 def _entry(number: int) -> Entry:
     vector = np.random.default_rng(number).normal(size=6).astype(np.float32)
-    return Entry(f"{number:064x}", f"img-{number}", None, "CC", "L", "window", ("odd",), b"png", vector)
+    facts = Facts(f"img-{number}", f"{number:064x}", None, "CC", "L", "window", ("odd",))
+    return Entry(facts, b"png", vector)
 
 
 def _same(one: Entry, other: Entry) -> bool:
-    plain = [{**vars(entry), "embedding": None} for entry in (one, other)]
-    return plain[0] == plain[1] and np.array_equal(one.embedding, other.embedding)
+    alike = (one.facts, one.thumbnail) == (other.facts, other.thumbnail)
+    return alike and np.array_equal(one.embedding, other.embedding)
 
 
 def test_what_was_put_is_found_again_by_another_process_s_store(tmp_path):
     EmbeddingStore(tmp_path).shelf(CONFIG).put([_entry(1), _entry(2)])
     shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
     assert len(shelf) == 2
-    assert _same(shelf.get(_entry(2).sha256), _entry(2))
-    assert shelf.get(_entry(3).sha256) is None
+    assert _same(shelf.get(_entry(2).facts.sha256), _entry(2))
+    assert shelf.get(_entry(3).facts.sha256) is None
 
 
 def test_another_configuration_is_another_shelf(tmp_path):
@@ -53,7 +55,7 @@ def test_a_damaged_part_is_set_aside_with_a_warning_and_the_rest_is_kept(tmp_pat
     flipped.write_bytes(data)
     with caplog.at_level(logging.WARNING):
         again = EmbeddingStore(tmp_path).shelf(CONFIG)
-        found = [again.get(_entry(number).sha256) is not None for number in (1, 2, 3)]
+        found = [again.get(_entry(number).facts.sha256) is not None for number in (1, 2, 3)]
     assert sum(found) == len(again) == 1
     assert len(caplog.records) == 2
     assert str(tmp_path) not in caplog.text
@@ -71,7 +73,7 @@ def test_many_parts_become_one_and_nothing_is_lost(tmp_path):
         shelf.put([_entry(number)])
         assert len(_parts(shelf)) == (number + 1 if number < COMPACT_ABOVE else number - COMPACT_ABOVE + 1)
     for some in (shelf, EmbeddingStore(tmp_path).shelf(CONFIG)):
-        assert all(_same(some.get(_entry(number).sha256), _entry(number)) for number in range(count))
+        assert all(_same(some.get(_entry(number).facts.sha256), _entry(number)) for number in range(count))
 
 
 def test_a_full_part_is_never_written_again(tmp_path):
@@ -93,7 +95,7 @@ def test_large_parts_do_not_grow_beyond_their_size(tmp_path):
     rows = [pq.ParquetFile(part).metadata.num_rows for part in _parts(shelf)]
     assert max(rows) == PART_ROWS
     assert sum(rows) == puts * each
-    assert all(shelf.get(_entry(number).sha256) for number in range(puts * each))
+    assert all(shelf.get(_entry(number).facts.sha256) for number in range(puts * each))
 
 
 def test_an_entry_put_twice_is_merged_into_one(tmp_path):
@@ -111,7 +113,7 @@ def test_a_part_that_is_damaged_when_parts_are_merged_costs_its_own_entries_alon
     victim.write_bytes(victim.read_bytes()[:-1])
     shelf.put([_entry(COMPACT_ABOVE)])
     assert "Set aside" in caplog.text
-    missing = {n for n in range(COMPACT_ABOVE + 1) if shelf.get(_entry(n).sha256) is None}
+    missing = {n for n in range(COMPACT_ABOVE + 1) if shelf.get(_entry(n).facts.sha256) is None}
     assert missing == {7}
     assert victim.with_suffix(".damaged").exists()
 
@@ -123,8 +125,8 @@ def test_a_run_finds_what_another_one_has_merged_meanwhile(tmp_path):
     waiting = EmbeddingStore(tmp_path).shelf(CONFIG)
     second.put([_entry(1000)])
     first.put([_entry(COMPACT_ABOVE)])  # the parts that `waiting` knows are gone
-    assert all(_same(waiting.get(_entry(n).sha256), _entry(n)) for n in range(COMPACT_ABOVE))
-    assert waiting.get(_entry(1000).sha256)
+    assert all(_same(waiting.get(_entry(n).facts.sha256), _entry(n)) for n in range(COMPACT_ABOVE))
+    assert waiting.get(_entry(1000).facts.sha256)
 
 
 def test_runs_that_write_merge_and_read_at_once_lose_nothing(tmp_path):
@@ -133,13 +135,15 @@ def test_runs_that_write_merge_and_read_at_once_lose_nothing(tmp_path):
         numbers = range(first, first + 2 * COMPACT_ABOVE)
         for number in numbers:
             shelf.put([_entry(number)])
-        return all(_same(shelf.get(_entry(number).sha256), _entry(number)) for number in numbers)
+        return all(_same(shelf.get(_entry(number).facts.sha256), _entry(number)) for number in numbers)
 
     step = COMPACT_ABOVE // 2  # so that neighbours compute the same images
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(run, range(0, 8 * step, step)))
     again = EmbeddingStore(tmp_path).shelf(CONFIG)
-    assert all(_same(again.get(_entry(n).sha256), _entry(n)) for n in range(7 * step + 2 * COMPACT_ABOVE))
+    assert all(
+        _same(again.get(_entry(n).facts.sha256), _entry(n)) for n in range(7 * step + 2 * COMPACT_ABOVE)
+    )
     assert not list(again.folder.glob("*.damaged"))
 
 
@@ -149,7 +153,7 @@ def test_threads_may_share_a_shelf(tmp_path):
 
     def use(number: int) -> bool:
         shelf.put([_entry(number)])
-        return all(_same(shelf.get(_entry(n).sha256), _entry(n)) for n in (number, number // 2, 0))
+        return all(_same(shelf.get(_entry(n).facts.sha256), _entry(n)) for n in (number, number // 2, 0))
 
     shelf.put([_entry(number) for number in range(count // 2)])
     with ThreadPoolExecutor(4) as pool:
@@ -181,7 +185,7 @@ def test_runs_that_are_killed_at_any_moment_lose_nothing_that_they_had_put(tmp_p
     put = [int(line) for line in output.split()]
     assert len(put) > 20 * COMPACT_ABOVE / 4, "hardly a merge was hit"
     again = EmbeddingStore(tmp_path).shelf(CONFIG)
-    assert all(_same(again.get(_entry(number).sha256), _entry(number)) for number in put)
+    assert all(_same(again.get(_entry(number).facts.sha256), _entry(number)) for number in put)
     assert not caplog.records
 
 
@@ -202,7 +206,7 @@ def test_a_merge_that_is_cut_off_loses_nothing(tmp_path, monkeypatch, broken):
         with pytest.raises(KeyboardInterrupt):
             shelf.put([_entry(COMPACT_ABOVE)])
     for some in (shelf, EmbeddingStore(tmp_path).shelf(CONFIG)):
-        assert all(_same(some.get(_entry(n).sha256), _entry(n)) for n in range(COMPACT_ABOVE + 1))
+        assert all(_same(some.get(_entry(n).facts.sha256), _entry(n)) for n in range(COMPACT_ABOVE + 1))
     shelf.put([_entry(COMPACT_ABOVE + 1)])
     assert len(_parts(shelf)) <= 2
 
@@ -283,7 +287,7 @@ def _with(table: pa.Table, column: int, value: object, kind: pa.DataType) -> pa.
         lambda table: _with(table, 8, bytes(8), pa.binary(8)),
         lambda table: _with(table, 8, np.full(6, np.nan, "f4").tobytes(), pa.binary(24)),
         lambda table: _with(table, 8, None, pa.binary(24)),
-        lambda table: _with(table, 0, "no hash", pa.string()),
+        lambda table: _with(table, 1, "no hash", pa.string()),
         lambda table: _with(table, 6, None, pa.list_(pa.string())),
     ],
 )
@@ -293,7 +297,7 @@ def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
     part = next(shelf.folder.glob("part-*.parquet"))
     pq.write_table(spoil(pq.read_table(part)), part)
     again = EmbeddingStore(tmp_path).shelf(CONFIG)
-    assert again.get(_entry(1).sha256) is None
+    assert again.get(_entry(1).facts.sha256) is None
     assert len(again) == 0
     assert "Set aside" in caplog.text
     assert not part.exists()
@@ -329,7 +333,8 @@ def archives():
 
 def _large_entry(number: int, random: np.random.Generator) -> Entry:
     vector = random.normal(size=2048).astype(np.float32)
-    return Entry(f"{number:064x}", f"img-{number}", "p", "CC", "L", "window", (), random.bytes(6000), vector)
+    facts = Facts(f"img-{number}", f"{number:064x}", "p", "CC", "L", "window", ())
+    return Entry(facts, random.bytes(6000), vector)
 
 
 _PEAK = """
@@ -362,7 +367,7 @@ def test_entries_are_found_fast_in_any_order(archives, order, least):
     clock = time.process_time()  # of this process: whatever else runs on the machine
     shelf = EmbeddingStore(archives).shelf({**LARGE, "files": 10_000})
     for number in numbers:
-        assert shelf.get(f"{number:064x}").image_id == f"img-{number}"
+        assert shelf.get(f"{number:064x}").facts.image_id == f"img-{number}"
     rate = len(numbers) / (time.process_time() - clock)
     print(f"{rate:.0f} entries a second, {order}")
     assert rate > least

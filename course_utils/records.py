@@ -1,0 +1,110 @@
+"""What is known of one image: its facts, the entry that a store keeps, or why there is none.
+
+Every schema follows from the fields here: the parts of a store, the tables of a run folder, the columns of a
+DataFrame. A new field of an image is one line in `Facts`; whoever makes facts fills it.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+
+FILE = "file"
+"""The column that says which file an image was read from: a matter of the run, not of the image."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of one image; identities are pseudonyms, and what its file does not say is None.
+
+    The metadata of a field say what follows from it. `shown`: its name before readers, where that is another
+    than the field's. `compared`: clusters are held against it. `rendering`: it tells how the picture was made
+    rather than which one it is, and so stands beside the thumbnail.
+    """
+
+    image_id: str
+    sha256: str
+    patient_key: str | None = field(metadata={"shown": "patient"})
+    view: str | None = field(metadata={"compared": True})
+    laterality: str | None = field(metadata={"shown": "side", "compared": True})
+    voi: str = field(metadata={"shown": "grayscale transform", "rendering": True})
+    warnings: tuple[str, ...] = field(metadata={"rendering": True})
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Facts:
+        """Return the facts in a row of any table that was made from them; other columns are left out."""
+        here = [each.name for each in fields(cls) if each.name in row]
+        values: dict[str, Any] = {n: tuple(row[n]) if isinstance(row[n], list) else row[n] for n in here}
+        return cls(**values)
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One image as a store keeps it: facts, a PNG of what the network saw, the embedding `(D,)` float32."""
+
+    facts: Facts
+    thumbnail: bytes
+    embedding: np.ndarray
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why one file gave no vector: the stage (`read`, `preprocess` or `embed`) and a sentence."""
+
+    stage: str
+    reason: str
+
+
+SHOWN = {each.name: str(each.metadata.get("shown", each.name)) for each in fields(Facts)}
+"""What each field is called before readers."""
+
+# The woman comes last: she is the unit of every comparison, not one thing more to compare.
+COMPARED = {
+    name: SHOWN[name]
+    for name in (*(each.name for each in fields(Facts) if each.metadata.get("compared")), "patient_key")
+}
+"""What clusters are held against whatever else is known, field to shown name."""
+
+
+def identity_columns() -> list[str]:
+    """Return the columns that say which image a row is: those of embeddings.parquet, the vector apart."""
+    first, *others = [each.name for each in fields(Facts) if not each.metadata.get("rendering")]
+    return [first, FILE, *others]
+
+
+def rendering_columns() -> list[str]:
+    """Return the columns that say how the picture was made: in thumbnails.parquet, beside id and PNG."""
+    return [each.name for each in fields(Facts) if each.metadata.get("rendering")]
+
+
+def table_columns() -> list[str]:
+    """Return the columns of a table of images, one row per image."""
+    return [*identity_columns(), *rendering_columns()]
+
+
+def failure_columns() -> list[str]:
+    """Return the columns of a table of failures, one row per file."""
+    return [FILE, *(each.name for each in fields(Failure))]
+
+
+def arrow_fields(columns: Iterable[str]) -> list[pa.Field]:
+    """Return the Arrow fields of these columns, by the types of `Facts`; what may be None is nullable."""
+    hints = get_type_hints(Facts) | {FILE: str}
+    return [_arrow_field(name, hints[name]) for name in columns]
+
+
+_ARROW = {str: pa.string(), bool: pa.bool_(), int: pa.int64(), float: pa.float64()}
+
+
+def _arrow_field(name: str, hint: Any) -> pa.Field:
+    optional = isinstance(hint, types.UnionType)
+    if optional:
+        hint = next(each for each in get_args(hint) if each is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return pa.field(name, pa.list_(_ARROW[get_args(hint)[0]]), nullable=optional)
+    return pa.field(name, _ARROW[hint], nullable=optional)

@@ -1,0 +1,26 @@
+"""A run folder: this room alone knows its files, their columns and how they are read (lesson 05).
+
+`RunFolder` writes a run while it is made and `Extraction` holds one in memory; `read_run` reads what there is
+of it, `Extraction.read` only what is whole. Clusters and labels belong to a run and are read here, too.
+"""
+
+from course_utils.runs.clusters import Clusters, read_clusters, write_clusters
+from course_utils.runs.errors import LabelsError, RunError
+from course_utils.runs.folder import Extraction, RunFolder
+from course_utils.runs.labels import compared_columns, match_labels, read_labels
+from course_utils.runs.reading import Run, read_run
+
+__all__ = [
+    "Clusters",
+    "Extraction",
+    "LabelsError",
+    "Run",
+    "RunError",
+    "RunFolder",
+    "compared_columns",
+    "match_labels",
+    "read_clusters",
+    "read_labels",
+    "read_run",
+    "write_clusters",
+]

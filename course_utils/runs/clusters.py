@@ -1,0 +1,89 @@
+"""The clusters of a run: `clusters.csv`, one row per image, and `clusters.json`, how they came about.
+
+What was found and how it is judged travels as a plain dict here; `analysis` makes it, and reads it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from course_utils import DISCLAIMER
+from course_utils.files import write_atomic
+from course_utils.records import FILE
+from course_utils.runs.folder import Extraction
+from course_utils.runs.reading import parse
+
+TABLE, RESULT = "clusters.csv", "clusters.json"
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """What `course cluster` found.
+
+    Attributes:
+        table: one row per image: image_id, file, cluster (int64), and what else was known of it.
+        result: method, params, seed and evaluation, as plain JSON types.
+    """
+
+    table: pd.DataFrame
+    result: dict[str, Any]
+
+    def belong_to(self, image_ids: list[str], vectors: NDArray[np.float32]) -> bool:
+        """Return whether these are clusters of these images and vectors, row by row."""
+        known = self.result.get("embeddings_sha256")
+        return self.table["image_id"].tolist() == image_ids and known in (None, _sha256(vectors))
+
+
+def write_clusters(
+    folder: str | Path,
+    extraction: Extraction,
+    labels: NDArray[np.int64],
+    known: pd.DataFrame,
+    result: dict[str, Any],
+) -> Path:
+    """Write the clusters of a run into its folder; return the path of the table.
+
+    Args:
+        folder: the run folder.
+        extraction: the run that was clustered.
+        labels: `(N,)`, the cluster of each image.
+        known: N rows, further columns of the table: what the clusters were compared with.
+        result: method, params, seed and evaluation, as plain JSON types.
+    """
+    table = extraction.table[["image_id", FILE]].assign(cluster=labels).join(known)
+    write_atomic(Path(folder) / TABLE, table.to_csv(index=False).encode())
+    head = {"disclaimer": DISCLAIMER, "embeddings_sha256": _sha256(extraction.vectors)}
+    write_atomic(Path(folder) / RESULT, (json.dumps({**head, **result}, indent=2) + "\n").encode())
+    return Path(folder) / TABLE
+
+
+def read_clusters(folder: str | Path) -> Clusters | None:
+    """Read the clusters of a run folder, None where there are none; RunError where a file is damaged."""
+    table, result = Path(folder) / TABLE, Path(folder) / RESULT
+    if not (table.is_file() and result.is_file()):
+        return None
+    return Clusters(parse(table, _read_table), parse(result, _read_result))
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    rows = pd.read_csv(path)
+    return rows.assign(image_id=rows["image_id"].map(str), cluster=rows["cluster"].astype(np.int64))
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    result = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(result, dict):
+        raise ValueError("a clustering is a JSON object")
+    return result
+
+
+def _sha256(vectors: NDArray[np.float32]) -> str:
+    return hashlib.sha256(vectors.tobytes()).hexdigest()
