@@ -6,17 +6,20 @@ its own.
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Literal
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 from numpy.typing import NDArray
+
+from course_utils.plots.lettering import boxes_for_missing_letters, write_words
 
 Theme = Literal["light", "dark"]
 Picture = NDArray[np.floating] | bytes
@@ -49,13 +52,15 @@ class Illustration:
         """Lay the figure out once and for all: a layout moves a little each time it is computed."""
         self.figure.set_dpi(DPI)
         if isinstance(self.figure.get_layout_engine(), ConstrainedLayoutEngine):
-            self.figure.draw_without_rendering()
+            with boxes_for_missing_letters():
+                self.figure.draw_without_rendering()
             self.figure.set_layout_engine("none")
 
     def png(self) -> bytes:
         """Return the picture as PNG bytes, without date or version: they depend on the figure alone."""
         data = io.BytesIO()
-        self.figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
+        with boxes_for_missing_letters():
+            self.figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
         return data.getvalue()
 
     def html(self) -> str:
@@ -101,19 +106,27 @@ def plain_axes(axes: Axes, theme: Theme) -> None:
     axes.yaxis.label.set(color=INK[theme], size=9.5)
 
 
-def legend_beside(axes: Axes, title: str, theme: Theme, handles: list[Line2D] | None = None) -> None:
-    """Put a legend to the right of the axes, where it hides nothing."""
+def legend_beside(
+    axes: Axes, title: str, theme: Theme, entries: Sequence[tuple[Artist, str]] | None = None
+) -> None:
+    """Put a legend to the right of the axes, where it hides nothing; without entries, of the labels."""
+    if entries is None:
+        entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
     legend = axes.legend(
-        handles=axes.get_legend_handles_labels()[0] if handles is None else handles,
-        title=title,
+        [artist for artist, _ in entries],
+        [" "] * len(entries),  # matplotlib would leave out words that begin with an underscore
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,
         fontsize=9,
+        title=" ",
         title_fontsize=9,
         labelcolor=INK[theme],
         alignment="left",
     )
+    for text, (_, words) in zip(legend.get_texts(), entries, strict=True):
+        write_words(text, words)
+    write_words(legend.get_title(), title)
     legend.get_title().set_color(INK[theme])
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
@@ -24,6 +25,7 @@ from course_utils.plots.illustration import (
     pixels_of,
     plain_axes,
 )
+from course_utils.plots.lettering import boxes_for_missing_letters, shortened
 
 MISSING = "not stated"
 """What a category is called that a file does not state."""
@@ -49,22 +51,24 @@ def map_scatter(
     axes = figure.subplots()
     size = float(np.clip(2400 / max(len(labels), 1), 12, 64))
     counts = {each: labels.count(each) for each in _in_order(labels)}
+    name, short = shortened(name), {each: shortened(each) for each in counts}
+    entries: list[tuple[Artist, str]] = []
     for each, (colour, marker) in _styles(list(counts), theme).items():
         rows = np.flatnonzero(np.array(labels, dtype=object) == each)
-        axes.scatter(
+        points_of = axes.scatter(
             coordinates[rows, 0],
             coordinates[rows, 1],
             s=size,
             c=colour,
             marker=marker,
-            label=f"{each} ({counts[each]})",
             edgecolors=GROUND[theme],
             linewidths=0.6,
             alpha=0.9,
         )
+        entries.append((points_of, f"{short[each]} ({counts[each]})"))
     _map_axes(axes, coordinates, shares, theme)
-    legend_beside(axes, name, theme)
-    of = ", ".join(f"{each} {count}" for each, count in counts.items())
+    legend_beside(axes, name, theme, entries)
+    of = ", ".join(f"{short[each]} {count}" for each, count in counts.items())
     if caption is None:
         caption = f"Each point is one image, coloured by {name}; the axes have no unit."
     alt = f"Scatter plot of {len(labels)} images on two principal components, coloured by {name}: {of}."
@@ -85,19 +89,23 @@ def map_pictures(
     """Lay the pictures themselves on the map (N, 2), framed in the colour of their category.
 
     Where they would hide one another, some are left out and stand as dots: at most `limit` pictures, none
-    over another.
+    over another. An image without a picture (empty bytes) is a dot, too.
     """
     coordinates = np.asarray(points, np.float64)
     labels = tidy_categories(categories) if categories is not None else None
+    name = shortened(name)
     figure = new_figure(8.2, 5.6, theme)
     axes = figure.subplots()
     _map_axes(axes, coordinates, shares, theme, margin=0.09)
     styles = _styles(_in_order(labels), theme) if labels else {}
     colours = [styles[label][0] if labels else INK[theme] for label in labels or [""] * len(coordinates)]
     axes.scatter(coordinates[:, 0], coordinates[:, 1], s=9, c=colours, zorder=1)
-    figure.draw_without_rendering()
+    with boxes_for_missing_letters():
+        figure.draw_without_rendering()
     side_inches = 0.56
-    placed = _apart(axes.transData.transform(coordinates) / figure.dpi, side_inches * 1.12, limit)
+    there = [index for index, picture in enumerate(pictures) if len(picture)]
+    centres = axes.transData.transform(coordinates[there]) / figure.dpi
+    placed = [there[index] for index in _apart(centres, side_inches * 1.12, limit)]
     for index in placed:
         pixels = pixels_of(pictures[index])
         image = OffsetImage(
@@ -115,11 +123,12 @@ def map_pictures(
             axes,
             name,
             theme,
-            [Line2D([], [], color=styles[each][0], linewidth=4, label=each) for each in styles],
+            [(Line2D([], [], color=styles[each][0], linewidth=4), shortened(each)) for each in styles],
         )
     framed = f", framed in the colour of their {name}" if labels else ""
-    left_out = len(coordinates) - len(placed)
-    dots = f" {left_out} that would hide others are dots." if left_out else ""
+    hidden, lacking = len(there) - len(placed), len(coordinates) - len(there)
+    dots = f" {hidden} that would hide others are dots." if hidden else ""
+    dots += f" {lacking} without a picture {'is a dot' if lacking == 1 else 'are dots'}." if lacking else ""
     if caption is None:
         caption = f"The pictures on the map{framed}.{dots} Look along each axis: what changes?"
     alt = f"Map of {len(coordinates)} images, {len(placed)} of them as small pictures{framed}."
@@ -137,7 +146,7 @@ def tidy_categories(categories: Sequence[Any]) -> list[str]:
 
 
 def _is_missing(value: Any) -> bool:
-    return value is None or value != value or str(value) == "<NA>"
+    return value is None or type(value).__name__ == "NAType" or value != value
 
 
 def _in_order(labels: Sequence[str]) -> list[str]:

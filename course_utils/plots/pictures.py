@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils.plots.illustration import FAINT, INK, Illustration, Picture, Theme, new_figure, pixels_of
+from course_utils.plots.lettering import write_words
 
 
 def contact_sheet(
@@ -28,7 +29,7 @@ def contact_sheet(
     for axes, index in zip(grid.flat, shown, strict=False):
         axes.imshow(pixels_of(pictures[index]), cmap="gray", vmin=0, vmax=1)
         if titles is not None:
-            axes.set_title(titles[index], fontsize=7.5, color=INK[theme], pad=4)
+            write_words(axes.set_title(" ", fontsize=7.5, color=INK[theme], pad=4), titles[index])
     part = (
         f"{len(shown)} of {len(pictures)} pictures, spread evenly"
         if len(shown) < len(pictures)
