@@ -123,7 +123,7 @@ def broken_samples() -> pd.DataFrame:
 
 
 def _samples(name: str, way_out: str) -> pd.DataFrame:
-    """The manifest of one folder of samples, with the `path` of each file first."""
+    """Return the manifest of one folder of samples, with the `path` of each file first."""
     folder = SAMPLES / name
     manifest = folder / "manifest.csv"
     if not manifest.is_file():
@@ -280,7 +280,7 @@ def download(
     jobs: dict[Future[dict[str, str]], Any] = {}
     try:
         for row in missing:
-            jobs[pool.submit(_fetch, row, folder)] = row
+            jobs[pool.submit(fetch_series, row, folder)] = row
         for job in as_completed(jobs):
             job.result()
             bar.update(_bytes(jobs[job]))
@@ -341,8 +341,8 @@ def _series(archive: str) -> pd.DataFrame:
     return table.sort_values("series_uid", ignore_index=True)
 
 
-def _fetch(row: Any, folder: Path) -> dict[str, str]:
-    """Fetch the files of one series; return what `_sums` does."""
+def fetch_series(row: Any, folder: Path) -> dict[str, str]:
+    """Fetch the files of one series, a row of `plan`; return the SHA-256 of each by its path in `folder`."""
     bucket = BUCKET.format(bucket=row.bucket)
     files = _list(bucket, row)
     target = folder / row.archive / row.series_uid

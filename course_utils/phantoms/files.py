@@ -1,11 +1,13 @@
-"""The data set of a phantom: Digital Mammography X-Ray Image – For Presentation (PS3.3 A.27)."""
+"""The data set of a phantom: Digital Mammography X-Ray Image – For Presentation (PS3.3 A.27; lesson 01).
+
+In: 12-bit pixels and what is known of them. Out: a pydicom `Dataset` that says so as the standard asks.
+Nothing in it comes from the clock or from chance, so that the same phantom is the same file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import astuple
-from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
@@ -21,10 +23,8 @@ from pydicom.uid import (
 )
 
 from course_utils import DISCLAIMER
+from course_utils.phantoms.anatomy import Laterality, View
 from course_utils.phantoms.picture import STYLES, Vendor
-
-if TYPE_CHECKING:
-    from course_utils.phantoms import Phantom
 
 
 def uid(*parts: object) -> UID:
@@ -62,27 +62,42 @@ def _voi(ds: Dataset, vendor: Vendor) -> None:
         ds.VOILUTFunction = "SIGMOID"
 
 
-def dataset(phantom: Phantom, pixels: NDArray[np.uint16]) -> Dataset:
-    """Return the data set of PS3.3 A.27, Digital Mammography X-Ray Image – For Presentation."""
-    p, style = phantom, STYLES[phantom.vendor]
+def dataset(
+    pixels: NDArray[np.uint16],
+    *,
+    view: View,
+    laterality: Laterality,
+    thickness_mm: float,
+    vendor: Vendor,
+    spacing_mm: tuple[float, float],
+    woman: str,
+    study: tuple[object, ...],
+    instance: tuple[object, ...],
+) -> Dataset:
+    """Return the data set of PS3.3 A.27, Digital Mammography X-Ray Image – For Presentation.
+
+    `pixels` are (rows, columns), 0 to 4095, breast bright; `study` and `instance` are what the UIDs of the
+    visit and of the image are made from.
+    """
+    style = STYLES[vendor]
     inverse = style.photometric == "MONOCHROME1"
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.ImageType = ["DERIVED", "PRIMARY"]
     ds.SOPClassUID = DigitalMammographyXRayImageStorageForPresentation
-    ds.SOPInstanceUID = uid("instance", *astuple(p))
+    ds.SOPInstanceUID = uid("instance", *instance)
     ds.StudyDate = ds.ContentDate = "20000101"
     ds.StudyTime = ds.ContentTime = "120000"
     ds.AccessionNumber = ""
     ds.Modality = "MG"
     ds.PresentationIntentType = "FOR PRESENTATION"
     ds.Manufacturer = style.manufacturer
-    ds.ManufacturerModelName = f"Phantom {p.vendor.title()}"
+    ds.ManufacturerModelName = f"Phantom {vendor.title()}"
     ds.ReferringPhysicianName = ""
-    ds.SeriesDescription = f"{p.laterality} {p.view} synthetic phantom"
+    ds.SeriesDescription = f"{laterality} {view} synthetic phantom"
     ds.AnatomicRegionSequence = DicomSequence([_code("76752008", "Breast")])
-    ds.PatientName = f"Phantom^{p.woman}"
-    ds.PatientID = f"PHANTOM-{p.woman}"
+    ds.PatientName = f"Phantom^{woman}"
+    ds.PatientID = f"PHANTOM-{woman}"
     ds.PatientBirthDate = ""
     ds.PatientSex = "F"
     ds.PatientIdentityRemoved = "YES"
@@ -90,25 +105,25 @@ def dataset(phantom: Phantom, pixels: NDArray[np.uint16]) -> Dataset:
     ds.PatientComments = DISCLAIMER
     ds.BodyPartExamined = "BREAST"
     ds.KVP = "28"
-    ds.BodyPartThickness = f"{p.thickness_mm:.1f}"
-    ds.ImagerPixelSpacing = [f"{mm:.6f}" for mm in p.spacing_mm]
+    ds.BodyPartThickness = f"{thickness_mm:.1f}"
+    ds.ImagerPixelSpacing = [f"{mm:.6f}" for mm in spacing_mm]
     ds.PositionerType = "MAMMOGRAPHIC"
     ds.DetectorType = "DIRECT"
-    ds.StudyInstanceUID = uid("study", p.woman, p.seed, p.nuisance_seed)
-    ds.SeriesInstanceUID = uid("series", *astuple(p))
+    ds.StudyInstanceUID = uid("study", *study)
+    ds.SeriesInstanceUID = uid("series", *instance)
     ds.StudyID = "1"
     ds.SeriesNumber = 1
     ds.InstanceNumber = 1
-    foot = "F" if p.view == "MLO" else ""
-    ds.PatientOrientation = ["A", foot + "R"] if p.laterality == "L" else ["P", foot + "L"]
-    ds.ImageLaterality = p.laterality
+    foot = "F" if view == "MLO" else ""
+    ds.PatientOrientation = ["A", foot + "R"] if laterality == "L" else ["P", foot + "L"]
+    ds.ImageLaterality = laterality
     ds.OrganExposed = "BREAST"
-    ds.ViewPosition = p.view
-    view = (
-        _code("399162004", "cranio-caudal") if p.view == "CC" else _code("399368009", "medio-lateral oblique")
+    ds.ViewPosition = view
+    code = (
+        _code("399162004", "cranio-caudal") if view == "CC" else _code("399368009", "medio-lateral oblique")
     )
-    view.ViewModifierCodeSequence = DicomSequence([])
-    ds.ViewCodeSequence = DicomSequence([view])
+    code.ViewModifierCodeSequence = DicomSequence([])
+    ds.ViewCodeSequence = DicomSequence([code])
     ds.AcquisitionContextSequence = DicomSequence([])
     ds.BurnedInAnnotation = "NO"  # the standard means text that could identify a person; RMLO does not
     ds.SamplesPerPixel = 1
@@ -120,7 +135,7 @@ def dataset(phantom: Phantom, pixels: NDArray[np.uint16]) -> Dataset:
     ds.RescaleIntercept, ds.RescaleSlope, ds.RescaleType = "0", "1", "US"
     ds.LossyImageCompression = "00"
     ds.PresentationLUTShape = "INVERSE" if inverse else "IDENTITY"
-    _voi(ds, p.vendor)
+    _voi(ds, vendor)
     stored = 4095 - pixels if inverse else pixels
     ds.PixelData = stored.astype("<u2").tobytes()
     ds["PixelData"].VR = "OW"
@@ -136,7 +151,7 @@ def dataset(phantom: Phantom, pixels: NDArray[np.uint16]) -> Dataset:
 
 
 def compress_rle(ds: Dataset) -> None:
-    """Replace the native 16-bit pixels of ``ds`` by one RLE lossless frame (PS3.5 annex G).
+    """Replace the native 16-bit pixels of `ds` by one RLE lossless frame (PS3.5 annex G).
 
     pydicom's own encoder gives the same pixels, and takes some ten times as long.
     """

@@ -1,4 +1,8 @@
-"""Random numbers and the noise that all phantoms share: a volume, and tiles at the picture's resolution."""
+"""Random numbers and the noise that all phantoms share: a volume, and tiles at the picture's resolution.
+
+In: the seeds of one part of a phantom. Out: generators that never share a number, and noise whose power falls
+as 1/f^β (lesson 01 says what that looks like). The grid of the field and simple filters stand here too.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 FIELD_MM = (240.0, 192.0)
-"""Height and width of the detector in millimetres; ``rows`` only says how finely it is sampled."""
+"""Height and width of the detector in millimetres; `rows` only says how finely it is sampled."""
 
 VOXELS = 128
 VOXEL_MM = 1.25
@@ -75,7 +79,7 @@ def look_up(block: NDArray[np.float32], z: Array, y: Array, x: Array) -> NDArray
 
 @dataclass(frozen=True)
 class Band:
-    """Which noise: the draw, power 1/f^beta from ``low`` to ``high`` cycles per mm, drawn out along rows."""
+    """Which noise: the draw, power 1/f^beta from `low` to `high` cycles per mm, drawn out along rows."""
 
     number: int
     beta: float
@@ -88,7 +92,7 @@ class Band:
 def tile(rows: int, band: Band) -> Array:
     """Return a periodic (rows, rows) tile of noise, 240 mm wide, of unit variance at full resolution.
 
-    The spectrum is drawn once for 1024 samples and cut or padded to ``rows``, so that a phantom has the same
+    The spectrum is drawn once for 1024 samples and cut or padded to `rows`, so that a phantom has the same
     anatomy at every resolution.
     """
     full = 1024
@@ -127,17 +131,17 @@ class Frame:
 
     @property
     def pixel(self) -> float:
-        """Millimetres from one pixel to the next."""
+        """Return the millimetres from one pixel to the next."""
         return FIELD_MM[0] / self.rows
 
     @property
     def size(self) -> tuple[int, int]:
-        """Rows and columns of the frame."""
+        """Return rows and columns of the frame."""
         return self.bottom - self.top, self.right
 
     @property
     def corner(self) -> tuple[slice, slice]:
-        """Where the frame lies in the image."""
+        """Return where the frame lies in the image."""
         return slice(self.top, self.bottom), slice(0, self.right)
 
     def grid(self) -> tuple[Array, Array]:
@@ -152,7 +156,7 @@ class Frame:
 
 
 def _cut(periodic: Array, first: int, count: int) -> Array:
-    """Return ``count`` rows from ``first`` on of something that repeats itself."""
+    """Return `count` rows from `first` on of something that repeats itself."""
     first %= len(periodic)
     rest = first + count - len(periodic)
     return (
@@ -161,7 +165,7 @@ def _cut(periodic: Array, first: int, count: int) -> Array:
 
 
 def blur(image: Array, sigma: float) -> Array:
-    """Return the image after a Gaussian of ``sigma`` pixels, in float64."""
+    """Return the image after a Gaussian of `sigma` pixels, in float64."""
     if sigma <= 0.2:
         return image
     radius = max(1, math.ceil(3.5 * sigma))

@@ -1,4 +1,8 @@
-"""From tissue to a picture: exposure, display, burned-in text, a film's frame; in three vendor styles."""
+"""From tissue to a picture: exposure, display, burned-in text, a film's frame (lessons 01 and 02).
+
+In: millimetres of each tissue along every ray, and a vendor's `Style`. Out: detected quanta, then gray values
+from 0 to 1, in which text and the frame of a film may cover what is under them.
+"""
 
 from __future__ import annotations
 

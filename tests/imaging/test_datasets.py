@@ -346,13 +346,13 @@ def test_an_interrupted_download_keeps_what_is_whole_and_goes_on_from_there(fetc
 
 def test_what_becomes_whole_after_another_series_has_failed_is_in_the_table_too(fetch, bucket, monkeypatch):
     bucket.cut = {"bb-2/0.dcm"}
-    sound = datasets._fetch
+    sound = datasets.fetch_series
 
     def slow(row, folder):
         time.sleep(0.5 if row.series_uid == "1.2.3" else 0)
         return sound(row, folder)
 
-    monkeypatch.setattr(datasets, "_fetch", slow)
+    monkeypatch.setattr(datasets, "fetch_series", slow)
     with pytest.raises(MammogramError, match="cannot be reached"):
         fetch()
     assert list(pd.read_csv(fetch.folder / "victre.csv")["file"]) == FILES[:2]

@@ -3,6 +3,7 @@ import itertools
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -17,7 +18,6 @@ from sklearn.model_selection import GroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from course_utils import phantoms as phantoms_module
 from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.phantoms import (
     FRACTION_RANGE,
@@ -26,6 +26,7 @@ from course_utils.phantoms import (
     VIEWS,
     Phantom,
     cohort,
+    phantom,
     write_cohort,
 )
 
@@ -34,7 +35,7 @@ ROWS = 256
 
 @pytest.fixture(scope="module")
 def sixty(tmp_path_factory):
-    """A hundred and twenty phantoms of sixty women, and the mean gray of the breast after preprocessing."""
+    """Return 120 phantoms of sixty women, and the mean gray of the breast after preprocessing."""
     folder, preprocessor = tmp_path_factory.mktemp("sixty"), Preprocessor(256)
     phantoms = list(cohort(women=60, rows=ROWS))
     renderings = [p.write(folder / f"{i}.dcm") for i, p in enumerate(phantoms)]
@@ -44,7 +45,7 @@ def sixty(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def many(sixty):
-    """The phantoms and renderings alone."""
+    """Return the phantoms and renderings alone."""
     return sixty[:2]
 
 
@@ -284,13 +285,13 @@ def _read(feature, phantoms):
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 def test_no_two_parts_of_a_phantom_draw_the_same_numbers(view, laterality, monkeypatch):
     """Numbers that a left breast shares with its woman, and a right one does not, would tell sides apart."""
-    drawn, generator = [], phantoms_module.generator
+    drawn, generator = [], phantom.generator
 
     def watched(part, *key):
         drawn.append(generator(part, *key).random())
         return generator(part, *key)
 
-    monkeypatch.setattr(phantoms_module, "generator", watched)
+    monkeypatch.setattr(phantom, "generator", watched)
     Phantom(view=view, laterality=laterality, label=True, rows=128).render()
     assert len(set(drawn)) == len(drawn) >= 4
 
@@ -396,14 +397,15 @@ def test_a_cohort_that_is_interrupted_has_whole_files_only_and_no_manifest(tmp_p
 def test_an_interrupted_cohort_does_not_draw_the_rest_first(tmp_path, monkeypatch):
     drawn = []
 
-    def draw(phantom, folder):
-        drawn.append(phantom)
+    def draw(one, path):
+        drawn.append(one)
         if len(drawn) == 2:
             raise KeyboardInterrupt
         time.sleep(0.05)
-        return {}
+        path.write_bytes(b"")
+        return SimpleNamespace(volumetric_fraction=0.0, area_density=0.0)
 
-    monkeypatch.setattr("course_utils.phantoms._write_one", draw)
+    monkeypatch.setattr(Phantom, "write", draw)
     with pytest.raises(KeyboardInterrupt):
         write_cohort(tmp_path, women=30, rows=128, workers=1)
     assert len(drawn) < 10
