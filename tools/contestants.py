@@ -305,7 +305,7 @@ class Course:
 
         def run() -> Any:
             with determinism(self.extractor.deterministic):
-                return self.extractor.network(x).cpu().numpy()
+                return self.extractor.forward(x).cpu().numpy()
 
         return run
 

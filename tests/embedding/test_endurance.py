@@ -41,7 +41,7 @@ from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_back
 from course_utils.imaging import Preprocessor
 
 extractor = EmbeddingExtractor(load_backbone("efficientnet_lite0"), device="cpu")
-extractor.network = lambda images: images.mean(dim=(1, 2, 3))[:, None].expand(-1, 1280)
+extractor.forward = lambda images: images.mean(dim=(1, 2, 3))[:, None].expand(-1, 1280)
 files = sorted(Path(sys.argv[1]).glob("*.dcm"))
 clock = time.perf_counter()
 record = extractor.extract_to(

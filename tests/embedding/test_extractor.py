@@ -17,7 +17,7 @@ from course_utils.embedding import (
     load_backbone,
 )
 from course_utils.embedding.digests import FileDigests
-from course_utils.embedding.extractor import LOOK_BACK
+from course_utils.embedding.pipeline import LOOK_BACK
 from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.records import Failure
 from course_utils.runs import RunError, folder
@@ -47,13 +47,13 @@ def real_pictures(real):
 
 def _watched(extractor, note):
     """The extractor, which calls `note` with each batch before its network sees it."""
-    network = extractor.network
+    forward = extractor.forward
 
     def watched(images):
         note(images)
-        return network(images)
+        return forward(images)
 
-    extractor.network = watched
+    extractor.forward = watched
     return extractor
 
 

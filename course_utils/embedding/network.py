@@ -1,0 +1,179 @@
+"""A backbone made ready for one device: pictures in, vectors out, in batches (lesson 05).
+
+Nothing here knows of files. What happens on the way to a picture, and to its vector, is `pipeline`'s.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from course_utils.embedding import adapters
+from course_utils.embedding.backbones import Backbone
+from course_utils.embedding.device import (
+    PRECISIONS,
+    Precision,
+    check_precision,
+    default_batch_size,
+    determinism,
+    keep_freed_memory,
+    pick_device,
+)
+from course_utils.embedding.engines import ENGINES, make_engine
+from course_utils.embedding.errors import EmbeddingError
+
+logger = logging.getLogger(__name__)
+
+ROUNDING = 1e-4  # how far resizing may leave [0, 1]; pixels on another scale miss it by far more
+
+
+class Network:
+    """A backbone made ready for one device: frozen, in evaluation mode, batched.
+
+    Args:
+        backbone: from `load_backbone`. It is copied, never changed.
+        device: see `pick_device`.
+        precision: `"fp32"` unless asked for `"bf16"`, or on CUDA `"fp16"`. Vectors are float32 in any case.
+        engine: `"torch"`, or `"openvino"` for CPUs (the extra `fast`), see `engines`.
+        adapter: `"replicate"`, one gray channel copied to three; `"folded"`, the same vectors within rounding
+            from a first convolution that takes gray and ones (see `adapters.fold`).
+        batch_size: images per forward pass; for `"auto"` see `default_batch_size`.
+        deterministic: same input, same bits, whatever the order of the files and the size of the last batch.
+        fuse: see `make_engine`: faster, equal within rounding. False runs the network as torchvision does.
+
+    Attributes:
+        forward: the engine's function, from a batch as the adapter made it to vectors, see `engines.Engine`.
+
+    Raises:
+        DeviceUnavailable: the device was asked for by name and is not there.
+        EmbeddingError: an option is unknown, the device cannot do the precision or the engine, or the network
+            cannot be folded.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        *,
+        device: str = "auto",
+        precision: Precision = "fp32",
+        engine: Literal["torch", "openvino"] = "torch",
+        adapter: Literal["replicate", "folded"] = "replicate",
+        batch_size: int | Literal["auto"] = "auto",
+        deterministic: bool = False,
+        fuse: bool = True,
+    ):
+        _check_choice("precision", precision, PRECISIONS)
+        _check_choice("engine", engine, ENGINES)
+        _check_choice("adapter", adapter, adapters.ADAPTERS)
+        self.backbone = backbone
+        # OpenVINO computes on a CPU: that is what auto has to mean for it.
+        self.device = pick_device("cpu" if (engine, device) == ("openvino", "auto") else device)
+        self.precision = precision
+        self.engine = engine
+        self.adapter = adapter
+        self.deterministic = deterministic
+        self.fuse = fuse
+        self.batch_size = default_batch_size(self.device) if batch_size == "auto" else int(batch_size)
+        if self.batch_size < 1:
+            raise EmbeddingError(f"batch_size must be 1 or more, got {batch_size}")
+        check_precision(self.device, precision)
+        keep_freed_memory()
+        self.forward = make_engine(
+            engine, backbone, device=self.device, precision=precision, adapter=adapter, fuse=fuse
+        )
+
+    def identity(self) -> dict[str, Any]:
+        """Return everything about the network that changes a vector, as plain values."""
+        return {
+            "backbone": self.backbone.name,
+            "embedding_dim": self.backbone.embedding_dim,
+            "weights": self.backbone.weights.sha256,
+            "adapter": self.adapter,
+            "precision": self.precision,
+            "engine": self.engine,
+            "fuse": self.fuse,
+        }
+
+    def embed(self, images: np.ndarray | Tensor) -> np.ndarray:
+        """Turn pictures into vectors, in batches.
+
+        Args:
+            images: `(N, 1, H, H)` float32 in `[0, 1]`; resized (bilinear, antialiased) to the input size.
+
+        Returns:
+            `(N, D)` float32, row i from image i, whatever the batch size.
+
+        Raises:
+            EmbeddingError: wrong shape, values outside `[0, 1]`, or not finite.
+        """
+        if isinstance(images, np.ndarray):
+            images = torch.from_numpy(np.ascontiguousarray(images, np.float32))
+        pictures = images.to(torch.float32)
+        if pictures.ndim != 4 or pictures.shape[1] != 1 or pictures.shape[2] != pictures.shape[3]:
+            raise EmbeddingError(
+                f"images must be (N, 1, H, H), one gray channel and square, got {tuple(pictures.shape)}"
+            )
+        if len(pictures) and not (pictures.min() >= -ROUNDING and pictures.max() <= 1 + ROUNDING):
+            raise EmbeddingError(
+                f"pixels must be finite and in [0, 1], got {pictures.min():g} to {pictures.max():g}: "
+                "scale by the fixed range of the stored values (Preprocessor does)"
+            )
+        vectors = [np.empty((0, self.backbone.embedding_dim), np.float32)]
+        for start in range(0, len(pictures), self.batch_size):
+            vectors.append(self.launch(pictures[start : start + self.batch_size]).cpu().numpy())
+        return np.concatenate(vectors)
+
+    def launch(self, pictures: Tensor) -> Tensor:
+        """Start on pictures `(n, 1, H, H)`, float32 in `[0, 1]`, unchecked; return their vectors `(n, D)`.
+
+        They are on the device, which may still be computing them. Where its memory runs out, batches are
+        halved from here on.
+        """
+        vectors: list[Tensor] = []
+        waiting = pictures
+        while len(waiting):
+            batch = waiting[: self.batch_size]
+            try:
+                with determinism(self.deterministic):
+                    vectors.append(self.forward(self._input(self._filled(batch)))[: len(batch)])
+            except torch.OutOfMemoryError as error:
+                self._halve_batches(error)
+            else:
+                waiting = waiting[len(batch) :]
+        return torch.cat(vectors)
+
+    def _halve_batches(self, error: torch.OutOfMemoryError) -> None:
+        if self.batch_size == 1:
+            raise EmbeddingError("not even one image fits into the device's memory: choose cpu") from error
+        self.batch_size //= 2
+        logger.warning("Out of memory: going on with batches of %d", self.batch_size)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _filled(self, batch: Tensor) -> Tensor:
+        """Return a whole batch in deterministic mode: a kernel may sum in another order for another size."""
+        missing = self.batch_size - len(batch)
+        if not self.deterministic or missing == 0:
+            return batch
+        return torch.cat([batch, batch.new_zeros((missing, *batch.shape[1:]))])
+
+    def _input(self, pictures: Tensor) -> Tensor:
+        size = self.backbone.input_size
+        if self.device.type == "cuda":
+            pictures = pictures.pin_memory().to(self.device, non_blocking=True)
+        if pictures.shape[-1] != size:
+            pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+        if self.adapter == "folded":
+            return adapters.with_ones(pictures)
+        return adapters.replicate(pictures, self.backbone.mean, self.backbone.std)
+
+
+def _check_choice(option: str, value: str, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise EmbeddingError(f"{option} {value!r} is unknown: choose {' or '.join(choices)}")

@@ -1,0 +1,266 @@
+"""Files become vectors: ordered, a bad file set aside with its reason, resumable (lessons 05 and 06).
+
+Hash, look into the store, read, preprocess, embed in batches, keep: `Pipeline.outcomes` gives one outcome
+after the other, in the order of the files, and memory does not grow with their number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from course_utils.embedding.device import describe_device
+from course_utils.embedding.digests import FileDigests
+from course_utils.embedding.network import ROUNDING, Network
+from course_utils.embedding.store import EmbeddingStore
+from course_utils.imaging.dicom import read_mammogram
+from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.mammogram import Mammogram
+from course_utils.imaging.preprocess import Preprocessor, thumbnail
+from course_utils.provenance import RunRecord, command_line, git_commit, machine, now, versions
+from course_utils.records import Entry, Facts, Failure
+
+LOOK_BACK = 8
+"""Batches' worth of outcomes that may wait for a batch to fill up before it is embedded as it is."""
+
+
+@dataclass
+class _Prepared:
+    """A picture on its way to the network: an entry that lacks its embedding, until `outcome` is set."""
+
+    picture: np.ndarray
+    facts: Facts
+    thumbnail: bytes
+    outcome: Entry | Failure | None = None
+
+
+def shelf_config(network: Network, preprocessor: Preprocessor) -> dict[str, Any]:
+    """Return everything that changes a vector, the file apart: the address of a shelf in the store."""
+    return {"preprocessing": preprocessor.fingerprint, **network.identity()}
+
+
+class Pipeline:
+    """The moving parts of one extraction: what is read, what is computed, how long each took."""
+
+    def __init__(self, network: Network, preprocessor: Preprocessor, store: EmbeddingStore | None):
+        self.network, self.preprocessor = network, preprocessor
+        self.shelf = store.shelf(shelf_config(network, preprocessor)) if store else None
+        self.key = store.key if store else None
+        self.digests = FileDigests(store.folder if store else None)
+        self.started, self.clock = now(), time.perf_counter()
+        self.found = self.computed = self.failed = 0
+        self.seconds_reading = self.seconds_embedding = 0.0
+        self._in_flight: tuple[list[_Prepared], Tensor] | None = None
+
+    def outcomes(
+        self, paths: Sequence[str | Path], workers: int, progress: bool
+    ) -> Generator[Entry | Failure]:
+        """Yield one outcome per file, in order. Whatever ends this, what was computed is in the store."""
+        files = [Path(path) for path in paths]
+        bar = tqdm(total=len(files), unit="image", disable=not (progress and _is_watched()))
+        with contextlib.closing(self._prepare_all(files, workers)) as prepared, bar:
+            try:
+                for outcome in self._embed_all(prepared):
+                    self.found += 1
+                    self.failed += isinstance(outcome, Failure)
+                    bar.update()
+                    yield outcome
+            finally:
+                self.digests.save()
+
+    def run(
+        self,
+        paths: Sequence[str | Path],
+        names: Sequence[str],
+        add: Callable[[str, Entry | Failure], None],
+        workers: int,
+        progress: bool,
+    ) -> RunRecord:
+        """Hand each name and its outcome to `add`, in order; return what was done."""
+        with contextlib.closing(self.outcomes(paths, workers, progress)) as outcomes:
+            for name, outcome in zip(names, outcomes, strict=True):
+                add(name, outcome)
+        return self.record()
+
+    def record(self) -> RunRecord:
+        """Return what was done so far, complete enough to repeat it."""
+        network, weights = self.network, self.network.backbone.weights
+        preprocessing = {"config": self.preprocessor.config, "fingerprint": self.preprocessor.fingerprint}
+        embedded = self.found - self.failed
+        return RunRecord(
+            command=command_line(),
+            started=self.started,
+            finished=now(),
+            git_commit=git_commit(),
+            versions=versions(),
+            machine=machine(),
+            device=describe_device(network.device),
+            precision=network.precision,
+            engine=network.engine,
+            adapter=network.adapter,
+            batch_size=network.batch_size,
+            deterministic=network.deterministic,
+            backbone=network.backbone.name,
+            weights=dict(vars(weights)),
+            preprocessing=preprocessing,
+            seeds={} if weights.seed is None else {"weights": weights.seed},
+            counts={
+                "found": self.found,
+                "embedded": embedded,
+                "from_store": embedded - self.computed,
+                "computed": self.computed,
+                "failed": self.failed,
+            },
+            timings={
+                "read_and_preprocess_s": round(self.seconds_reading, 3),
+                "embed_s": round(self.seconds_embedding, 3),
+                "total_s": round(time.perf_counter() - self.clock, 3),
+            },
+        )
+
+    def _prepare_all(self, files: Sequence[Path], workers: int) -> Generator[Entry | _Prepared | Failure]:
+        """Prepare files in order; with workers, read ahead by a bounded number of pictures."""
+        if workers == 0:
+            for file in files:
+                yield self._timed(self._prepare(file))
+            return
+        ahead = workers + self.network.batch_size
+        waiting: deque[Future[tuple[Entry | _Prepared | Failure, float]]] = deque()
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="read")
+        try:
+            for file in files:
+                waiting.append(pool.submit(self._prepare, file))
+                if len(waiting) > ahead:
+                    yield self._timed(waiting.popleft().result())
+            while waiting:
+                yield self._timed(waiting.popleft().result())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _embed_all(self, prepared: Iterator[Entry | _Prepared | Failure]) -> Generator[Entry | Failure]:
+        """Embed pictures in batches; yield each outcome as soon as all before it are known."""
+        window: deque[Entry | _Prepared | Failure] = deque()
+        batch: list[_Prepared] = []
+        for item in prepared:
+            window.append(item)
+            if isinstance(item, _Prepared):
+                batch.append(item)
+            size = self.network.batch_size
+            if len(batch) >= size or (batch and len(window) >= LOOK_BACK * size):
+                self._embed(batch)
+                batch = []
+            yield from _settled(window)
+        self._embed(batch)
+        self._collect()
+        yield from _settled(window)
+
+    def _embed(self, batch: list[_Prepared]) -> None:
+        """Start on a batch. A GPU computes it while the next one is read; a CPU is done when this returns."""
+        clock = time.perf_counter()
+        launched = None
+        if batch:
+            pictures = torch.from_numpy(np.stack([prepared.picture for prepared in batch]))
+            launched = (batch, self.network.launch(pictures))
+        self.seconds_embedding += time.perf_counter() - clock
+        self._collect()
+        self._in_flight = launched
+        if self.network.device.type == "cpu":
+            self._collect()
+
+    def _collect(self) -> None:
+        """Wait for the batch in flight and keep what came out well in the store."""
+        if self._in_flight is None:
+            return
+        (batch, on_device), self._in_flight = self._in_flight, None
+        clock = time.perf_counter()
+        vectors = on_device.cpu().numpy()
+        self.seconds_embedding += time.perf_counter() - clock
+        entries = []
+        for prepared, vector in zip(batch, vectors, strict=True):
+            if np.isfinite(vector).all():
+                prepared.outcome = Entry(prepared.facts, prepared.thumbnail, vector)
+                entries.append(prepared.outcome)
+            else:
+                prepared.outcome = Failure(
+                    "embed",
+                    f"the embedding is not finite in {self.network.precision}: use fp32, check the weights",
+                )
+        if self.shelf is not None and entries:
+            self.shelf.put(entries)
+        self.computed += len(entries)
+
+    def _timed(self, outcome: tuple[Entry | _Prepared | Failure, float]) -> Entry | _Prepared | Failure:
+        self.seconds_reading += outcome[1]
+        return outcome[0]
+
+    def _prepare(self, file: Path) -> tuple[Entry | _Prepared | Failure, float]:
+        """Look one file up, or read and preprocess it; runs in any thread and raises nothing."""
+        clock = time.perf_counter()
+        stage = "read"
+        outcome: Entry | _Prepared | Failure
+        try:
+            if file.is_dir():
+                raise MammogramError("This folder cannot be opened.")
+            digest = self.digests.of(file)
+            known = self.shelf.get(digest) if self.shelf is not None else None
+            if known is not None:
+                return known, time.perf_counter() - clock
+            mammogram = read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
+            stage = "preprocess"
+            picture = self.preprocessor(mammogram)
+            outcome = _why_unusable(picture) or _Prepared(
+                picture, _facts(mammogram, digest), thumbnail(picture)
+            )
+        except MammogramError as error:
+            outcome = Failure(stage, str(error))
+        except OSError as error:
+            outcome = Failure(stage, f"the file cannot be read: {error.strerror or type(error).__name__}")
+        except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
+            outcome = Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
+        return outcome, time.perf_counter() - clock
+
+
+def _facts(mammogram: Mammogram, sha256: str) -> Facts:
+    """Return what a mammogram says of itself: each fact has its name there, the hash of its file apart."""
+    names = [each.name for each in fields(Facts) if each.name != "sha256"]
+    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
+
+
+def _why_unusable(picture: np.ndarray) -> Failure | None:
+    if not np.isfinite(picture).all():
+        return Failure("preprocess", "the picture holds NaN or infinite values")
+    if picture.min() < -ROUNDING or picture.max() > 1 + ROUNDING:
+        return Failure("preprocess", "the picture leaves the range [0, 1]: this is a bug, please report it")
+    if picture.min() == picture.max():
+        return Failure("preprocess", "the picture is constant (zero variance): there is nothing to embed")
+    return None
+
+
+def _is_watched() -> bool:
+    """Return whether somebody can see a progress bar: in a terminal or a notebook."""
+    ipython = sys.modules.get("IPython")
+    terminal = sys.stderr is not None and sys.stderr.isatty()
+    return terminal or (ipython is not None and ipython.get_ipython() is not None)
+
+
+def _settled(window: deque[Entry | _Prepared | Failure]) -> Generator[Entry | Failure]:
+    """Take outcomes from the front of the window, up to the first picture that waits for its embedding."""
+    while window:
+        first = window[0]
+        outcome = first.outcome if isinstance(first, _Prepared) else first
+        if outcome is None:
+            return
+        window.popleft()
+        yield outcome
