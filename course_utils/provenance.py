@@ -14,7 +14,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -32,6 +32,10 @@ RECORDED_PACKAGES = (
     "scikit-learn",
     "pandas",
 )
+
+
+class ForeignRecord(ValueError):
+    """A run record of another version of this course."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class RunRecord:
     disclaimer: str = field(default=DISCLAIMER)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain JSON types, the disclaimer first."""
+        """Return the record as plain JSON types, the disclaimer first."""
         values = asdict(self)
         return {"disclaimer": values.pop("disclaimer"), **values}
 
@@ -73,61 +77,84 @@ class RunRecord:
 
     @classmethod
     def read(cls, path: Path) -> RunRecord:
-        """Read a record that `write` wrote. Raises ValueError for a file that is something else."""
+        """Read a record that `write` wrote.
+
+        Raises:
+            OSError: the file cannot be read.
+            ForeignRecord: it is a record of another version of this course.
+            ValueError: it is something else.
+        """
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
-        except (TypeError, json.JSONDecodeError) as error:
+            values = json.loads(path.read_text(encoding="utf-8"))
+            if set(values) == {each.name for each in fields(cls)}:
+                return cls(**values)
+            made_by = values["versions"]["course"]
+        except (ValueError, TypeError, LookupError, RecursionError) as error:
             raise ValueError(f"{path.name} is not a run record of this course") from error
+        is_version = isinstance(made_by, str) and re.fullmatch(r"[\w.+-]{1,20}", made_by)
+        if not is_version or made_by == __version__:
+            raise ValueError(f"{path.name} is not a run record of this course")
+        raise ForeignRecord(
+            f"{path.name} was written by version {made_by} of this course, and this is {__version__}"
+        )
 
 
 def fingerprint(config: dict[str, Any]) -> str:
-    """16 hexadecimal digits that differ when anything in a plain dict differs: SHA-256 of its sorted JSON."""
+    """Return 16 hexadecimal digits that differ when anything in a plain dict does: SHA-256 of sorted JSON."""
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601, to the second."""
+    """Return the time in UTC, ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def command_line(argv: Sequence[str] | None = None) -> str:
-    """The command as typed, without folders of this machine: `course embed archive -o out`."""
+    """Return the command as typed, without folders of this machine: `course embed archive -o out`."""
     program, *arguments = sys.argv if argv is None else argv
     # In a notebook the arguments are the kernel's connection file: they say nothing about the run.
     if "ipykernel" in program:
         return "notebook"
-    named = "course" if Path(program).name == "cli.py" else Path(program).name
+    name = Path(program).name
+    named = "course" if name in ("cli.py", "__main__.py") else as_text(name)
     return " ".join([named, *(_without_folder(argument) for argument in arguments)])
 
 
 def _without_folder(argument: str) -> str:
-    """An argument, or the value in `--option=value` and `-ovalue`, as it may be stored."""
+    """Return an argument, or the value in `--option=value` and `-ovalue`, as it may be stored."""
     named = re.match(r"--[\w-]+=|-[A-Za-z](?!-)", argument)
     option = named[0] if named else ""
     value = argument.removeprefix(option)
     leads_out = Path(value).is_absolute() or ".." in Path(value).parts
-    return option + (as_text(display_path(value)) if leads_out else as_text(value))
+    return option + (display_path(value) if leads_out else as_text(value))
 
 
 def git_commit() -> str | None:
-    """The commit of this package's own source, `+` appended where it was changed since; None outside git."""
-    source = Path(__file__).resolve().parent
+    """Return the commit of this package's own source, `+` appended where it was changed since.
+
+    None outside git, and where the repository around it is another one, which happens to hold the install.
+    """
+    source = Path(__file__).resolve()
     try:
-        head = _git(source, "rev-parse", "HEAD")
-        return head + ("+" if _git(source, "status", "--porcelain", "--untracked-files=no", ".") else "")
+        _git(source.parent, "ls-files", "--error-unmatch", source.name)
+        head = _git(source.parent, "rev-parse", "HEAD")
+        changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no", ".")
+        return head + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(folder: Path, *arguments: str) -> str:
+    # A hook of git, say, names its own repository in the environment.
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
-        ["git", "-C", str(folder), *arguments], capture_output=True, text=True, timeout=10, check=True
+        ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=True, env=env
     )
     return done.stdout.strip()
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, of this course and of the packages that can change a number."""
+    """Return versions of Python, of this course and of the packages that can change a number."""
     found = {"python": platform.python_version(), "course": __version__}
     for package in RECORDED_PACKAGES:
         try:
@@ -138,7 +165,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """Operating system, processor and core count; never a host or user name."""
+    """Return operating system, processor and core count; never a host or user name."""
     return {
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
