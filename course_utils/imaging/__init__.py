@@ -1,4 +1,9 @@
-"""A file on disk becomes a picture: decoding, gray levels, preprocessing; never torch (lessons 01 and 02)."""
+"""A file on disk becomes a picture for a network; never torch (lessons 01 and 02).
+
+In: a DICOM file. Out: a `Mammogram` (`read_mammogram`), and of it a square picture (`Preprocessor`). The
+pixels walk one way: `dicom` opens and checks, `header`, `codestream` and `decode` read, `grayscale` shows,
+`mask` finds the breast and `preprocess` cuts it out.
+"""
 
 from course_utils.imaging.dicom import read_mammogram
 from course_utils.imaging.errors import MammogramError

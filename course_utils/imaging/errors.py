@@ -1,4 +1,8 @@
-"""The one error of this package, and the sentences that several of its modules say (lesson 01)."""
+"""The one error of this package, and the sentences that several of its modules say (lesson 01).
+
+Whoever reads files catches `MammogramError` and nothing else: a damaged file, one that shows no breast and
+one that may not be opened are one row of failures each, with a sentence of its own.
+"""
 
 TRUNCATED = "This file is truncated: it ends before its pixels do."
 NOT_GRAY = "This is a colour image; mammograms are gray."

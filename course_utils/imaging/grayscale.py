@@ -13,15 +13,17 @@ from pydicom.dataset import Dataset
 
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.header import get_text, is_for_processing, is_little_endian, stored_range
-from course_utils.imaging.lut import (
+from course_utils.imaging.mask import find_breast, shrink
+from course_utils.imaging.transforms import (
     Window,
     apply_lut,
+    apply_rescale,
     apply_window,
+    mirror,
     percentile_window,
     read_lut,
     read_windows,
 )
-from course_utils.imaging.mask import find_breast, shrink
 
 VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 """Which VOI transform is asked for (see `read_mammogram`)."""
@@ -55,9 +57,6 @@ class Modality(NamedTuple):
     greatest: int
     slope: float
     intercept: float
-
-
-# --- the walk from stored values to display values ---
 
 
 def polarity(header: Dataset) -> tuple[bool, list[str]]:
@@ -235,27 +234,3 @@ def _without(padding: np.ndarray | None, values: np.ndarray) -> np.ndarray:
     if padding is not None:
         np.copyto(values, 0, where=padding)
     return values
-
-
-# --- the transforms, each by itself ---
-
-
-def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
-    """Return new float32 modality values (H, W), `slope * value + intercept` (PS3.3 C.11.1.1.2)."""
-    out = values.astype(np.float32)
-    if slope != 1:
-        out *= np.float32(slope)
-    if intercept != 0:
-        out += np.float32(intercept)
-    return out
-
-
-def mirror(values: np.ndarray, total: int) -> np.ndarray:
-    """Return `total - values` of whole numbers (H, W) as new float32, the range's ends swapped by it.
-
-    The difference is that of whole numbers and exact; only then is it rounded to float32, if it must be.
-    """
-    out = np.empty(values.shape, np.float32)
-    for top in range(0, len(values), 64):
-        out[top : top + 64] = total - values[top : top + 64]
-    return out

@@ -1,8 +1,8 @@
-"""Windows and lookup tables: what a header says of them, and what they make of values (lesson 01).
+"""The transforms of gray values, each by itself, and what a header says of them (lesson 01).
 
-In: arrays of values, and the elements that describe a window or a table. Out: float32 arrays, through one or
-the other. The sources are DICOM PS3.3 C.11.1 and C.11.2. pydicom's own VOI LUT is not used: it wraps indices
-in the table's 8 bits.
+In: arrays of values, and the elements that describe a window or a table. Out: float32 arrays after rescaling,
+a window or a table. The sources are DICOM PS3.3 C.11.1 and C.11.2. pydicom's own VOI LUT is not used: it
+wraps indices in the table's 8 bits. `grayscale` puts the transforms in order.
 """
 
 from dataclasses import dataclass
@@ -59,6 +59,27 @@ class LookupTable:
 
 
 # --- applying them ---
+
+
+def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndarray:
+    """Return new float32 modality values (H, W), `slope * value + intercept` (PS3.3 C.11.1.1.2)."""
+    out = values.astype(np.float32)
+    if slope != 1:
+        out *= np.float32(slope)
+    if intercept != 0:
+        out += np.float32(intercept)
+    return out
+
+
+def mirror(values: np.ndarray, total: int) -> np.ndarray:
+    """Return `total - values` of whole numbers (H, W) as new float32, the range's ends swapped by it.
+
+    The difference is that of whole numbers and exact; only then is it rounded to float32, if it must be.
+    """
+    out = np.empty(values.shape, np.float32)
+    for top in range(0, len(values), 64):
+        out[top : top + 64] = total - values[top : top + 64]
+    return out
 
 
 def apply_window(values: np.ndarray, window: Window) -> np.ndarray:
