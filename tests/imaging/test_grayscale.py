@@ -176,6 +176,44 @@ def test_a_raw_signal_that_is_not_linear_is_refused(write_mammogram, elements):
         read_mammogram(write_mammogram(**RAW, **elements))
 
 
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("slope", "intercept", "stored"),
+    [(-1, 4096, [0, 3072, 4032, 4088, 4095]), (1, 1, [4095, 1023, 63, 7, 0])],
+    ids=["negative", "positive"],
+)
+def test_a_raw_linear_signal_is_what_slope_and_intercept_make_of_it(
+    write_mammogram, slope, intercept, stored, photometric
+):
+    """Signals of 4096, 1024, 64, 8 and 1, of which 4096 is the largest: log2 is 12, 10, 6, 3 and 0."""
+    pixels = np.repeat(np.repeat([stored], 20, axis=1), 80, axis=0).astype(np.uint16)
+    elements = {"RescaleSlope": slope, "RescaleIntercept": intercept, **RAW}
+    path = write_mammogram(pixels, PhotometricInterpretation=photometric, **elements)
+    got = read_mammogram(path, voi="none").pixels[40, ::20]
+    assert_allclose(got, [0, 2 / 12, 6 / 12, 9 / 12, 1], atol=1e-6)
+
+
+def test_a_raw_signal_stored_with_a_negative_slope_gives_the_same_picture(write_mammogram, breast):
+    signal = np.rint(4000 * np.exp(-breast.astype(float) / 4095 * 3)).astype(np.uint16)
+    plain = read_mammogram(write_mammogram(signal, name="a.dcm", **RAW))
+    negative = {"RescaleSlope": -1, "RescaleIntercept": 4095, **RAW}
+    turned = read_mammogram(write_mammogram(4095 - signal, name="b.dcm", **negative))
+    assert_array_equal(turned.pixels, plain.pixels)
+    assert turned.voi == "percentile"
+
+
+@pytest.mark.parametrize(
+    ("photometric", "expected"), [("MONOCHROME2", [1, 0.2, 0]), ("MONOCHROME1", [0, 0.8, 1])]
+)
+def test_a_raw_logarithmic_signal_with_a_negative_slope_is_bright_where_its_modality_value_says_so(
+    write_mammogram, photometric, expected
+):
+    pixels = np.repeat(np.repeat([[0, 3276, 4095]], 30, axis=1), 80, axis=0).astype(np.uint16)
+    elements = {"RescaleSlope": -1, "RescaleIntercept": 4095, "PixelIntensityRelationship": "LOG", **RAW}
+    path = write_mammogram(pixels, PhotometricInterpretation=photometric, **elements)
+    assert_allclose(read_mammogram(path, voi="none").pixels[40, ::30], expected, atol=1e-6)
+
+
 TOTAL = {"u": 4095, "i": -1}  # of the least and the greatest value that 12 bits hold
 
 
