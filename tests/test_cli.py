@@ -14,6 +14,7 @@ import pydicom
 import pytest
 
 from course_utils import DISCLAIMER, cli
+from course_utils.cli.arguments import make_parser
 from course_utils.embedding import Extraction
 from course_utils.embedding.adapters import ADAPTERS
 from course_utils.imaging import datasets
@@ -454,7 +455,7 @@ def test_options_that_do_not_go_together_are_refused(options, reason, capsys):
 
 def test_every_archive_can_be_named(capsys):
     for name in datasets.ARCHIVES:
-        assert cli._parser().parse_args(["samples", "--from", name]).archive == name
+        assert make_parser().parse_args(["samples", "--from", name]).archive == name
 
 
 def test_help_teaches_and_answers_at_once():
@@ -464,7 +465,8 @@ def test_help_teaches_and_answers_at_once():
     for command in ("doctor", "samples", "embed", "cluster", "report", "demo", "lab"):
         assert f"    {command}" in help_text
     assert "Not for clinical" in help_text
-    probe = "import sys; from course_utils import cli; cli._parser(); print('torch' in sys.modules)"
+    probe = "import sys; from course_utils.cli import arguments; arguments.make_parser(); "
+    probe += "print('torch' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", probe], text=True).strip() == "False"
 
 

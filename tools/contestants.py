@@ -318,7 +318,7 @@ class Course:
 
     def files(self, paths: list[str]) -> Run:
         """Files to vectors, with as many threads reading ahead as `course embed` takes, and no store."""
-        from course_utils.cli import WORKERS
+        from course_utils.cli.arguments import WORKERS
 
         return lambda: self._extracted(self.extractor, paths, WORKERS)
 

@@ -9,6 +9,7 @@ from course_utils.runs.errors import LabelsError, RunError
 from course_utils.runs.folder import Extraction, RunFolder
 from course_utils.runs.labels import compared_columns, match_labels, read_labels
 from course_utils.runs.reading import Run, read_run
+from course_utils.runs.summary import Summary, summarise
 
 __all__ = [
     "Clusters",
@@ -17,10 +18,12 @@ __all__ = [
     "Run",
     "RunError",
     "RunFolder",
+    "Summary",
     "compared_columns",
     "match_labels",
     "read_clusters",
     "read_labels",
     "read_run",
+    "summarise",
     "write_clusters",
 ]

@@ -1,0 +1,255 @@
+"""What can be asked for: commands, options, and what their values may be."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from course_utils import DISCLAIMER, __version__
+from course_utils.cli import commands
+
+WORKERS = min(4, os.cpu_count() or 1)
+"""How many threads read ahead, unless the user says otherwise."""
+
+EPILOG = """\
+typical workflow:
+  course doctor                        is this machine ready?
+  course samples -o phantoms           make synthetic mammograms with known truth
+  course embed phantoms -o out         files -> out/embeddings.parquet, failures.csv, run.json
+  course cluster out                   embeddings -> out/clusters.csv, judged beside null baselines
+  course report out                    everything -> out/report.html, one page to look at
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; each sets `run`, the function that does it."""
+    parser = argparse.ArgumentParser(
+        prog="course",
+        description="From mammograms to embeddings to clusters that you may (or may not) believe. "
+        + DISCLAIMER,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"course {__version__}")
+    parser.set_defaults(run=None)
+    every = parser.add_subparsers(dest="command", title="commands", metavar="COMMAND")
+    _command(every, "doctor", commands.doctor, "check this machine and say what to do")
+    _add_samples(every)
+    _add_embed(every)
+    _add_cluster(every)
+    report = _command(every, "report", commands.report, "write one HTML page about a run")
+    _run_folder(report)
+    demo = _command(every, "demo", commands.demo, "run everything on real and synthetic mammograms")
+    demo.add_argument(
+        "-o",
+        "--output",
+        type=_path,
+        default=Path("results/demo"),
+        metavar="OUT",
+        help="folder for the results (default: results/demo)",
+    )
+    _embedding_options(demo)
+    _command(every, "lab", commands.lab, "open JupyterLab on the first lesson")
+    return parser
+
+
+def _command(every: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = every.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}. {DISCLAIMER}"
+    )
+    command.set_defaults(run=run)
+    return command
+
+
+def _run_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "run_folder", type=_path, metavar="OUT", help="the folder that course embed wrote into"
+    )
+
+
+def _add_samples(every: Any) -> None:
+    samples = _command(
+        every, "samples", commands.samples, "make synthetic mammograms, or download public ones"
+    )
+    samples.add_argument(
+        "-o", "--output", type=_path, help="folder for the files (default: phantoms, or the archive's name)"
+    )
+    samples.add_argument(
+        "--women", type=_women, help="number of women (default: 12 synthetic, 20 of victre, all 1775 of cmmd)"
+    )
+    samples.add_argument(
+        "--seed",
+        type=_seed,
+        help="the same seed gives the same bytes (default: 0); for an archive, which women (default: the "
+        "first)",
+    )
+    samples.add_argument("--rows", type=_rows, help="rows of a synthetic image, 128 to 4096 (default: 1024)")
+    archive = samples.add_argument_group("a public archive, by way of the Imaging Data Commons")
+    archive.add_argument(
+        "--from",
+        dest="archive",
+        choices=["victre", "cmmd"],
+        help="victre: simulated, density known; cmmd: real. Shows size and licence, then asks",
+    )
+    archive.add_argument(
+        "--dry-run", action="store_true", help="only show the size, the licence and what to cite"
+    )
+    archive.add_argument("--yes", action="store_true", help="download without asking")
+
+
+def _add_embed(every: Any) -> None:
+    embed = _command(every, "embed", commands.embed, "turn mammograms into embeddings")
+    embed.add_argument("input", nargs="+", type=_path, metavar="INPUT", help="DICOM files or folders of them")
+    embed.add_argument(
+        "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results"
+    )
+    _embedding_options(embed)
+    embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
+
+
+def _add_cluster(every: Any) -> None:
+    cluster = _command(every, "cluster", commands.cluster, "cluster embeddings and judge the clusters")
+    _run_folder(cluster)
+    cluster.add_argument(
+        "-k", type=_positive_or_auto, default="auto", help="number of clusters (default: auto)"
+    )
+    cluster.add_argument(
+        "--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)"
+    )
+    cluster.add_argument(
+        "--labels",
+        type=_path,
+        metavar="TABLE.csv",
+        help="metadata to compare the clusters with: a comma-separated UTF-8 file with a column sha256 or "
+        "file, and none that identifies people (default: what the files themselves say)",
+    )
+
+
+def _embedding_options(parser: argparse.ArgumentParser) -> None:
+    network = parser.add_argument_group("the network")
+    network.add_argument(
+        "--backbone",
+        default="auto",
+        choices=["auto", "resnet50", "efficientnet_lite0"],
+        help="auto is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0 (default: auto)",
+    )
+    network.add_argument(
+        "--weights",
+        default="auto",
+        metavar="imagenet|random|PATH",
+        help="ImageNet's, random ones (for timing), or a state dict of your own (default: imagenet)",
+    )
+    network.add_argument("--seed", type=_seed, default=0, help="seed of random weights (default: 0)")
+    network.add_argument(
+        "--adapter",
+        default="replicate",
+        choices=["replicate", "folded"],
+        help="how gray becomes three channels: copied, or folded into the first convolution; both give the "
+        "same vectors (default: replicate)",
+    )
+    picture = parser.add_argument_group("the picture")
+    picture.add_argument(
+        "--size", type=_side, default=512, help="pixels per side after preprocessing (default: 512)"
+    )
+    picture.add_argument(
+        "--voi",
+        type=_voi,
+        default="auto",
+        metavar="auto|lut|window|percentile|none|N",
+        help="how stored values become gray; N is the file's N-th window, counted from 0 (default: auto)",
+    )
+    _machine_options(parser.add_argument_group("the machine"))
+    store = parser.add_mutually_exclusive_group()
+    store.add_argument(
+        "--cache",
+        type=_path,
+        default=Path("results/embeddings"),
+        metavar="DIR",
+        help="where computed embeddings are kept for the next run (default: results/embeddings)",
+    )
+    store.add_argument("--no-cache", action="store_true", help="compute everything anew and keep nothing")
+
+
+def _machine_options(machine: argparse._ArgumentGroup) -> None:
+    machine.add_argument(
+        "--device", default="auto", metavar="auto|cpu|cuda[:N]|mps", help="where to compute (default: auto)"
+    )
+    machine.add_argument(
+        "--precision",
+        default="fp32",
+        choices=["fp32", "bf16", "fp16"],
+        help="numeric precision (default: fp32)",
+    )
+    machine.add_argument(
+        "--engine",
+        default="torch",
+        choices=["torch", "openvino"],
+        help="what runs the network (default: torch)",
+    )
+    machine.add_argument(
+        "--batch-size",
+        type=_positive_or_auto,
+        default="auto",
+        metavar="N|auto",
+        help="images per pass (default: auto)",
+    )
+    machine.add_argument(
+        "--workers",
+        type=_not_negative,
+        default=WORKERS,
+        metavar="N",
+        help=f"threads that read ahead (default: {WORKERS})",
+    )
+    machine.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same files give the same bits, in any order; slower",
+    )
+
+
+def _path(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return Path(text)
+
+
+def _positive(text: str) -> int:
+    return _whole_number(text, 1)
+
+
+def _not_negative(text: str) -> int:
+    return _whole_number(text, 0)
+
+
+def _seed(text: str) -> int:
+    return _whole_number(text, 0, 2**32 - 1)
+
+
+def _side(text: str) -> int:
+    return _whole_number(text, 32, 4096)
+
+
+def _rows(text: str) -> int:
+    return _whole_number(text, 128, 4096)
+
+
+def _women(text: str) -> int:
+    return _whole_number(text, 1, 100_000)
+
+
+def _whole_number(text: str, least: int, most: int = sys.maxsize) -> int:
+    if not (text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
+        upper = f" to {most}" if most < sys.maxsize else " or more"
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least}{upper}")
+    return int(text)
+
+
+def _positive_or_auto(text: str) -> int | str:
+    return text if text == "auto" else _positive(text)
+
+
+def _voi(text: str) -> str | int:
+    return text if text in ("auto", "lut", "window", "percentile", "none") else _not_negative(text)

@@ -1,0 +1,129 @@
+"""What the user points at: inputs become files in a fixed order; where results go is looked at beforehand."""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from course_utils.cli.errors import UsageError
+from course_utils.cli.printing import printable
+from course_utils.files import as_text, display_path
+
+DICOM_SUFFIXES = {".dcm", ".dicom"}
+
+
+def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Return the files of all inputs in a fixed order, and the name of each relative to its input.
+
+    A folder that cannot be opened is in the list too, so that it becomes a failure and is not lost.
+
+    Raises:
+        UsageError: an input is not there, or two of them overlap or have the same name.
+    """
+    files: list[Path] = []
+    names: list[str] = []
+    for given in inputs:
+        if not _is_there(given):
+            raise UsageError(f"there is no file or folder {printable(as_text(display_path(given)))}")
+        if given.is_dir():
+            below = sorted(_walk(given))
+            files += below
+            names += [_name(path, given, several=len(inputs) > 1) for path in below]
+        else:
+            files.append(given)
+            names.append(given.name)
+    if len(set(names)) < len(names):
+        raise UsageError("two inputs have the same name: give the folder that holds both instead")
+    if len(inputs) > 1 and len({os.path.realpath(file) for file in files}) < len(files):
+        raise UsageError("a file was given twice: two of the inputs overlap")
+    return files, [as_text(name) for name in names]
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Say before a long run, not after it, that its results cannot be written there.
+
+    Raises:
+        UsageError: there is no folder and none can be made, or it cannot be written into.
+    """
+    there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
+    name = printable(as_text(there.name)) or "the root folder"
+    if not there.exists():
+        raise UsageError(f"{option}: {name} is a link that leads nowhere, and a folder is needed")
+    if not there.is_dir():
+        raise UsageError(f"{option}: {name} is a file, and a folder is needed")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{option}: {name} cannot be written into")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else type(error).__name__
+        raise UsageError(f"{printable(as_text(path.name))} cannot be opened: {reason}") from None
+    return True
+
+
+def _name(path: Path, given: Path, *, several: bool) -> str:
+    folder = Path(os.path.realpath(given)).name
+    if path == given:  # it cannot be opened, and stands for what is in it
+        return folder or "root"
+    below = path.relative_to(given).as_posix()
+    return f"{folder or 'root'}/{below}" if several else below
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder that may be DICOM, and the folders that cannot be opened."""
+    linked = 0
+    waiting = [folder]
+    while waiting:
+        here = waiting.pop()
+        try:
+            with os.scandir(here) as listing:
+                entries = [entry for entry in listing if not entry.name.startswith(".")]
+        except OSError:
+            yield here
+            continue
+        for entry in entries:
+            path = here / entry.name
+            if not _is_folder(entry):
+                if _may_be_dicom(path):
+                    yield path
+            elif entry.is_symlink():
+                linked += 1
+            else:
+                waiting.append(path)
+    if linked:
+        print(f"Linked folders are not followed; skipped: {linked}", file=sys.stderr)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link in a circle, or a folder that may be listed but not entered
+        return False
+
+
+def _may_be_dicom(path: Path) -> bool:
+    """Return whether a file is named like DICOM, or is DICOM by its first bytes, or keeps them to itself.
+
+    An archive also holds notes, tables and indexes. What cannot be looked at is taken, to fail with a reason.
+    """
+    if path.suffix.lower() in DICOM_SUFFIXES:
+        return True
+    if path.name == "DICOMDIR":
+        return False
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+            return False
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except FileNotFoundError:  # a broken link
+        return False
+    except OSError:
+        return True
