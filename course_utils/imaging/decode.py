@@ -140,6 +140,8 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
     plugin = PLUGIN if syntax in DECODERS else ""
     try:
         stored, _ = get_decoder(syntax).as_array(source, decoding_plugin=plugin, **options)
+    except OSError:  # the disk's fault, not the file's
+        raise
     except Exception as error:
         _log.debug("undecodable: %s", type(error).__name__)
         raise MammogramError(

@@ -5,6 +5,7 @@ about them; or a `MammogramError` that says in one sentence why not. Nothing tha
 through: ids are pseudonyms, and neither errors nor warnings quote the header.
 """
 
+import errno
 import logging
 import os
 import stat
@@ -33,6 +34,21 @@ MAX_BYTES = 2**31
 
 MAX_BITS = 32
 """BitsAllocated above which a file is refused undecoded; mammograms have 8 or 16."""
+
+CANNOT_OPEN = {
+    errno.ENOENT: "There is no such file.",
+    errno.ENOTDIR: "There is no such file.",
+    errno.EACCES: "You are not allowed to read this file, or to enter a folder on the way to it.",
+    errno.EPERM: "You are not allowed to read this file, or to enter a folder on the way to it.",
+    errno.ELOOP: "This is a symbolic link that leads back to itself.",
+    errno.ENAMETOOLONG: "The name of this file is longer than this system allows.",
+    errno.EMFILE: "Too many files are open in this process: use fewer workers, or raise `ulimit -n`.",
+    errno.ENFILE: "Too many files are open on this machine: close other programs, and try again.",
+}
+"""What a person is told, by the number of the system's error; its own text would name the folder."""
+
+BROKE_OFF = "Reading this file broke off: the disk or the network failed, so try again."
+DAMAGED = "This file is damaged or breaks the DICOM standard in a way that cannot be read."
 
 MIN_SIDE = 64
 """Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
@@ -88,24 +104,37 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
         raise
     except Exception as error:  # whatever a parser makes of a damaged file ends here, values unquoted
         _log.debug("unreadable: %s", type(error).__name__)
-    raise MammogramError("This file is damaged or breaks the DICOM standard in a way that cannot be read.")
+        # EINVAL is the file's fault: nothing can seek to where a damaged length points.
+        of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
+    raise MammogramError(BROKE_OFF if of_system else DAMAGED)
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a regular file in binary; MammogramError if it is none, empty or longer than `MAX_BYTES`."""
+    """Open a regular file in binary.
+
+    Raises:
+        MammogramError: it is no regular file, is empty or longer than `MAX_BYTES`, or cannot be opened; no
+            error of the system's, which would name its folder, hangs on behind.
+    """
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever
-            raise MammogramError("This is not a regular file.")
-        if status.st_size == 0:
-            raise MammogramError("This file is empty.")
-        if status.st_size > MAX_BYTES:
-            raise MammogramError("This file is larger than 2 GB, far too large for a single mammogram.")
-        return path.open("rb")
-    except FileNotFoundError:
-        raise MammogramError("There is no such file.") from None
-    except (OSError, ValueError):  # a ValueError if there is a NUL in the name
-        raise MammogramError("This file cannot be opened; are you allowed to read it?") from None
+        refusal = _why_refused(path.stat())
+        if refusal is None:
+            return path.open("rb")
+    except ValueError:  # a NUL in the name, or a letter that this system's names cannot have
+        refusal = "No file can have a name like this one's."
+    except OSError as error:
+        refusal = CANNOT_OPEN.get(error.errno or 0, "The system cannot open this file, so try again.")
+    raise MammogramError(refusal)
+
+
+def _why_refused(status: os.stat_result) -> str | None:
+    if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever
+        return "This is not a regular file."
+    if status.st_size == 0:
+        return "This file is empty."
+    if status.st_size > MAX_BYTES:
+        return "This file is larger than 2 GB, far too large for a single mammogram."
+    return None
 
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:

@@ -1,8 +1,11 @@
 """`read_mammogram`: a sentence for each bad file, and nobody's name in it."""
 
+import errno
+import io
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +16,8 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from course_utils.imaging import MammogramError, read_mammogram
+from course_utils.imaging import MammogramError, dicom, read_mammogram
+from course_utils.imaging.dicom import open_file
 
 
 def truncated(path: Path, keep: float) -> Path:
@@ -166,13 +170,127 @@ def test_what_nobody_foresaw_ends_in_a_sentence_that_quotes_nothing(write_mammog
     assert refusal.value.__context__ is None
 
 
-@pytest.mark.parametrize("name", ["missing", "loop", "n" * 300, "nul\0"])
-def test_a_name_that_cannot_be_opened_is_refused_without_its_folder(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("missing", "There is no such file."),
+        ("file/inside", "There is no such file."),
+        ("loop", "This is a symbolic link that leads back to itself."),
+        ("n" * 300, "The name of this file is longer than this system allows."),
+        ("nul\0", "No file can have a name like this one's."),
+        ("half a pair \ud800", "No file can have a name like this one's."),
+    ],
+    ids=["missing", "inside a file", "loop", "long", "NUL", "surrogate"],
+)
+@pytest.mark.skipif(os.name == "nt", reason="other names are wrong on Windows")
+def test_a_name_that_cannot_be_opened_is_refused_without_its_folder(tmp_path, name, sentence):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
-    with pytest.raises(MammogramError, match=r"cannot be opened|no such file") as refusal:
-        read_mammogram(tmp_path / name)
+    (tmp_path / "file").write_text("no folder")
+    assert refusal_of(tmp_path / name) == sentence
+
+
+def refusal_of(path: Path) -> str:
+    """Return why a file is refused, after a look at what hangs on behind: an error might name the folder."""
+    for read in (read_mammogram, open_file):
+        with pytest.raises(MammogramError) as refusal:
+            read(path)
+        assert refusal.value.__cause__ is None
+        assert refusal.value.__context__ is None
+    return str(refusal.value)
+
+
+@pytest.fixture
+def nobody():
+    """Take root's rights away for a while, if there are any: root may read everything."""
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.seteuid(65534)
+    yield
+    if is_root:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def closed():
+    """Return a file in a folder that may be listed but not entered, and a file that may not be read."""
+    with tempfile.TemporaryDirectory() as name:
+        outer = Path(name)
+        outer.chmod(0o711)
+        folder, secret = outer / "folder", outer / "secret.dcm"
+        folder.mkdir()
+        for path in (folder / "inside.dcm", secret):
+            path.write_text("not for everybody")
+        secret.chmod(0)
+        folder.chmod(0o444)
+        yield folder / "inside.dcm", secret
+        folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="permissions are other things on Windows")
+def test_what_one_is_not_allowed_to_read_is_refused_as_such(closed, nobody):
+    for path in closed:
+        assert refusal_of(path).startswith("You are not allowed to read this file, or to enter a folder")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_without_a_file_descriptor_left_the_refusal_says_so_and_not_that_the_file_is_damaged(write_mammogram):
+    code = """if True:
+    import os, resource, sys
+    from course_utils.imaging import read_mammogram
+    resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+    try:
+        while True:
+            os.dup(0)
+    except OSError:
+        read_mammogram(sys.argv[1])
+    """
+    ran = subprocess.run([sys.executable, "-c", code, write_mammogram()], capture_output=True, check=False)
+    assert b"MammogramError: Too many files are open in this process: use fewer workers" in ran.stderr
+
+
+@pytest.mark.parametrize("step", ["stat", "open"])
+def test_an_error_of_the_system_that_nobody_foresaw_is_not_quoted(write_mammogram, monkeypatch, step):
+    def fail(path, *args, **kwargs):
+        raise OSError(errno.ESTALE, "Stale file handle", str(path))
+
+    path = write_mammogram()
+    monkeypatch.setattr(Path, step, fail)
+    assert refusal_of(path) == "The system cannot open this file, so try again."
+
+
+@pytest.mark.parametrize("at", [0, 300, 60_000], ids=["at once", "in the header", "in the pixels"])
+def test_a_disk_that_fails_while_a_file_is_read_is_not_taken_for_a_damaged_file(
+    write_mammogram, monkeypatch, at
+):
+    path = write_mammogram()
+
+    class Failing(io.BufferedReader):
+        def _check(self, size):
+            if self.tell() + size > at:
+                raise OSError(errno.EIO, "Input/output error", str(path))
+
+        def read(self, size=-1):
+            self._check(size)
+            return super().read(size)
+
+        def readinto(self, buffer):
+            self._check(len(buffer))
+            return super().readinto(buffer)
+
+    monkeypatch.setattr(dicom, "open_file", lambda path: Failing(io.FileIO(path)))
+    with pytest.raises(MammogramError, match="the disk or the network failed") as refusal:
+        read_mammogram(path)
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None
+
+
+def test_a_name_that_is_not_utf_8_is_read_like_any_other(write_mammogram, tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.dcm"))
+    try:
+        path.write_bytes(write_mammogram().read_bytes())
+    except OSError:
+        pytest.skip("this file system has names of UTF-8 only")
+    assert read_mammogram(path).view == "CC"
 
 
 def test_a_file_that_is_far_too_long_is_refused_unread(write_mammogram, monkeypatch):
