@@ -80,18 +80,18 @@ def _with_clusters(folder: Path, run: Run) -> Run:
     """Return the run with the clusters of the folder, or with new ones, or with a note why there are none."""
     try:
         clusters = runs.read_clusters(folder)
-        if clusters is not None and clusters.belong_to(run.table["image_id"].tolist(), run.vectors):
+        why_not: str | None = "This folder held no clusters"
+        if clusters is not None:
+            why_not = clusters.why_unusable(run.table["image_id"].tolist(), run.vectors)
+        if clusters is not None and why_not is None:
             found, judged = parse(folder / RESULT, lambda _: _judgement(clusters))
             known = {*run.table, *RENAMED, *RENAMED.values(), "cluster"}
             rows = clusters.table
             run = replace(run, table=run.table.join(rows[[each for each in rows if each not in known]]))
             judged = judged or evaluate(run.vectors, found, metadata=run.metadata)
             return replace(run, clustering=found, evaluation=judged)
-        if clusters is not None:
-            note = "The clusters in this folder belong to other embeddings, so this report made new ones: "
-        else:
-            note = "This folder held no clusters, so this report made some: "
-        note += "run “course cluster” to keep them as files."
+        made = "made some" if clusters is None else "made new ones"
+        note = f"{why_not}, so this report {made}: run “course cluster” to keep them as files."
         found = cluster(run.vectors)
         judged = evaluate(run.vectors, found, metadata=run.metadata)
         return replace(run, clustering=found, evaluation=judged, note=note)

@@ -5,7 +5,9 @@ What was found and how it is judged travels as a plain dict here; `analysis` mak
 
 from __future__ import annotations
 
+import csv
 import hashlib
+import io
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +33,21 @@ class Clusters:
     Attributes:
         table: one row per image: image_id, file, cluster (int64), and what else was known of it.
         result: method, params, seed and evaluation, as plain JSON types.
+        table_sha256: the sha256 of the file that the table was read from.
     """
 
     table: pd.DataFrame
     result: dict[str, Any]
+    table_sha256: str
 
-    def belong_to(self, image_ids: list[str], vectors: NDArray[np.float32]) -> bool:
-        """Return whether these are clusters of these images and vectors, row by row."""
+    def why_unusable(self, image_ids: list[str], vectors: NDArray[np.float32]) -> str | None:
+        """Return why these are not the clusters of these images and vectors, or None where they are."""
         known = self.result.get("embeddings_sha256")
-        return self.table["image_id"].tolist() == image_ids and known in (None, _sha256(vectors))
+        if self.table["image_id"].tolist() != image_ids or known not in (None, _sha256(vectors.tobytes())):
+            return "The clusters in this folder belong to other embeddings"
+        if self.result.get("table_sha256") not in (None, self.table_sha256):
+            return f"{TABLE} in this folder was changed after the clusters in it were judged"
+        return None
 
 
 def write_clusters(
@@ -58,9 +66,15 @@ def write_clusters(
         known: N rows, further columns of the table: what the clusters were compared with.
         result: method, params, seed and evaluation, as plain JSON types.
     """
-    table = extraction.table[["image_id", FILE]].assign(cluster=labels).join(known)
-    write_atomic(Path(folder) / TABLE, table.to_csv(index=False).encode())
-    head = {"disclaimer": DISCLAIMER, "embeddings_sha256": _sha256(extraction.vectors)}
+    rows = extraction.table[["image_id", FILE]].assign(cluster=labels).join(known)
+    # Text is quoted: a name may hold a carriage return.
+    table = rows.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode()
+    head = {
+        "disclaimer": DISCLAIMER,
+        "embeddings_sha256": _sha256(extraction.vectors.tobytes()),
+        "table_sha256": _sha256(table),
+    }
+    write_atomic(Path(folder) / TABLE, table)
     write_atomic(Path(folder) / RESULT, (json.dumps({**head, **result}, indent=2) + "\n").encode())
     return Path(folder) / TABLE
 
@@ -70,12 +84,16 @@ def read_clusters(folder: str | Path) -> Clusters | None:
     table, result = Path(folder) / TABLE, Path(folder) / RESULT
     if not (table.is_file() and result.is_file()):
         return None
-    return Clusters(parse(table, _read_table), parse(result, _read_result))
+    rows, table_sha256 = parse(table, _read_table)
+    return Clusters(rows, parse(result, _read_result), table_sha256)
 
 
-def _read_table(path: Path) -> pd.DataFrame:
-    rows = pd.read_csv(path)
-    return rows.assign(image_id=rows["image_id"].map(str), cluster=rows["cluster"].astype(np.int64))
+def _read_table(path: Path) -> tuple[pd.DataFrame, str]:
+    """Return the rows, each value as text and an empty one as missing, and the sha256 of the file."""
+    content = path.read_bytes()
+    rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
+    rows = rows.assign(image_id=rows["image_id"].map(str), cluster=rows["cluster"].astype(np.int64))
+    return rows, _sha256(content)
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -85,5 +103,5 @@ def _read_result(path: Path) -> dict[str, Any]:
     return result
 
 
-def _sha256(vectors: NDArray[np.float32]) -> str:
-    return hashlib.sha256(vectors.tobytes()).hexdigest()
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import os
 import secrets
+import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -19,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from course_utils import DISCLAIMER
-from course_utils.files import write_atomic
-from course_utils.provenance import RunRecord
+from course_utils.files import as_text, display_path, is_abandoned, sweep, write_atomic
+from course_utils.provenance import ForeignRecord, RunRecord
 from course_utils.records import (
     FILE,
     Entry,
@@ -36,7 +39,11 @@ from course_utils.runs.errors import RunError
 
 EMBEDDINGS, THUMBNAILS = "embeddings.parquet", "thumbnails.parquet"
 FAILURES, RECORD = "failures.csv", "run.json"
+MAKING, FINISHED = ".making-", ".finished"  # hidden folders: half made, and whole but not yet in its place
 ROWS_AT_ONCE = 256  # rows kept in memory before they are written: some 4 MB
+PUBLISH_ATTEMPTS = 20
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -72,23 +79,41 @@ class Extraction:
 
     @classmethod
     def read(cls, folder: str | Path) -> Extraction:
-        """Read what `RunFolder` wrote. Raises RunError where the folder holds no finished run."""
+        """Read what `RunFolder` wrote, all of it and strictly (`read_run` is tolerant).
+
+        Raises:
+            RunError: the folder holds no finished run, a damaged one, or one of another version.
+        """
         folder = Path(folder)
+        settle(folder)
+        name = display_path(folder)
         try:
-            embeddings = pq.read_table(folder / EMBEDDINGS)
-            pictures = pq.read_table(folder / THUMBNAILS)
-            failures = pd.read_csv(folder / FAILURES, dtype=str, keep_default_na=False)
-            record = RunRecord.read(folder / RECORD)
-            lists = embeddings["embedding"].combine_chunks()
-            vectors = lists.values.to_numpy().reshape(len(lists), lists.type.list_size)
-            rows = embeddings.drop_columns("embedding").to_pylist()
-            renderings = pictures.select(rendering_columns()).to_pylist()
-            table = as_table([{**row, **other} for row, other in zip(rows, renderings, strict=True)])
-            return cls(vectors, table, failures, record, pictures["thumbnail"].to_pylist())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, pa.ArrowException) as error:
+            return cls._read(folder)
+        except ForeignRecord as error:
+            raise RunError(f"the run in {name} is of another version: {error}; make it again") from error
+        except PermissionError as error:
+            raise RunError(f"the run in {name} cannot be read: are you allowed to?") from error
+        except Exception as error:  # whatever a parser makes of a damaged file; its text may hold a path
             raise RunError(
-                f"{folder.name} holds no finished run: make one with course embed INPUT -o {folder.name}"
+                f"{name} holds no finished run, or a damaged one: make one with course embed INPUT -o {name}"
             ) from error
+
+    @classmethod
+    def _read(cls, folder: Path) -> Extraction:
+        embeddings = read_member(folder, EMBEDDINGS, read_table)
+        pictures = read_member(folder, THUMBNAILS, read_table)
+        if embeddings["image_id"].to_pylist() != pictures["image_id"].to_pylist():
+            raise ValueError("the files are not of one run")
+        lists = embeddings["embedding"].combine_chunks()
+        rows = embeddings.drop_columns("embedding").to_pylist()
+        renderings = pictures.drop_columns(["image_id", "thumbnail"]).to_pylist()
+        return cls(
+            lists.values.to_numpy().reshape(len(lists), lists.type.list_size),
+            as_table([{**row, **other} for row, other in zip(rows, renderings, strict=True)]),
+            read_member(folder, FAILURES, read_failures),
+            read_member(folder, RECORD, RunRecord.read),
+            pictures["thumbnail"].to_pylist(),
+        )
 
 
 class RunInMemory:
@@ -102,9 +127,9 @@ class RunInMemory:
     def add(self, file: str, outcome: Entry | Failure) -> None:
         """Keep the row of one file: `file` is what the column of that name says."""
         if isinstance(outcome, Failure):
-            self._failures.append((file, *vars(outcome).values()))
+            self._failures.append((as_text(file), *vars(outcome).values()))
         else:
-            self._rows.append((file, outcome))
+            self._rows.append((as_text(file), outcome))
 
     def finish(self, record: RunRecord) -> Extraction:
         """Return all that was added."""
@@ -121,9 +146,10 @@ class RunInMemory:
 class RunFolder:
     """A run folder in the making: `embeddings.parquet`, `thumbnails.parquet`, `failures.csv` and `run.json`.
 
-    Rows go to files beside those names as they come. `finish` renames them into place, the record last, since
-    it holds the provenance of the others; until then an earlier run's results stay as they are. Without
-    `finish`, leaving the context leaves nothing behind.
+    Rows go into a hidden folder in it as they come. `finish` renames that folder, which is one step, and then
+    moves its files into their places. A run that is killed before that step leaves the results of the one
+    before as they were; one that is killed after it is finished, and whoever comes next moves the rest
+    (`settle`). Without `finish`, leaving the context leaves nothing behind.
     """
 
     def __init__(self, folder: str | Path, embedding_dim: int):
@@ -143,29 +169,23 @@ class RunFolder:
 
     def __enter__(self) -> RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
-        mark = secrets.token_hex(4)  # another run may be writing into the same folder just now
-        names = [*self._schemas, FAILURES]
-        self._beside = {name: self.folder / f"{name}.{mark}.tmp" for name in names}
+        self._sweep()
+        # A name of its own: another run may be writing into the same folder just now.
+        self._making = self.folder / f"{MAKING}{secrets.token_hex(4)}"
         with contextlib.ExitStack() as stack:
-            for path in self._beside.values():
-                stack.callback(path.unlink, missing_ok=True)
-            note = {"disclaimer": DISCLAIMER}
-            self._tables = {
-                name: stack.enter_context(
-                    pq.ParquetWriter(
-                        self._beside[name],
-                        schema.with_metadata(note),
-                        use_dictionary=False,
-                        write_page_checksum=True,
-                    )
-                )
-                for name, schema in self._schemas.items()
-            }
-            self._failures = stack.enter_context(
-                self._beside[FAILURES].open("w", encoding="utf-8", newline="")
-            )
-            self._failure_rows = csv.writer(self._failures, lineterminator="\n")
-            self._failure_rows.writerow(failure_columns())
+            stack.callback(shutil.rmtree, self._making, ignore_errors=True)
+            self._making.mkdir()
+            self._files: list[IO[Any]] = []
+            self._tables = {}
+            for name, schema in self._schemas.items():
+                # A file of Python's: its errors name no folder, as Arrow's do.
+                self._files.append(stack.enter_context((self._making / name).open("wb")))
+                self._tables[name] = stack.enter_context(_parquet_writer(self._files[-1], schema))
+            failures = (self._making / FAILURES).open("w", encoding="utf-8", newline="")
+            self._files.append(stack.enter_context(failures))
+            # All is quoted: a name may hold a carriage return.
+            self._failures = csv.writer(failures, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            self._failures.writerow(failure_columns())
             self._stack = stack.pop_all()
         return self
 
@@ -174,10 +194,11 @@ class RunFolder:
 
     def add(self, file: str, outcome: Entry | Failure) -> None:
         """Write the row of one file: `file` is what the column of that name says."""
+        os.utime(self._making)  # so that no other run takes it for abandoned
         if isinstance(outcome, Failure):
-            self._failure_rows.writerow([file, *vars(outcome).values()])
+            self._failures.writerow([as_text(file), *vars(outcome).values()])
             return
-        self._rows.append((file, outcome))
+        self._rows.append((as_text(file), outcome))
         if len(self._rows) == ROWS_AT_ONCE:
             self._write_rows()
 
@@ -186,13 +207,32 @@ class RunFolder:
         self._write_rows()
         for writer in self._tables.values():
             writer.close()
-        self._failures.close()
-        # Without it, what lies here is no finished run: it must never stand beside tables of another one.
-        (self.folder / RECORD).unlink(missing_ok=True)
-        for name, beside in self._beside.items():
-            beside.replace(self.folder / name)
-        write_atomic(self.folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
-        record.write(self.folder / RECORD)
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        write_atomic(self._making / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
+        record.write(self._making / RECORD)
+        self._publish()
+
+    def _publish(self) -> None:
+        """Rename the folder with all that is new, which is one step; then put its files into their places."""
+        for attempt in range(PUBLISH_ATTEMPTS):
+            settle(self.folder)
+            try:
+                self._making.rename(self.folder / FINISHED)
+                break
+            except OSError:  # another run has done the same just now: its files first
+                if attempt == PUBLISH_ATTEMPTS - 1 or not (self.folder / FINISHED).exists():
+                    raise
+        settle(self.folder)
+
+    def _sweep(self) -> None:
+        """Delete what killed runs left half made."""
+        sweep(self.folder)
+        for making in self.folder.glob(f"{MAKING}*"):
+            if is_abandoned(making):
+                shutil.rmtree(making, ignore_errors=True)
 
     def _write_rows(self) -> None:
         if not self._rows:
@@ -211,8 +251,44 @@ class RunFolder:
         self._rows = []
 
 
+def settle(folder: Path) -> None:
+    """Move the files of a finished run into their places, if it was killed before it had done so itself.
+
+    What cannot be moved, say in a folder that may not be written to, stays where `read_member` finds it.
+    """
+    with contextlib.suppress(OSError):
+        for file in sorted((folder / FINISHED).iterdir()):
+            with contextlib.suppress(FileNotFoundError):  # another run was faster
+                file.replace(folder / file.name)
+        (folder / FINISHED).rmdir()
+
+
+def read_member(folder: Path, name: str, read: Callable[[Path], _T]) -> _T:
+    """Return what `read` makes of a file of a finished run, moved into its place or not yet."""
+    try:
+        return read(folder / FINISHED / name)
+    except (FileNotFoundError, NotADirectoryError):
+        return read(folder / name)
+
+
+def read_table(path: Path) -> pa.Table:
+    """Read a Parquet file, its checksums checked. Arrow's errors name the whole path: quote none of them."""
+    with pa.OSFile(os.fsencode(path)) as file:
+        return pq.read_table(file, page_checksum_verification=True)
+
+
+def read_failures(path: Path) -> pd.DataFrame:
+    """Read the table of failures, each value as text."""
+    return pd.read_csv(path, dtype=str, keep_default_na=False)[failure_columns()]
+
+
 def as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
     """Return rows as the DataFrame of an Extraction, the warnings of each as a tuple of sentences."""
     table = pd.DataFrame(rows, columns=table_columns())
     table["warnings"] = [tuple(row["warnings"]) for row in rows]
     return table
+
+
+def _parquet_writer(file: IO[bytes], schema: pa.Schema) -> pq.ParquetWriter:
+    note = {"disclaimer": DISCLAIMER}
+    return pq.ParquetWriter(file, schema.with_metadata(note), use_dictionary=False, write_page_checksum=True)

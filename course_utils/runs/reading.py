@@ -6,6 +6,8 @@ What is missing is left out and said; what is there and cannot be read is an err
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +20,19 @@ from numpy.typing import NDArray
 
 from course_utils.records import arrow_fields, failure_columns, table_columns
 from course_utils.runs.errors import RunError
-from course_utils.runs.folder import EMBEDDINGS, FAILURES, RECORD, THUMBNAILS
+from course_utils.runs.folder import (
+    EMBEDDINGS,
+    FAILURES,
+    RECORD,
+    THUMBNAILS,
+    read_failures,
+    read_member,
+    read_table,
+    settle,
+)
+
+LARGEST_PICTURE = 2**24
+"""Bytes that a thumbnail may unpack to: those of the course are 2**14."""
 
 _T = TypeVar("_T")
 
@@ -51,32 +65,44 @@ def read_run(folder: str | Path) -> Run:
         RunError: it holds no embeddings, or a file of it cannot be read.
     """
     folder = Path(folder)
-    if not (folder / EMBEDDINGS).is_file():
+    settle(folder)
+    found = _member(folder, EMBEDDINGS, _read_embeddings)
+    if found is None:
         raise RunError(
             "this folder holds no embeddings.parquet: make one with `course embed INPUT -o FOLDER` first"
         )
-    table, vectors = parse(folder / EMBEDDINGS, _read_embeddings)
+    table, vectors = found
     thumbnails, pictures_note = [b""] * len(table), ""
-    if (folder / THUMBNAILS).is_file():
-        pictures = parse(folder / THUMBNAILS, _read_pictures)
+    pictures = _member(folder, THUMBNAILS, _read_pictures)
+    if pictures is not None:
         if pictures["image_id"].tolist() == table["image_id"].tolist():
-            thumbnails = pictures["thumbnail"].tolist()
+            thumbnails, pictures_note = _without_damaged(pictures["thumbnail"].tolist())
             if "warnings" in pictures:
                 table["warnings"] = pictures["warnings"]
         else:
             pictures_note = "The pictures in this folder belong to another run, so none is shown."
-    failures = pd.DataFrame(columns=failure_columns())
-    if (folder / FAILURES).is_file():
-        failures = parse(folder / FAILURES, _read_failures)
-    record = parse(folder / RECORD, _read_record) if (folder / RECORD).is_file() else {}
-    return Run(table, vectors, thumbnails, pictures_note, failures, record)
+    failures = _member(folder, FAILURES, read_failures)
+    record = _member(folder, RECORD, _read_record)
+    if failures is None:
+        failures = pd.DataFrame(columns=failure_columns())
+    return Run(table, vectors, thumbnails, pictures_note, failures, record or {})
+
+
+def _member(folder: Path, name: str, reader: Callable[[Path], _T]) -> _T | None:
+    """Return what `reader` makes of a file of the run, or None where it is not there."""
+    try:
+        return read_member(folder, name, lambda path: parse(path, reader))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
     """Return what `reader` makes of a file; whatever it stumbles over becomes one sentence, a RunError."""
     try:
         return reader(path)
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, NotImplementedError) as error:
+    except (FileNotFoundError, NotADirectoryError, RunError):
+        raise
+    except Exception as error:  # a damaged file makes a parser fail in any way; its text may hold a path
         command = "course cluster" if path.name.startswith("clusters") else "course embed"
         raise RunError(
             f"{path.name} cannot be read ({type(error).__name__}): run `{command}` again"
@@ -85,7 +111,7 @@ def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
 
 def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Return what is known of N images, and their vectors `(N, D)`."""
-    rows = pd.read_parquet(path).reset_index(drop=True)
+    rows = read_table(path).to_pandas().reset_index(drop=True)
     if "embedding" not in rows or "image_id" not in rows:
         raise RunError(
             "embeddings.parquet has no columns image_id and embedding: `course embed` did not write it"
@@ -106,16 +132,41 @@ def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 
 def _read_pictures(path: Path) -> pd.DataFrame:
     """Return image_id, thumbnail (a PNG, or nothing) and, where they are, warnings."""
-    rows = pd.read_parquet(path).reset_index(drop=True)
+    rows = read_table(path).to_pandas().reset_index(drop=True)
     rows["image_id"] = rows["image_id"].map(str)
     rows["thumbnail"] = [b"" if value is None else value for value in rows["thumbnail"]]
-    if not all(value[:4] in (b"", b"\x89PNG") for value in rows["thumbnail"]):
+    if not all(isinstance(value, bytes) for value in rows["thumbnail"]):
         raise ValueError("a thumbnail is a PNG")
     return rows
 
 
-def _read_failures(path: Path) -> pd.DataFrame:
-    return pd.read_csv(path, dtype=str, keep_default_na=False)[failure_columns()]
+def _without_damaged(pictures: list[bytes]) -> tuple[list[bytes], str]:
+    """Return the pictures, a damaged one empty, and a sentence where there is such a one."""
+    whole = [picture if _is_png(picture) else b"" for picture in pictures]
+    damaged = sum(map(bool, pictures)) - sum(map(bool, whole))
+    words = "1 picture in this folder is" if damaged == 1 else f"{damaged} pictures in this folder are"
+    return whole, f"{words} damaged and not shown." if damaged else ""
+
+
+def _is_png(data: bytes) -> bool:
+    """Return whether the checksums of a small PNG, of its chunks and of its pixels, are right."""
+    if data[:8] != b"\x89PNG\r\n\x1a\n":
+        return False
+    at, kinds, packed = 8, [], b""
+    try:
+        while at < len(data):
+            (length,), kind = struct.unpack(">I", data[at : at + 4]), data[at + 4 : at + 8]
+            content = data[at + 8 : at + 8 + length]
+            if struct.unpack(">I", data[at + 8 + length : at + 12 + length])[0] != zlib.crc32(kind + content):
+                return False
+            kinds.append(kind)
+            packed += content if kind == b"IDAT" else b""
+            at += 12 + length
+        unpacked = zlib.decompressobj()
+        unpacked.decompress(packed, LARGEST_PICTURE)
+        return unpacked.eof and kinds[0] == b"IHDR" and kinds[-1] == b"IEND"
+    except (struct.error, zlib.error):
+        return False
 
 
 def _read_record(path: Path) -> dict[str, Any]:
