@@ -800,26 +800,26 @@ BROKEN = (
     ),
     Broken(
         "too_many_bits.dcm",
-        "64 bits a pixel.",
+        "64 bits per pixel.",
         partial(
             _with,
             pixels=lambda pixels: pixels[::4, ::4].astype(np.uint64),
             bits=64,
             syntax=ExplicitVRLittleEndian,
         ),
-        "This image has more than 32 bits a pixel; mammograms have 8 or 16.",
+        "This image has more than 32 bits per pixel; mammograms have 8 or 16.",
     ),
     Broken(
         "other_modality.dcm",
         "A CT slice.",
         partial(_with, SOPClassUID=CT, Modality="CT"),
-        "This is no mammogram: its modality is not one under which mammograms are stored.",
+        "Not a mammogram: Modality is CT.",
     ),
     Broken(
         "other_body_part.dcm",
         "A digital X-ray of a chest.",
         partial(_with, SOPClassUID=DX, Modality="DX", BodyPartExamined="CHEST"),
-        "This is no mammogram: its header says that it shows another part of the body.",
+        "Not a mammogram: the header says that it shows another part of the body.",
     ),
     Broken(
         "signal_not_linear.dcm",

@@ -88,7 +88,7 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
     if (size.rows, size.columns) != (rows, columns):
         raise MammogramError("The compressed picture has another size than Rows and Columns say.")
     if size.precision > bits_allocated:
-        raise MammogramError("The compressed picture has more bits a pixel than BitsAllocated says.")
+        raise MammogramError("The compressed picture has more bits per pixel than BitsAllocated says.")
     if syntax in JPEGLSTransferSyntaxes and not has_end(frame, syntax):  # CharLS takes 8 s to find out
         raise MammogramError(TRUNCATED)
     return frame

@@ -97,7 +97,7 @@ def stored_values(file: BinaryIO, header: Dataset) -> Stored:
 
 
 def decoder_package(syntax: str) -> str | None:
-    """Return what to `pip install` for a syntax of `DECODERS`, or None if its decoder is here."""
+    """Return what to `pip install` for a syntax of `DECODERS`, or None if its decoder is installed."""
     return None if PLUGIN in get_decoder(syntax).available_plugins else PACKAGE
 
 
@@ -170,11 +170,11 @@ def _check_decodable(syntax: UID) -> None:
         if name == str(syntax):  # not in the standard's list; not quoted, since it may be any text
             raise MammogramError("The transfer syntax of this file is private or unknown; convert it first.")
         raise MammogramError(
-            f"The pixels of this file are stored as {name}, in which no mammograms are met; convert it first."
+            f"The pixels are stored as {name}, which is not used for mammography; convert the file first."
         )
     if package := decoder_package(syntax):
         raise MammogramError(
-            f"The pixels are compressed as {name}, for which no decoder is here: pip install {package}"
+            f"The pixels are compressed as {name}, and no decoder is installed for it: pip install {package}"
         )
 
 

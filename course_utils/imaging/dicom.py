@@ -54,7 +54,15 @@ MIN_SIDE = 64
 """Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
 
 MODALITIES = frozenset({"MG", "CR", "DX", "DR", "RG", "OT"})
-"""Modalities under which mammograms are met; digitised film is often CR or OT."""
+"""Modalities used for mammography; digitised film is often CR or OT."""
+
+OTHER_MODALITIES = frozenset(
+    {
+        *("CT", "MR", "US", "NM", "PT", "XA", "RF", "IO", "PX", "BMD", "ECG", "ES", "XC", "SM", "OP", "OPT"),
+        *("IVUS", "DOC", "SR", "PR", "KO", "SEG", "REG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT"),
+    }
+)
+"""Modalities that a refusal names (PS3.3 C.7.3.1.1.1); what else stands there may be any text."""
 
 TOMOSYNTHESIS = frozenset(
     {"1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5"}
@@ -175,17 +183,14 @@ def check(header: Dataset) -> list[str]:
             "This is breast tomosynthesis, a stack of slices; only single mammograms can be read."
         )
     if modality and modality not in MODALITIES:
-        raise MammogramError(
-            "This is no mammogram: its modality is not one under which mammograms are stored."
-        )
+        named = modality if modality in OTHER_MODALITIES else "none that is used for mammography"
+        raise MammogramError(f"Not a mammogram: Modality is {named}.")
     if sop_class not in PROJECTION_X_RAY and modality != "MG":
-        raise MammogramError("This is no mammogram: it is another kind of DICOM object.")
+        raise MammogramError("Not a mammogram: this is another kind of DICOM object.")
     part = get_text(header, "BodyPartExamined").upper()
     if modality != "MG":
         if part and "BREAST" not in part:
-            raise MammogramError(
-                "This is no mammogram: its header says that it shows another part of the body."
-            )
+            raise MammogramError("Not a mammogram: the header says that it shows another part of the body.")
         warnings.append("The modality is not MG; taken for a mammogram all the same.")
     if sop_class == SECONDARY_CAPTURE:
         warnings.append(
@@ -211,7 +216,7 @@ def check(header: Dataset) -> list[str]:
     if min(rows, columns) < MIN_SIDE:
         raise MammogramError(TOO_SMALL)
     if header.BitsAllocated > MAX_BITS:
-        raise MammogramError(f"This image has more than {MAX_BITS} bits a pixel; mammograms have 8 or 16.")
+        raise MammogramError(f"This image has more than {MAX_BITS} bits per pixel; mammograms have 8 or 16.")
     if header.BitsAllocated not in (8, 16, 32) or not 1 <= header.BitsStored <= header.BitsAllocated:
         raise MammogramError("This file is damaged: BitsAllocated and BitsStored make no sense.")
     return warnings

@@ -38,7 +38,7 @@ outlines gave means of 4, 19, 40 and 62 %.
 class Rendering:
     """A rendered phantom and its truth; all maps are (rows, columns), as displayed.
 
-    `pixels` is uint16, 0 to 4095, breast bright. `raw` is float32: detected quanta a pixel before any
+    `pixels` is uint16, 0 to 4095, breast bright. `raw` is float32: detected quanta per pixel before any
     processing, and `air` what bare air gives. The float32 maps `breast_mm` (the breast inside its skin,
     muscle left out), `gland_mm` (the part of it that is gland), `muscle_mm` and `skin_mm` are the ray's
     way through each tissue. `tissue`, `label` and `film_edge` are bool: where breast (skin, nipple and

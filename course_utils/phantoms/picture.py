@@ -130,7 +130,7 @@ def film(rng: np.random.Generator, rows: int, columns: int) -> tuple[Array, Arra
 def expose(
     t: Tissues, gland: Array, style: Style, rng: np.random.Generator, pixel: float
 ) -> tuple[Array, float]:
-    """Return detected quanta a pixel, and what bare air would give.
+    """Return detected quanta per pixel, and what bare air would give.
 
     Beer–Lambert, detector blur, automatic exposure control, and Poisson noise in its Gaussian limit.
     """

@@ -73,7 +73,7 @@ def test_a_stream_in_the_wrapping_of_a_jp2_file_is_read(compressed, breast, synt
         (lambda stream: with_rows(stream, 299), "another size than Rows and Columns"),
         (lambda stream: with_rows(stream, 0), "another size than Rows and Columns"),
         (lambda stream: with_components(stream, 3), "colour image"),
-        (lambda stream: with_precision(stream, 24), "more bits a pixel than BitsAllocated"),
+        (lambda stream: with_precision(stream, 24), "more bits per pixel than BitsAllocated"),
         (lambda stream: b"\xff" + stream, "do not begin as"),
         (lambda stream: b"\0\0", "do not begin as"),
         (lambda stream: stream[:10], "do not begin as"),

@@ -54,10 +54,17 @@ BAD = {
     "no pixels": (lambda w, t: without_pixels(w()), "holds no pixels"),
     "CT": (
         lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality="CT", PresentationIntentType=None),
-        "no mammogram",
+        "Not a mammogram: Modality is CT",
     ),
-    "MR as a secondary capture": (lambda w, t: w(**FILM | {"Modality": "MR"}), "no mammogram"),
-    "nameless CT": (lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality=None), "no mammogram"),
+    "a modality that nobody knows": (
+        lambda w, t: w(Modality="PRUDENCE"),
+        "none that is used for mammography",
+    ),
+    "MR as a secondary capture": (lambda w, t: w(**FILM | {"Modality": "MR"}), "Modality is MR"),
+    "nameless CT": (
+        lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.2", Modality=None),
+        "another kind of DICOM",
+    ),
     "chest": (
         lambda w, t: w(SOPClassUID="1.2.840.10008.5.1.4.1.1.1.1", Modality="DX", BodyPartExamined="CHEST"),
         "another part of the body",
@@ -87,7 +94,7 @@ BAD = {
         lambda w, t: w(np.arange(64 * 6000).reshape(64, 6000).astype(np.uint16), WindowCenter=None),
         "too small",
     ),
-    "more than 32 bits": (lambda w, t: w(np.arange(5600, dtype=np.uint64).reshape(80, 70)), "bits a pixel"),
+    "more than 32 bits": (lambda w, t: w(np.arange(5600, dtype=np.uint64).reshape(80, 70)), "bits per pixel"),
     "lying about its size": (lambda w, t: w(Rows=5000), "truncated"),
     "photometric interpretation missing": (
         lambda w, t: w(PhotometricInterpretation=None),
@@ -105,6 +112,7 @@ def test_a_bad_file_is_refused_with_its_own_sentence_and_no_name(write_mammogram
     with pytest.raises(MammogramError, match=words) as refusal:
         read_mammogram(path)
     message = str(refusal.value)
+    assert "PRUDENCE" not in message
     assert message.endswith(".")
     assert message[0].isupper()
     for value in [*personal.values(), "Prudence", str(tmp_path), path.name]:
