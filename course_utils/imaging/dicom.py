@@ -2,7 +2,7 @@
 
 In: a path. Out: float32 display values in [0, 1], breast bright, and the little that the course needs to know
 about them; or a `MammogramError` that says in one sentence why not. Nothing that identifies a person comes
-through: ids are pseudonyms, and neither errors nor warnings quote the header.
+through: ids are pseudonyms, and errors and warnings quote nothing of the header but a well-known Modality.
 """
 
 import errno
@@ -94,8 +94,8 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
             gives the same pseudonyms. None: a random key drawn once per process.
 
     Raises:
-        MammogramError: one sentence on what is wrong with the file; it quotes neither path nor header, and no
-            error that does hangs on behind it.
+        MammogramError: one sentence on what is wrong with the file; it quotes neither the path nor what may
+            identify a person, and no error that does is chained to it.
         ValueError: `voi` is none of the above, or `key` is empty or no bytes.
 
     Sources: DICOM PS3.3 C.7.6.3, C.8.11 and C.11; PS3.4 N.2 for the order of the transforms.
@@ -121,8 +121,8 @@ def open_file(path: Path) -> BufferedReader:
     """Open a regular file in binary.
 
     Raises:
-        MammogramError: it is no regular file, is empty or longer than `MAX_BYTES`, or cannot be opened; no
-            error of the system's, which would name its folder, hangs on behind.
+        MammogramError: it is no regular file, is empty or longer than `MAX_BYTES`, or cannot be opened. The
+            system's own error, which names the folder, is not chained to it.
     """
     try:
         refusal = _why_refused(path.stat())

@@ -39,7 +39,7 @@ FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.
 
 
 class _BoundedReader:
-    """A file as `dcmread` is let see it: it asks for a few bytes at a time, and not for ever."""
+    """A file as `dcmread` gets to see it: a few bytes at a time, and not for ever."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.tell, self.seek, self.left = file, file.tell, file.seek, MAX_READS

@@ -117,7 +117,7 @@ def test_a_bad_file_is_refused_with_its_own_sentence_and_no_name(write_mammogram
     assert message[0].isupper()
     for value in [*personal.values(), "Prudence", str(tmp_path), path.name]:
         assert value not in message
-    # No exception with a path or a value in it hangs on behind, for whatever collects errors to keep.
+    # No exception with a path or a value in it is chained to it, for whatever collects errors to keep.
     assert refusal.value.__cause__ is None
     assert refusal.value.__context__ is None
 
@@ -198,7 +198,7 @@ def test_a_name_that_cannot_be_opened_is_refused_without_its_folder(tmp_path, na
 
 
 def refusal_of(path: Path) -> str:
-    """Return why a file is refused, after a look at what hangs on behind: an error might name the folder."""
+    """Return why a file is refused; no error that may name its folder is chained to the refusal."""
     for read in (read_mammogram, open_file):
         with pytest.raises(MammogramError) as refusal:
             read(path)
