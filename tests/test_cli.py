@@ -382,7 +382,7 @@ def fetched(monkeypatch):
     """What the archive was asked for; nothing is, really."""
     jobs = []
     monkeypatch.setattr(
-        datasets, "_fetch", lambda row, folder: jobs.append((row, folder)) or {"a.dcm": "0" * 64}
+        datasets, "fetch_series", lambda row, folder: jobs.append((row, folder)) or {"a.dcm": "0" * 64}
     )
     return jobs
 

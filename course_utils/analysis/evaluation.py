@@ -315,7 +315,7 @@ def _compare_with_metadata(
         text = values[known].astype(str)
         counts = text.value_counts().sort_index()
         if len(counts) > _MOST_NUMBERS and pd.to_numeric(text, errors="coerce").notna().all():
-            skipped[str(column)] = "a measured number, not a category"
+            skipped[str(column)] = "a measured number"
         elif len(counts) < 2:
             skipped[str(column)] = "fewer than two values" if len(counts) else "no value in any file"
         elif len(counts) == len(text):

@@ -169,13 +169,16 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     if len(extraction.vectors) == 0:
         raise UsageError("this run embedded no image: failures.csv says why")
     compared = compared_columns(extraction.table)
-    if labels is not None:
-        compared = compared.join(match_labels(labels, extraction.table))
+    matched = None if labels is None else match_labels(labels, extraction.table)
+    if matched is not None:
+        compared = compared.join(matched.columns)
     clustering = cluster(extraction.vectors, seed=seed, k=k)
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
     written = write_clusters(folder, extraction, clustering.labels, compared, result)
     print(evaluation.verdict)
+    if matched is not None:
+        print(printable(matched.sentence(evaluation.skipped)))
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
     print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")

@@ -13,6 +13,7 @@ from pathlib import Path
 from course_utils import DISCLAIMER
 from course_utils.cli.arguments import make_parser
 from course_utils.cli.errors import UsageError
+from course_utils.cli.printing import printable
 from course_utils.files import as_text
 
 
@@ -37,7 +38,8 @@ def run(argv: Sequence[str] | None) -> int:
     except Exception as error:
         if os.environ.get("COURSE_TRACEBACK"):
             raise
-        print(f"course {arguments.command}: {_sentence(error)}", file=sys.stderr)
+        lines = map(printable, _sentence(error).split("\n"))
+        print(f"course {arguments.command}:", "\n".join(lines), file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 

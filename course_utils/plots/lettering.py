@@ -5,6 +5,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from unicodedata import category
 
 from matplotlib.font_manager import findfont, fontManager
 from matplotlib.ft2font import FT2Font
@@ -40,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 def shortened(words: str, most: int = 24) -> str:
     """Return words on one line, with an ellipsis in their middle if there are more than `most` letters."""
-    line = " ".join("".join(each if each.isprintable() else " " for each in words).split())
+    line = " ".join("".join(" " if category(each) in ("Cc", "Cs") else each for each in words).split())
     ahead, behind = most - most // 3 - 1, most // 3
     return line if len(line) <= most else f"{line[:ahead]}…{line[-behind:]}"
 

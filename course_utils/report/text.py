@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 _PATH = re.compile(r"""(?<![\w./:\\-])(?:[A-Za-z]:[\\/]|\\\\|~?/)(?:[^\s"'<>|/\\]+[\\/])+""")
+_NO_LETTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def as_sentence(error: Exception) -> str:
@@ -20,5 +21,8 @@ def stated(value: Any) -> str:
 
 
 def without_folders(text: Any) -> str:
-    """Return text without the folders of a machine: of an absolute path only the last part is left."""
-    return _PATH.sub("", str(text))
+    """Return text without the folders of a machine: of an absolute path only the last part is left.
+
+    Letters that no page can hold, control characters and halves of surrogate pairs, become �.
+    """
+    return _NO_LETTER.sub("\N{REPLACEMENT CHARACTER}", _PATH.sub("", str(text)))

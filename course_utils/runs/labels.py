@@ -6,16 +6,47 @@ image, and any number of further columns, none of which may identify people.
 
 from __future__ import annotations
 
-import re
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from course_utils.files import display_path
-from course_utils.records import COMPARED, FILE
+from course_utils.files import as_text, display_path
+from course_utils.records import COMPARED, FILE, SHOWN, table_columns
 from course_utils.runs.errors import LabelsError
+from course_utils.runs.identifying import identifies_people
 
-IDENTIFYING = re.compile(r"patient.?(name|id)|birth|accession|address|phone|\bmrn\b", re.IGNORECASE)
+SHA256 = "sha256"
+NO_TABLE = "is not a comma-separated UTF-8 file"
+LONGEST_CELL = 2**20
+"""Letters that a cell may have; Python's own limit is 2**17."""
+
+
+@dataclass(frozen=True)
+class MatchedLabels:
+    """What a table of labels says of the images of a run.
+
+    Attributes:
+        columns: N rows with the index of the table of images, missing where a table says nothing.
+        matched: how many of the N images have a row.
+        unused: how many rows of the table belong to no image.
+        left_out: columns that are not taken, and why.
+    """
+
+    columns: pd.DataFrame
+    matched: int
+    unused: int
+    left_out: dict[str, str]
+
+    def sentence(self, skipped: Mapping[str, str]) -> str:
+        """Say what was matched and what is not compared; `skipped` is `Evaluation.skipped`."""
+        rows = "1 row" if self.unused == 1 else f"{self.unused} rows"
+        words = f"labels: {self.matched} of {len(self.columns)} images matched, {rows} unused"
+        reasons = self.left_out | {name: skipped[name] for name in map(str, self.columns) if name in skipped}
+        listed = ", ".join(f"{name} ({reason})" for name, reason in reasons.items())
+        return f"{words}; not compared: {listed}" if listed else words
 
 
 def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
@@ -31,7 +62,7 @@ def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_labels(file: str | Path) -> pd.DataFrame:
-    """Read a table of labels, each value as text.
+    """Read a table of labels. Each value is text as it stands there; only an empty cell is missing (None).
 
     Args:
         file: CSV in UTF-8, with a column `sha256` or `file` (as in embeddings.parquet).
@@ -41,42 +72,94 @@ def read_labels(file: str | Path) -> pd.DataFrame:
             people.
     """
     file = Path(file)
+    name = as_text(file.name)
     if not file.is_file():
-        raise LabelsError(f"there is no file {display_path(file)}")
+        raise LabelsError(f"there is no file {as_text(display_path(file))}")
+    _refuse_packed(file, name)
     try:
-        header, *_ = pd.read_csv(file, dtype=str, header=None, nrows=1).itertuples(index=False, name=None)
-        table = pd.read_csv(file, dtype=str, index_col=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise LabelsError(f"{file.name} is no table: commas between columns, UTF-8") from error
-    if not {"sha256", FILE} & set(table.columns):
-        raise LabelsError(
-            f"{file.name} needs a column sha256 or file (with commas between the columns), "
-            "to tell which row is which image"
-        )
-    if len(set(header)) < len(header):
-        raise LabelsError(f"two columns of {file.name} have the same name")
-    if personal := [column for column in table if IDENTIFYING.search(str(column))]:
-        raise LabelsError(f"column {personal[0]} looks as if it identifies people: take it out")
-    return table
+        header, *rows = _read_cells(file)
+    except (ValueError, csv.Error) as error:  # no line, bytes that are no UTF-8, or quotes that do not fit
+        raise LabelsError(f"{name} {NO_TABLE}") from error
+    while header and not header[-1].strip() and not any(any(row[len(header) - 1 :]) for row in rows):
+        header.pop()  # commas at the ends of lines
+    columns = [column.strip() or f"column {number}" for number, column in enumerate(header, start=1)]
+    _check_columns(columns, name)
+    for number, row in enumerate(rows, start=2):
+        if any(row[len(columns) :]):
+            raise LabelsError(f"row {number} of {name} has more cells than there are columns")
+    padded = [[*row, *[""] * len(columns)][: len(columns)] for row in rows if row]
+    return pd.DataFrame([[cell or None for cell in row] for row in padded], columns=columns, dtype=object)
 
 
-def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Return what a table of labels says of the images of a run.
+def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> MatchedLabels:
+    """Find the rows of a table of labels that belong to the images of a run.
 
     Args:
         labels: from `read_labels`; rows are matched by sha256 where it has that column, else by file.
         table: `Extraction.table`, N rows.
 
-    Returns:
-        N rows with the index of `table`, NaN where an image has no row; columns that only say which image it
-        is, or that the run has itself, are left out.
+    Columns that only say which image it is, or that the run has itself, are left out. Several rows of one
+    image are as good as one, as long as they do not contradict one another.
 
     Raises:
-        LabelsError: no row belongs to any of the images.
+        LabelsError: no row belongs to any of the images, or rows of one image contradict one another.
     """
-    key = "sha256" if "sha256" in labels else FILE
-    known = {"image_id", FILE, "sha256", "cluster", "folder", *COMPARED, *COMPARED.values()}
-    if not labels[key].isin(table[key]).any():
+    key = SHA256 if SHA256 in labels else FILE
+    keys = labels[key].str.lower() if key == SHA256 else labels[key]
+    of_images = keys.isin(table[key])
+    if not of_images.any():
         raise LabelsError(f"no row's {key} is that of an embedded image")
-    rows = labels.drop_duplicates(key).set_index(key).reindex(table[key])
-    return rows[[column for column in rows if column not in known]].set_index(table.index)
+    named = {"image_id", FILE, SHA256}
+    known = {"cluster", "folder", *table_columns(), *SHOWN.values()} - named
+    kept = [column for column in labels if column not in known | named]
+    rows = labels.loc[of_images, kept].groupby(keys[of_images], sort=False)
+    _refuse_contradictions(rows.nunique(), key)
+    found = rows.first().astype(object).reindex(table[key]).set_index(table.index)
+    return MatchedLabels(
+        columns=found.where(found.notna(), None),
+        matched=int(table[key].isin(keys).sum()),
+        unused=int((~of_images).sum()),
+        left_out={column: "the run has it already" for column in labels if column in known},
+    )
+
+
+def _refuse_packed(file: Path, name: str) -> None:
+    with file.open("rb") as stream:
+        start = stream.read(6)
+    if start[:4] == b"PK\x03\x04":
+        raise LabelsError(f"{name} is a spreadsheet or a ZIP archive: save the table as CSV (UTF-8)")
+    if start.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"(\xb5/\xfd")):
+        raise LabelsError(f"{name} is compressed: unpack it first")
+
+
+def _read_cells(file: Path) -> list[list[str]]:
+    before = csv.field_size_limit(LONGEST_CELL)
+    try:
+        with file.open(encoding="utf-8-sig", newline="") as stream:
+            return list(csv.reader(stream, strict=True))
+    finally:
+        csv.field_size_limit(before)
+
+
+def _check_columns(columns: list[str], name: str) -> None:
+    if not {SHA256, FILE} & set(columns):
+        raise LabelsError(
+            f"{name} needs a column sha256 or file (with commas between the columns), "
+            "to tell which row is which image"
+        )
+    if len(set(columns)) < len(columns):
+        raise LabelsError(f"two columns of {name} have the same name")
+    if personal := next((column for column in columns if identifies_people(column)), None):
+        raise LabelsError(f"column {personal} looks as if it identifies people: take it out")
+
+
+def _refuse_contradictions(values: pd.DataFrame, key: str) -> None:
+    """`values` has for each image the number of different values in each column."""
+    for column in values:
+        contradicted = values.index[values[column] > 1]
+        if len(contradicted):
+            which = contradicted[0] if key == FILE else f"{key} {contradicted[0][:12]}…"
+            more = f" (and {len(contradicted) - 1} more)" if len(contradicted) > 1 else ""
+            raise LabelsError(
+                f"rows contradict one another: {column} of {which}{more} has several values; leave one"
+            )

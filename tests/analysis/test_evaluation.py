@@ -143,8 +143,8 @@ def test_columns_that_cannot_be_compared_are_skipped_with_a_reason():
         "file": "a different value for each image",
         "view": "fewer than two values",
         "vendor": "no value in any file",
-        "thickness_mm": "a measured number, not a category",
-        "dose": "a measured number, not a category",
+        "thickness_mm": "a measured number",
+        "dose": "a measured number",
         "side": "fewer than two values",
     }
 
