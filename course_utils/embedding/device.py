@@ -25,7 +25,7 @@ PRECISIONS: tuple[Precision, ...] = ("fp32", "bf16", "fp16")
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """The device to compute on.
+    """Return the device to compute on.
 
     Args:
         name: `"auto"`, `"cpu"`, `"cuda"`, `"cuda:N"` or `"mps"`. For `"auto"` the environment variable
@@ -35,7 +35,7 @@ def pick_device(name: str = "auto") -> torch.device:
         DeviceUnavailable: the device was asked for by name and this machine has none, or the name is unknown.
     """
     if name == "auto":
-        name = os.environ.get("COURSE_DEVICE", "auto")
+        name = os.environ.get("COURSE_DEVICE") or "auto"
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
@@ -62,16 +62,16 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """The device in words, with the card's name on CUDA."""
+    """Return the device in words, with the card's name on CUDA."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return str(device)
 
 
 def default_batch_size(device: torch.device) -> int:
-    """Images a batch for `batch_size="auto"`: 8 on a CPU (kind to its cache), 16 on MPS, more on CUDA.
+    """Return images per batch for `batch_size="auto"`: 8 on a CPU (its cache), 16 on MPS, more on CUDA.
 
-    On CUDA the largest power of two, from 8 to 256, that half of the free memory holds at 32 MiB an image:
+    On CUDA the largest power of two, from 8 to 256, that half of the free memory holds at 32 MiB per image:
     ResNet-50's largest activations at 224 × 224 take a third of that in fp32, the rest is for cuDNN.
     """
     if device.type == "cuda":
@@ -90,7 +90,7 @@ def check_precision(device: torch.device, precision: Precision) -> None:
 
 
 def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractContextManager[object]:
-    """The context in which a network runs: on CUDA automatic mixed precision for bf16 and fp16, else none."""
+    """Return the context for a network: on CUDA automatic mixed precision for bf16 and fp16, else none."""
     if device.type != "cuda" or precision == "fp32":
         return contextlib.nullcontext()
     return torch.autocast("cuda", dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
@@ -98,7 +98,7 @@ def autocast(device: torch.device, precision: Precision) -> contextlib.AbstractC
 
 @contextlib.contextmanager
 def determinism(on: bool) -> Iterator[None]:
-    """Within this context the same input gives the same bits on the same machine; then all is as before.
+    """Let the same input give the same bits on the same machine, within this context.
 
     Turns on `torch.use_deterministic_algorithms`, sets the cuBLAS workspace that it needs, and turns off
     cuDNN's autotuning and TF32. Source: PyTorch notes on reproducibility.
@@ -129,7 +129,7 @@ def determinism(on: bool) -> Iterator[None]:
 def keep_freed_memory() -> bool:
     """Tell glibc to keep the memory of freed activations instead of giving it back to the system each time.
 
-    By default every large activation is mapped and unmapped again, about 30 000 page faults an image for
+    By default every large activation is mapped and unmapped again, about 30 000 page faults per image for
     ResNet-50. So is a large film in a thread that reads ahead, whose arena of 64 MB it does not fit into: one
     arena serves all threads that start after this call. No bit of any result changes. Returns whether the
     allocator took it (glibc on Linux only). Source: mallopt(3), its parameters M_MMAP_THRESHOLD,

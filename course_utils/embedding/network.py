@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,14 +23,15 @@ from course_utils.embedding.device import (
     check_precision,
     default_batch_size,
     determinism,
-    keep_freed_memory,
     pick_device,
 )
 from course_utils.embedding.engines import ENGINES, make_engine
 from course_utils.embedding.errors import EmbeddingError
+from course_utils.provenance import fingerprint
 
 logger = logging.getLogger(__name__)
 
+INTERPOLATION: dict[str, Any] = {"mode": "bilinear", "antialias": True}
 ROUNDING = 1e-4  # how far resizing may leave [0, 1]; pixels on another scale miss it by far more
 
 
@@ -71,7 +73,7 @@ class Network:
         _check_choice("precision", precision, PRECISIONS)
         _check_choice("engine", engine, ENGINES)
         _check_choice("adapter", adapter, adapters.ADAPTERS)
-        self.backbone = backbone
+        self.backbone = replace(backbone)  # which hashes its weights as they are now
         # OpenVINO computes on a CPU: that is what auto has to mean for it.
         self.device = pick_device("cpu" if (engine, device) == ("openvino", "auto") else device)
         self.precision = precision
@@ -83,7 +85,6 @@ class Network:
         if self.batch_size < 1:
             raise EmbeddingError(f"batch_size must be 1 or more, got {batch_size}")
         check_precision(self.device, precision)
-        keep_freed_memory()
         self.forward = make_engine(
             engine, backbone, device=self.device, precision=precision, adapter=adapter, fuse=fuse
         )
@@ -92,12 +93,20 @@ class Network:
         """Return everything about the network that changes a vector, as plain values."""
         return {
             "backbone": self.backbone.name,
+            "architecture": fingerprint({"modules": repr(self.backbone.module)}),
             "embedding_dim": self.backbone.embedding_dim,
             "weights": self.backbone.weights.sha256,
+            "input": {
+                "size": self.backbone.input_size,
+                "mean": list(self.backbone.mean),
+                "std": list(self.backbone.std),
+                "interpolation": dict(INTERPOLATION),
+            },
             "adapter": self.adapter,
             "precision": self.precision,
             "engine": self.engine,
             "fuse": self.fuse,
+            "deterministic": self.deterministic,
         }
 
     def embed(self, images: np.ndarray | Tensor) -> np.ndarray:
@@ -168,7 +177,7 @@ class Network:
         if self.device.type == "cuda":
             pictures = pictures.pin_memory().to(self.device, non_blocking=True)
         if pictures.shape[-1] != size:
-            pictures = F.interpolate(pictures, (size, size), mode="bilinear", antialias=True)
+            pictures = F.interpolate(pictures, (size, size), **INTERPOLATION)
         if self.adapter == "folded":
             return adapters.with_ones(pictures)
         return adapters.replicate(pictures, self.backbone.mean, self.backbone.std)

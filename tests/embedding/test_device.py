@@ -15,6 +15,11 @@ def test_the_environment_decides_what_auto_means(monkeypatch):
     assert pick_device("auto") == torch.device("cpu")
 
 
+def test_an_empty_environment_variable_is_none(monkeypatch):
+    monkeypatch.setenv("COURSE_DEVICE", "")
+    assert pick_device("auto").type in ("cpu", "cuda", "mps")
+
+
 def test_auto_takes_cuda_then_mps_then_cpu(monkeypatch):
     monkeypatch.delenv("COURSE_DEVICE", raising=False)
     for cuda, mps, expected in [(True, True, "cuda"), (False, True, "mps"), (False, False, "cpu")]:
