@@ -8,50 +8,62 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
+import sqlite3
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from course_utils.embedding.store import read_kept, write_parquet
 from course_utils.imaging.dicom import open_file
 
+logger = logging.getLogger(__name__)
+
+NAME = "digests.sqlite"
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's
 LIMIT = 1_000_000  # digests kept on disk; the oldest go first
-_SCHEMA = pa.schema(
-    [
-        pa.field("state", pa.binary(16), nullable=False),
-        pa.field("sha256", pa.binary(32), nullable=False),
-    ]
+SAVED_AT_ONCE = 1000  # so that a run that is killed has lost no more
+PATIENCE_S = 10  # how long to wait for another run that is writing
+
+_T = TypeVar("_T")
+_TABLE = """
+CREATE TABLE IF NOT EXISTS digests (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order in which they came
+    state BLOB NOT NULL UNIQUE,
+    sha256 BLOB NOT NULL,
+    checksum BLOB NOT NULL  -- SQLite itself has none: see _checksum
 )
+"""
 
 
 class FileDigests:
-    """Digests of files, kept in `digests.parquet` of a folder, or in memory alone. Any thread may ask.
+    """Digests of files, kept in `digests.sqlite` of a folder, or in memory alone. Any thread may ask.
 
     A change of content changes the state (`st_ctime` cannot be set back), unless it comes within one tick of
     the file system's clock: so the digest of a file changed in the last two seconds is not remembered. On
     Windows `st_ctime` is the time of creation: a change that puts size and `st_mtime` back goes unnoticed.
+
+    Several runs may use one folder at once. Where it fails them, a warning says so and memory has to do:
+    what is lost costs time only.
     """
 
     def __init__(self, folder: Path | None = None):
-        self._file = None if folder is None else folder / "digests.parquet"
-        self._known = self._read()
-        self._new = False
+        self._file = None if folder is None else folder / NAME
+        self._database: sqlite3.Connection | None = None
+        self._new: dict[bytes, bytes] = {}  # not on disk yet
         self._lock = threading.Lock()
 
     def of(self, file: Path) -> str:
-        """The sha256 of the file's content, 64 hexadecimal digits.
+        """Return the sha256 of the file's content, 64 hexadecimal digits.
 
         Raises:
             MammogramError: it cannot be opened, or is not a regular file of a size that a mammogram may have.
             OSError: it cannot be read to the end.
         """
         with contextlib.suppress(OSError, ValueError):  # open_file says what is wrong with the file
-            if (known := self._known.get(_state(file.stat()))) is not None:
+            if (known := self._find(_state(file.stat()))) is not None:
                 return known.hex()
         begun = time.time_ns()
         with open_file(file) as stream:
@@ -61,35 +73,84 @@ class FileDigests:
         settled = max(before.st_mtime_ns, before.st_ctime_ns) < begun - SETTLED_NS
         if settled and _state(before) == _state(after):
             with self._lock:
-                self._known[_state(after)] = digest.digest()
-                self._new = True
+                self._new[_state(after)] = digest.digest()
+                if self._file is not None and len(self._new) >= SAVED_AT_ONCE:
+                    self._try(self._write)
         return digest.hexdigest()
 
     def save(self) -> None:
-        """Keep on disk what is known, with what other runs have kept meanwhile. Losing it costs time only."""
-        if self._file is None or not self._new:
-            return
+        """Keep on disk what was learned, and let go of the file."""
         with self._lock:
-            known = {**self._read(), **self._known}
-            rows = list(known.items())[-LIMIT:]
-            columns = zip(*rows, strict=True)
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+            if self._new:
+                self._try(self._write)
+            self._close()
+
+    def _find(self, state: bytes) -> bytes | None:
+        with self._lock:
+            return self._new.get(state) or self._try(lambda: self._read(state))
+
+    def _read(self, state: bytes) -> bytes | None:
+        if self._database is None and not (self._file and self._file.exists()):
+            return None
+        query = "SELECT sha256, checksum FROM digests WHERE state = ?"
+        sha256, checksum = self._open().execute(query, [state]).fetchone() or (None, None)
+        whole = isinstance(sha256, bytes) and checksum == _checksum(state, sha256)
+        return sha256 if whole else None
+
+    def _write(self) -> None:
+        if self._file is None:
+            return
+        rows = [(state, sha256, _checksum(state, sha256)) for state, sha256 in self._new.items()]
+        with self._open() as database:  # all of them or none
+            insert = "INSERT OR REPLACE INTO digests (state, sha256, checksum) VALUES (?, ?, ?)"
+            database.executemany(insert, rows)
+            newest = "(SELECT max(number) FROM digests)"
+            database.execute(f"DELETE FROM digests WHERE number <= {newest} - ?", [LIMIT])
+        self._new.clear()
+
+    def _open(self) -> sqlite3.Connection:
+        assert self._file is not None
+        if self._database is None:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            write_parquet(pa.Table.from_arrays(arrays, schema=_SCHEMA), self._file)
-            self._new = False
+            self._database = sqlite3.connect(self._file, timeout=PATIENCE_S, check_same_thread=False)
+            self._database.execute(_TABLE)
+        return self._database
 
-    def _read(self) -> dict[bytes, bytes]:
-        return {} if self._file is None else read_kept(self._file, _rows) or {}
+    def _close(self) -> None:
+        if self._database is not None:
+            self._database.close()
+            self._database = None
 
+    def _try(self, action: Callable[[], _T]) -> _T | None:
+        """Return what `action` makes of the database, or None and a warning where that fails."""
+        try:
+            return action()
+        except (sqlite3.OperationalError, OSError) as error:  # a full disk, a network drive without locks
+            reason = os.strerror(error.errno) if isinstance(error, OSError) and error.errno else str(error)
+            logger.warning("Hashes of files cannot be kept (%s); they are computed again next time", reason)
+            self._close()
+            self._file = None
+        except Exception:  # of many classes, from a damaged file
+            logger.warning("Set aside a damaged file of the store (%s); files are hashed again", NAME)
+            self._close()
+            self._set_aside()
+        return None
 
-def _rows(parquet: pq.ParquetFile) -> dict[bytes, bytes]:
-    if parquet.schema_arrow != _SCHEMA:
-        raise ValueError("another schema")
-    table = parquet.read(use_threads=False)
-    return dict(zip(table["state"].to_pylist(), table["sha256"].to_pylist(), strict=True))
+    def _set_aside(self) -> None:
+        assert self._file is not None
+        try:
+            self._file.with_name(f"{NAME}-journal").unlink(missing_ok=True)
+            self._file.replace(self._file.with_suffix(".damaged"))
+        except OSError:
+            self._file = None
 
 
 def _state(status: os.stat_result) -> bytes:
-    """What changes when the content of a file does, 16 bytes."""
+    """Return what changes when the content of a file does, 16 bytes."""
     numbers = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return hashlib.blake2b(repr(numbers).encode(), digest_size=16).digest()
+
+
+def _checksum(state: bytes, sha256: bytes) -> bytes:
+    """Return what tells a flipped bit in a row: a wrong digest would be believed for ever."""
+    return hashlib.blake2b(state + sha256, digest_size=8).digest()

@@ -1,8 +1,8 @@
 """Embeddings kept on disk, found again by what they were made from (lessons 05 and 06).
 
-A store is a folder. Each configuration of the extractor (preprocessing, backbone, weights, adapter,
-precision, engine) has a shelf of its own in it, and on a shelf an entry is found by the sha256 of the image's
-file. So a change in any of them misses, and nothing else does. Entries are Parquet; nothing is pickled.
+A store is a folder. Each configuration of the extractor (see `EmbeddingExtractor.config`) has a shelf of its
+own in it, and on a shelf an entry is found by the sha256 of the image's file. So a change in any of them
+misses, and nothing else does. Entries are Parquet; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.files import write_atomic
+from course_utils.files import sweep, write_atomic
 from course_utils.provenance import fingerprint
 from course_utils.records import FILE, Entry, Facts, arrow_fields, table_columns
 
@@ -38,7 +38,8 @@ PART_GROUPS = 32  # row groups in a part that is not small, and is never merged 
 PART_ROWS = PART_GROUPS * GROUP_ROWS
 COMPACT_ABOVE = 64  # small parts, and they are merged
 GROUPS_IN_MEMORY = 64
-ABANDONED_S = 3600
+KEY_BYTES = 32
+KEY_ATTEMPTS, KEY_PAUSE_S = 20, 0.05
 # Neither vectors nor PNG get smaller by packing: this is for speed.
 _LAYOUT: dict[str, Any] = {
     "compression": "none",
@@ -59,7 +60,7 @@ class EmbeddingStore:
 
     @property
     def key(self) -> bytes:
-        """The secret of this store's pseudonyms: drawn on first use, kept in it, readable by its owner."""
+        """Return the secret of this store's pseudonyms: drawn on first use, readable by its owner alone."""
         file = self.folder / "pseudonym.key"
         if not file.exists():
             if any(self.folder.glob("*/part-*.parquet")):
@@ -68,28 +69,65 @@ class EmbeddingStore:
                     f"{file.name} is missing from a store with embeddings: restore it, or delete the store"
                 )
             self._draw_key(file)
-        try:
-            key = bytes.fromhex(file.read_text(encoding="ascii"))
-        except ValueError:
-            key = b""
-        if len(key) != 32:
-            raise EmbeddingError(f"{file.name} in the store is damaged: restore it, or delete the store")
-        return key
+        for _ in range(KEY_ATTEMPTS):
+            with contextlib.suppress(ValueError):
+                key = bytes.fromhex(file.read_text(encoding="ascii"))
+                if len(key) == KEY_BYTES:
+                    return key
+            time.sleep(KEY_PAUSE_S)  # without hard links, another run may be writing it just now
+        raise EmbeddingError(f"{file.name} in the store is damaged: restore it, or delete the store")
 
     def _draw_key(self, file: Path) -> None:
+        """Write a new key in one step, so that two runs that start at once have the same."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        drawn = secrets.token_hex(KEY_BYTES)
         beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
         try:
             beside.touch(mode=0o600)
-            beside.write_text(secrets.token_hex(32), encoding="ascii")
-            with contextlib.suppress(FileExistsError):  # another run was first: its key counts
+            beside.write_text(drawn, encoding="ascii")
+            try:
                 os.link(beside, file)
+            except FileExistsError:  # another run was first: its key counts
+                pass
+            except OSError:  # a file system without hard links, such as FAT or some network drives
+                _create(file, drawn)
         finally:
             beside.unlink(missing_ok=True)
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
-        """The shelf of one configuration: `backbone`, `embedding_dim`, and all else that changes a vector."""
-        return Shelf(self.folder / f"{config['backbone']}-{fingerprint(config)}", config)
+        """Return the shelf of one configuration: `backbone`, `embedding_dim`, and all else that matters."""
+        folder = self.folder / f"{config['backbone']}-{fingerprint(config)}"
+        if not folder.exists():
+            self._say_if_foreign(config)
+        sweep(self.folder)
+        sweep(folder)
+        return Shelf(folder, config)
+
+    def _say_if_foreign(self, config: dict[str, Any]) -> None:
+        """Log once where another version of the course, with other configurations, has filled this store."""
+        for file in sorted(self.folder.glob("*/config.json")):
+            with contextlib.suppress(OSError, ValueError, TypeError):
+                if set(json.loads(file.read_bytes())) != set(config):
+                    logger.warning(
+                        "Another version of this course has kept embeddings in this store. They are left "
+                        "alone, and images are computed again"
+                    )
+                    return
+
+
+def _create(file: Path, text: str) -> None:
+    """Write a short file for its owner alone, unless it is there already."""
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.write(descriptor, text.encode("ascii"))
+    except OSError:
+        file.unlink()
+        raise
+    finally:
+        os.close(descriptor)
 
 
 class Shelf:
@@ -98,7 +136,7 @@ class Shelf:
     Memory holds the place of each entry and the row groups that were read last. A part is written beside its
     name and renamed into place, so that a killed run leaves whole parts only. A part that is damaged all the
     same is set aside with a warning as soon as that shows (on opening, or when one of its entries is asked
-    for), and its images are computed again.
+    for), and its images are computed again. A part with another schema is another version's, and left alone.
     """
 
     def __init__(self, folder: Path, config: dict[str, Any]):
@@ -108,6 +146,7 @@ class Shelf:
         self._places: dict[bytes, _Place] = {}
         self._parts: dict[str, int] = {}  # how many row groups each has
         self._given_up: set[str] = set()  # merged by another run, or unusable
+        self._said_foreign = False
         self._groups: OrderedDict[_Place, dict[str, Entry]] = OrderedDict()
         self._lock = threading.Lock()
         self._find_parts()
@@ -116,7 +155,7 @@ class Shelf:
         return len(self._places)
 
     def get(self, sha256: str) -> Entry | None:
-        """The entry of the file with this hash, or None."""
+        """Return the entry of the file with this hash, or None."""
         digest = bytes.fromhex(sha256)
         with self._lock:
             while (place := self._places.get(digest)) is not None:
@@ -161,10 +200,10 @@ class Shelf:
                 (self.folder / part).unlink()
         if len(read) < len(small):
             self._find_anew()
-        self._sweep()
+        sweep(self.folder)
 
     def _entries(self, parts: Iterable[str]) -> Iterator[Entry]:
-        """Each entry of these parts once, one row group in memory at a time."""
+        """Yield each entry of these parts once, one row group in memory at a time."""
         seen: set[str] = set()
         for part in parts:
             for number in range(self._parts[part]):
@@ -187,8 +226,10 @@ class Shelf:
                         groups.append([bytes.fromhex(entry.facts.sha256) for entry in group])
                 file.flush()
                 os.fsync(file.fileno())  # on disk before the small parts that it replaces are deleted
-            # Named by its content: two runs that compute the same part write the same file.
-            content = hashlib.sha256(b"".join(chain.from_iterable(groups))).hexdigest()
+            # Named by its content: two runs that compute the same part write the same file. Versions with
+            # other schemas do not.
+            named = str(self._schema).encode() + b"".join(chain.from_iterable(groups))
+            content = hashlib.sha256(named).hexdigest()
             part = f"part-{content[:16]}.parquet"
             beside.replace(self.folder / part)
         finally:
@@ -221,37 +262,40 @@ class Shelf:
                     self._note(part, groups)
 
     def _digests(self, parquet: pq.ParquetFile) -> list[list[bytes]]:
-        """The sha256 of the entries of a part, by row group; ValueError where it is not this shelf's."""
+        """Return the sha256 of the entries of a part, by row group."""
         if parquet.schema_arrow != self._schema:
-            raise ValueError("another schema")
+            raise _ForeignSchema
         column = parquet.read(columns=["sha256"], use_threads=False)["sha256"]
         digests = map(bytes.fromhex, column.to_pylist())
         sizes = [parquet.metadata.row_group(number).num_rows for number in range(parquet.num_row_groups)]
         return [list(islice(digests, size)) for size in sizes]
 
     def _read_group(self, place: _Place) -> dict[str, Entry] | None:
-        """The entries of a row group by their sha256, or None where it cannot be had."""
+        """Return the entries of a row group by their sha256, or None where it is not available."""
         part, number = place
         return self._attempt(part, lambda file: _from_table(file.read_row_group(number, use_threads=False)))
 
     def _attempt(self, part: str, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
-        """What `read` makes of a part, or None, and the part is not looked at again."""
-        made = read_kept(self.folder / part, read)
+        """Return what `read` makes of a part, or None, and the part is not looked at again."""
+        try:
+            made = _read_part(self.folder / part, read)
+        except _ForeignSchema:
+            made = None
+            if not self._said_foreign:
+                logger.warning("Another version of this course has kept embeddings here; they are left alone")
+            self._said_foreign = True
         if made is None:
             self._parts.pop(part, None)
             self._given_up.add(part)
         return made
 
-    def _sweep(self) -> None:
-        """Delete what killed runs left half written long ago."""
-        for file in self.folder.glob("*.tmp"):
-            with contextlib.suppress(OSError):
-                if file.stat().st_mtime < time.time() - ABANDONED_S:
-                    file.unlink()
+
+class _ForeignSchema(Exception):
+    """A part has other columns than those of this version of the course."""
 
 
-def read_kept(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
-    """What `read` makes of a file of the store, or None where that is missing or of no use.
+def _read_part(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
+    """Return what `read` makes of a part of the store, or None where that is missing or of no use.
 
     A warning says so where the file cannot be read now, or is damaged (`read` says that by a ValueError or a
     TypeError, too): then it is set aside, for somebody to look at.
@@ -264,10 +308,9 @@ def read_kept(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
-        if (
-            isinstance(error, OSError) and error.errno is not None
-        ):  # permissions, a network drive that is away
-            reason = os.strerror(error.errno)  # Arrow's own words name the path
+        # Permissions, a network drive that is away; Arrow's own words name the path.
+        if isinstance(error, OSError) and error.errno is not None:
+            reason = os.strerror(error.errno)
             logger.warning("A part of the store cannot be read now (%s): %s", path.name, reason)
             return None
     logger.warning("Set aside a damaged part of the store (%s); its images are read again", path.name)
@@ -276,15 +319,8 @@ def read_kept(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
     return None
 
 
-def write_parquet(table: pa.Table, path: Path) -> None:
-    """Write a table with a checksum on each page, whole or not at all; for tables that fit into memory."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, write_page_checksum=True)
-    write_atomic(path, sink.getvalue().to_pybytes())
-
-
 def _schema(dimensions: int) -> pa.Schema:
-    """Embeddings are bytes, little-endian float32: a list of floats takes four times as long to read."""
+    """Return the columns of a part. Vectors are bytes, little-endian float32: floats are read more slowly."""
     return pa.schema(
         [
             *arrow_fields(name for name in table_columns() if name != FILE),
@@ -303,7 +339,7 @@ def _as_table(entries: Sequence[Entry], schema: pa.Schema) -> pa.Table:
 
 
 def _from_table(table: pa.Table) -> dict[str, Entry]:
-    """The entries by their sha256; raises ValueError or TypeError where a row is none."""
+    """Return the entries by their sha256; raises ValueError or TypeError where a row is none."""
     rows = table.to_pylist()
     if not np.isfinite(np.frombuffer(b"".join(row["embedding"] for row in rows), "<f4")).all():
         raise ValueError("not finite")

@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from course_utils.embedding import EmbeddingError, EmbeddingStore
-from course_utils.embedding.store import ABANDONED_S, COMPACT_ABOVE, PART_ROWS, Shelf
+from course_utils.embedding.store import COMPACT_ABOVE, PART_ROWS, Shelf
+from course_utils.files import ABANDONED_S
 from course_utils.records import Entry, Facts
 
 CONFIG = {"backbone": "resnet50", "embedding_dim": 6, "precision": "fp32"}
@@ -222,6 +223,13 @@ def test_what_a_killed_run_left_half_written_goes_in_time(tmp_path):
         shelf.put([_entry(number)])
     assert not old.exists()
     assert young.exists()
+    os.utime(young, (time.time() - 2 * ABANDONED_S,) * 2)
+    lost = tmp_path / "pseudonym.key.0123.tmp"
+    lost.touch()
+    os.utime(lost, (time.time() - 2 * ABANDONED_S,) * 2)
+    EmbeddingStore(tmp_path).shelf(CONFIG)
+    assert not young.exists()
+    assert not lost.exists()
 
 
 def test_a_half_written_part_is_not_read(tmp_path):
@@ -266,6 +274,39 @@ def test_many_runs_that_start_at_once_agree_on_the_key(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
 
 
+@pytest.mark.parametrize("error", [PermissionError(1, "not permitted"), OSError(95, "not supported")])
+def test_a_file_system_without_hard_links_keeps_a_key_too(tmp_path, monkeypatch, error):
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(os, "link", refuse)
+    with ThreadPoolExecutor(8) as pool:
+        keys = set(pool.map(lambda _: EmbeddingStore(tmp_path).key, range(32)))
+    assert len(keys) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["pseudonym.key"]
+    if sys.platform != "win32":
+        assert stat.S_IMODE((tmp_path / "pseudonym.key").stat().st_mode) == 0o600
+
+
+def test_a_full_disk_leaves_no_half_key(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, os.strerror(28))
+
+    for name in ("link", "write"):
+        monkeypatch.setattr(os, name, full)
+    with pytest.raises(OSError, match="No space left"):
+        _ = EmbeddingStore(tmp_path).key
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="such a folder cannot be made there")
+def test_a_store_whose_name_is_no_unicode_is_a_store(tmp_path):
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9"))
+    assert EmbeddingStore(folder).key == EmbeddingStore(folder).key
+    EmbeddingStore(folder).shelf(CONFIG).put([_entry(1)])
+    assert EmbeddingStore(folder).shelf(CONFIG).get(_entry(1).facts.sha256)
+
+
 def test_two_runs_that_write_the_same_part_do_not_trip_over_each_other(tmp_path):
     shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
     with ThreadPoolExecutor(8) as pool:
@@ -282,16 +323,11 @@ def _with(table: pa.Table, column: int, value: object, kind: pa.DataType) -> pa.
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda table: table.drop_columns("warnings"),
-        lambda table: table.drop_columns("embedding"),
-        lambda table: _with(table, 8, bytes(8), pa.binary(8)),
         lambda table: _with(table, 8, np.full(6, np.nan, "f4").tobytes(), pa.binary(24)),
-        lambda table: _with(table, 8, None, pa.binary(24)),
         lambda table: _with(table, 1, "no hash", pa.string()),
-        lambda table: _with(table, 6, None, pa.list_(pa.string())),
     ],
 )
-def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
+def test_a_part_of_nonsense_is_set_aside(tmp_path, spoil, caplog):
     shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
     shelf.put([_entry(1)])
     part = next(shelf.folder.glob("part-*.parquet"))
@@ -301,6 +337,50 @@ def test_a_foreign_part_is_set_aside(tmp_path, spoil, caplog):
     assert len(again) == 0
     assert "Set aside" in caplog.text
     assert not part.exists()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda table: table.drop_columns("warnings"),
+        lambda table: table.drop_columns("embedding"),
+        lambda table: table.append_column("kind", pa.array([None], pa.string())),
+        lambda table: _with(table, 8, bytes(8), pa.binary(8)),
+        lambda table: _with(table, 8, None, pa.binary(24)),
+        lambda table: _with(table, 6, None, pa.list_(pa.string())),
+    ],
+)
+def test_parts_of_another_version_are_left_alone_and_that_is_said_once(tmp_path, change, caplog):
+    shelf = EmbeddingStore(tmp_path).shelf(CONFIG)
+    for number in (1, 2, 3):
+        shelf.put([_entry(number)])
+    before = {}
+    for number, part in enumerate(_parts(shelf)[:2]):
+        pq.write_table(change(pq.read_table(part)), part)
+        foreign = part.rename(part.with_name(f"part-{number:016x}.parquet"))  # names tell schemas apart
+        before[foreign] = foreign.read_bytes()
+    again = EmbeddingStore(tmp_path).shelf(CONFIG)
+    assert len(again) == 1
+    assert len(caplog.records) == 1
+    assert "left alone" in caplog.text
+    for number in range(1, COMPACT_ABOVE + 10):  # those two are computed again, and all are merged
+        again.put([_entry(number)])
+    assert all(part.read_bytes() == content for part, content in before.items())
+    assert len(caplog.records) == 1
+
+
+def test_that_the_store_was_filled_by_another_version_is_said_once(tmp_path, caplog):
+    store = EmbeddingStore(tmp_path)
+    old = store.shelf({key: CONFIG[key] for key in ("backbone", "embedding_dim")})
+    old.put([_entry(1)])
+    shelf = store.shelf(CONFIG)
+    assert caplog.text.count("Another version of this course") == 1
+    shelf.put([_entry(1)])
+    store.shelf(CONFIG)
+    store.shelf({**CONFIG, "precision": "bf16"})
+    EmbeddingStore(tmp_path / "other").shelf(CONFIG)
+    assert len(caplog.records) == 2, "once for each configuration that starts anew"
+    assert len(old) == 1
 
 
 def test_a_part_that_cannot_be_opened_now_is_left_where_it_is(tmp_path, caplog, monkeypatch):
