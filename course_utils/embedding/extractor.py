@@ -24,7 +24,11 @@ from course_utils.runs.folder import Extraction, RunFolder, RunInMemory
 
 
 class EmbeddingExtractor(Network):
-    """A network that takes files, too. Arguments, attributes and errors are those of `Network`."""
+    """A network that takes files, too. Arguments, attributes and errors are those of `Network`.
+
+    `stream`, `extract` and `extract_to` change one setting of the process, for speed: glibc keeps freed
+    memory (see `keep_freed_memory`). The constructor and `embed` change none.
+    """
 
     def config(self, preprocessor: Preprocessor) -> dict[str, Any]:
         """Return everything that changes a vector, the file apart: the address of a shelf in the store."""

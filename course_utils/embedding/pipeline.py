@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from course_utils.embedding.device import describe_device
+from course_utils.embedding.device import describe_device, keep_freed_memory
 from course_utils.embedding.digests import FileDigests
 from course_utils.embedding.network import ROUNDING, Network
 from course_utils.embedding.store import EmbeddingStore
@@ -68,6 +68,7 @@ class Pipeline:
         self, paths: Sequence[str | Path], workers: int, progress: bool
     ) -> Generator[Entry | Failure]:
         """Yield one outcome per file, in order. Whatever ends this, what was computed is in the store."""
+        keep_freed_memory()
         files = [Path(path) for path in paths]
         bar = tqdm(total=len(files), unit="image", disable=not (progress and _is_watched()))
         with contextlib.closing(self._prepare_all(files, workers)) as prepared, bar:
@@ -218,6 +219,8 @@ class Pipeline:
             if known is not None:
                 return known, time.perf_counter() - clock
             mammogram = read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
+            if self.digests.of(file) != digest:  # else its vector would be kept under the hash of another
+                raise MammogramError("This file changed while it was read; run again once it is complete.")
             stage = "preprocess"
             picture = self.preprocessor(mammogram)
             outcome = _why_unusable(picture) or _Prepared(

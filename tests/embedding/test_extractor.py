@@ -1,26 +1,33 @@
 import dataclasses
 import logging
 import shutil
+import sqlite3
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import nn
 
 from course_utils.embedding import (
+    Backbone,
     EmbeddingError,
     EmbeddingExtractor,
     EmbeddingStore,
     Extraction,
+    Weights,
+    device,
+    digests,
     load_backbone,
+    network,
+    pipeline,
 )
 from course_utils.embedding.digests import FileDigests
 from course_utils.embedding.pipeline import LOOK_BACK
 from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.provenance import fingerprint
 from course_utils.records import Failure
-from course_utils.runs import RunError, folder
+from course_utils.runs import folder
 
 PREPROCESSOR = Preprocessor(size=224)
 
@@ -436,23 +443,112 @@ class TestWriting:
         assert again.record == plain.record
         assert again.thumbnails == plain.thumbnails
 
-    def test_the_table_has_the_promised_columns_and_a_fixed_size_list(self, plain, tmp_path):
-        table = pq.read_table(plain.write(tmp_path) / "embeddings.parquet")
-        expected = ["image_id", "file", "sha256", "patient_key", "view", "laterality", "embedding"]
-        assert table.column_names == expected
-        assert str(table.schema.field("embedding").type).startswith("fixed_size_list<")
-        assert table.schema.field("embedding").type.list_size == 1280
-        assert b"Not for clinical" in table.schema.metadata[b"disclaimer"]
-
     def test_an_empty_run_can_be_written(self, extractor, tmp_path):
         bad = tmp_path / "bad.dcm"
         bad.write_text("x")
         run = extractor.extract([bad], PREPROCESSOR)
         assert len(Extraction.read(run.write(tmp_path / "out")).failures) == 1
 
-    def test_a_folder_without_a_run_is_refused(self, tmp_path):
-        with pytest.raises(RunError, match="holds no finished run"):
-            Extraction.read(tmp_path)
+    def test_a_disk_that_is_full_when_digests_are_saved_costs_a_warning(
+        self, lite0, samples, tmp_path, monkeypatch, caplog
+    ):
+        def full(*_):
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr(FileDigests, "_write", full)
+        store = EmbeddingStore(tmp_path / "store")
+        record = EmbeddingExtractor(lite0, device="cpu").extract_to(
+            tmp_path / "out", samples[:2], PREPROCESSOR, store=store
+        )
+        assert Extraction.read(tmp_path / "out").record == record
+        assert "disk is full" in caplog.text
+
+
+class TestChange:
+    """A file may change between the look at its hash and the look at its pixels."""
+
+    @pytest.fixture
+    def changing(self, samples, tmp_path, monkeypatch):
+        """A file that becomes another mammogram just before its pixels are read; what is done to it first."""
+        file = tmp_path / "a.dcm"
+        shutil.copyfile(samples[0], file)
+        honest = pipeline.read_mammogram
+
+        def change(path, **options):
+            if file == path and samples[0].read_bytes() == file.read_bytes():
+                file.write_bytes(samples[1].read_bytes())
+            return honest(path, **options)
+
+        monkeypatch.setattr(pipeline, "read_mammogram", change)
+        return file
+
+    @pytest.mark.parametrize("settled", [True, False])
+    def test_it_costs_one_row_and_poisons_no_store(
+        self, extractor, samples, changing, tmp_path, settled, monkeypatch
+    ):
+        if settled:  # written long ago, so that its hash is remembered before it changes
+            monkeypatch.setattr(digests, "SETTLED_NS", -(10**18))
+        store = EmbeddingStore(tmp_path / "store")
+        run = extractor.extract([changing, samples[2]], PREPROCESSOR, store=store)
+        assert list(run.failures["reason"]) == [
+            "This file changed while it was read; run again once it is complete."
+        ]
+        monkeypatch.undo()
+        fresh = extractor.extract(samples[:2], PREPROCESSOR)
+        later = extractor.extract([samples[0], changing], PREPROCESSOR, store=store)
+        assert _close(later.vectors, fresh.vectors)
+        assert later.record.counts["computed"] == 2
+
+
+class TestKey:
+    """What a shelf is found by holds everything that can change a vector."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"input_size": 192},
+            {"mean": (0.5, 0.5, 0.5)},
+            {"std": (0.2, 0.2, 0.2)},
+            {"module": nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Identity())},
+        ],
+    )
+    def test_another_backbone_of_the_same_name_is_another_key(self, change):
+        pooled = nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Identity())
+        weights = Weights("w", "here", "none", True, sha256="the same for all")
+        backbone = Backbone("mine", 3, 224, pooled, (0.0,) * 3, (1.0,) * 3, weights)
+        one, other = (
+            EmbeddingExtractor(each, device="cpu", fuse=False).config(PREPROCESSOR)
+            for each in (backbone, dataclasses.replace(backbone, **change))
+        )
+        assert fingerprint(one) != fingerprint(other)
+
+    def test_deterministic_mode_and_interpolation_are_in_the_key(self, lite0, extractor, monkeypatch):
+        keys = [extractor.config(PREPROCESSOR)]
+        keys.append(EmbeddingExtractor(lite0, device="cpu", deterministic=True).config(PREPROCESSOR))
+        monkeypatch.setattr(network, "INTERPOLATION", {"mode": "bicubic", "antialias": True})
+        keys.append(extractor.config(PREPROCESSOR))
+        assert len({fingerprint(key) for key in keys}) == 3
+
+    def test_weights_that_were_changed_in_place_are_other_weights(self, samples, tmp_path):
+        backbone = load_backbone("efficientnet_lite0", weights="random")
+        store = EmbeddingStore(tmp_path)
+        before = EmbeddingExtractor(backbone, device="cpu")
+        before.extract(samples[:1], PREPROCESSOR, store=store)
+        next(backbone.module.parameters()).data += 0.1
+        after = EmbeddingExtractor(backbone, device="cpu")
+        assert after.extract(samples[:1], PREPROCESSOR, store=store).record.counts["computed"] == 1
+        assert before.extract(samples[:1], PREPROCESSOR, store=store).record.counts["computed"] == 0
+
+
+def test_making_an_extractor_and_embedding_change_no_setting_of_the_process(lite0, samples, monkeypatch):
+    called = []
+    for module in (device, pipeline, network):
+        monkeypatch.setattr(module, "keep_freed_memory", lambda: called.append(1), raising=False)
+    extractor = EmbeddingExtractor(lite0, device="cpu")
+    extractor.embed(np.zeros((1, 1, 224, 224), np.float32))
+    assert not called
+    extractor.extract(samples[:1], PREPROCESSOR)
+    assert called
 
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
