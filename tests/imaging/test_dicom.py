@@ -21,8 +21,9 @@ import imagecodecs
 import numpy as np
 import pydicom
 import pytest
+from calibration import patience
 from lookup_tables import lut_item
-from needs import needs
+from needs import needs, needs_pyjpegls
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -67,6 +68,7 @@ FILM = {
     "PatientOrientation": "MLO",
     "Laterality": "L",
 }
+JPEG_LS = pytest.param(JPEGLSLossless, marks=needs_pyjpegls)  # in tests that encode it
 
 
 # --- pixels ---
@@ -143,7 +145,7 @@ def test_photometric_interpretation_wins_over_a_contradicting_lut_shape(write_ma
         ExplicitVRLittleEndian,
         ExplicitVRBigEndian,
         RLELossless,
-        JPEGLSLossless,
+        JPEG_LS,
         JPEG2000Lossless,
     ],
     ids=lambda uid: uid.name,
@@ -495,7 +497,7 @@ def test_a_pipe_is_refused_without_waiting_for_it(tmp_path):
     (tmp_path / "link.dcm").symlink_to(tmp_path / "pipe")
     code = "import sys; from course_utils.imaging import read_mammogram as r; r(sys.argv[1])"
     ran = subprocess.run(  # in another process: a read that hangs could not be stopped here
-        [sys.executable, "-c", code, tmp_path / "link.dcm"], capture_output=True, timeout=60, check=False
+        [sys.executable, "-c", code, tmp_path / "link.dcm"], capture_output=True, timeout=patience(10)
     )
     assert b"MammogramError: This is not a regular file." in ran.stderr
 
@@ -727,7 +729,7 @@ COMPRESSED = [
     RLELossless,
     JPEGLossless,
     JPEGLosslessSV1,
-    JPEGLSLossless,
+    JPEG_LS,
     JPEG2000Lossless,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
@@ -792,9 +794,7 @@ def test_fragments_and_offset_tables_change_nothing(compressed, breast, syntax):
         assert got.warnings == ()
 
 
-@pytest.mark.parametrize(
-    "syntax", [RLELossless, JPEGLSLossless, JPEG2000Lossless], ids=lambda uid: uid.keyword
-)
+@pytest.mark.parametrize("syntax", [RLELossless, JPEG_LS, JPEG2000Lossless], ids=lambda uid: uid.keyword)
 @pytest.mark.parametrize("signed", [False, True], ids=["unsigned", "signed"])
 @pytest.mark.parametrize("bits", [8, 10, 12, 16])
 def test_values_of_any_width_come_back_signed_or_not(write_mammogram, breast, syntax, bits, signed):
@@ -863,7 +863,7 @@ def test_a_stream_that_contradicts_the_header_is_refused_undecoded(
 
 @pytest.mark.parametrize("claimed", WITH_HEADER, ids=lambda uid: uid.keyword)
 def test_a_stream_of_another_kind_than_its_syntax_says_is_refused(compressed, claimed):
-    other = JPEG2000Lossless if claimed in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless) else JPEGLSLossless
+    other = JPEG2000Lossless if claimed in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless) else JPEGLossless
     path = compressed(other)
     ds = pydicom.dcmread(path)
     ds.file_meta.TransferSyntaxUID = claimed
@@ -928,13 +928,11 @@ def test_a_stream_without_its_end_is_read_with_a_warning_or_refused(compressed, 
     start = time.perf_counter()
     with contextlib.suppress(MammogramError):
         assert "no end mark" in read_mammogram(path).warnings[0]
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < patience(1)
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.98])
-@pytest.mark.parametrize(
-    "syntax", [JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword
-)
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword)
 def test_a_stream_that_lacks_its_middle_but_has_its_end_is_refused(compressed, syntax, keep):
     path = compressed(syntax, lambda stream: stream[: int(len(stream) * keep)] + b"\xff\xd9")
     with pytest.raises(MammogramError, match="cannot be decoded"):
@@ -990,7 +988,7 @@ def relabelled(data: bytes, syntax: bytes) -> bytes:
 
 
 def test_pixels_whose_compression_is_denied_are_refused(compressed):
-    path = compressed(JPEGLSLossless)
+    path = compressed(JPEG2000Lossless)
     path.write_bytes(relabelled(path.read_bytes(), b"1.2.840.10008.1.2.1"))
     with pytest.raises(MammogramError, match="compressed, but its transfer syntax denies it"):
         read_mammogram(path)
@@ -1188,7 +1186,7 @@ def test_a_header_without_end_is_refused_soon(write_mammogram, tag):
     start = time.perf_counter()
     with pytest.raises(MammogramError, match="damaged"):
         read_mammogram(path)
-    assert time.perf_counter() - start < 20  # 30 s and 800 MB, if all of it is read
+    assert time.perf_counter() - start < patience(3)  # it takes 1 s; 30 s and 800 MB, if all of it is read
 
 
 def test_what_is_not_needed_of_a_header_is_not_read(write_mammogram):
