@@ -6,12 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import needs_pyjpegls
 
 from course_utils.imaging import Preprocessor, read_mammogram
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import bench_imaging  # noqa: E402
+
+pytestmark = needs_pyjpegls  # its files are encoded in every transfer syntax, JPEG-LS too
 
 
 @pytest.fixture(scope="module")
