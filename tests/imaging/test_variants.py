@@ -352,7 +352,7 @@ def run(tmp_path_factory):
     command = [sys.executable, "-m", "course_utils.cli", "embed", "archive", "-o", "out", "--size", "224"]
     options = ["--no-cache", "--backbone", "efficientnet_lite0", "--device", "cpu"]
     done = subprocess.run(
-        [*command, *options], cwd=folder, capture_output=True, text=True, timeout=300, check=False
+        [*command, *options], cwd=folder, capture_output=True, text=True, timeout=patience(60), check=False
     )
     assert done.returncode == 0, done.stderr
     return folder, done.stdout + done.stderr
