@@ -221,7 +221,7 @@ def test_the_mask_is_that_of_an_independent_implementation(examples):
     height=st.integers(150, 1100),
     right=st.booleans(),
 )
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40)
 def test_any_ground_noise_size_and_side_leave_the_breast_whole_and_the_label_out(
     ground, noise, tall, height, right
 ):
@@ -238,7 +238,7 @@ def test_any_ground_noise_size_and_side_leave_the_breast_whole_and_the_label_out
 
 
 @given(gain=st.floats(0.05, 1), upside_down=st.booleans(), mirrored=st.booleans())
-@settings(max_examples=20, deadline=None, derandomize=True)
+@settings(max_examples=20)
 def test_the_mask_follows_a_flip_and_ignores_a_gain(gain, upside_down, mirrored):
     picture, _ = scene(
         900, 699, ground=0.1, noise=0.01
@@ -380,7 +380,7 @@ def test_an_image_of_a_few_pixels_or_a_strip_is_refused_without_a_numpy_warning(
 
 
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(16, 90), width=st.integers(16, 90))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 @pytest.mark.filterwarnings("error")
 def test_whatever_the_picture_there_is_a_mask_or_a_sentence(seed, height, width):
     rng = np.random.default_rng(seed)
