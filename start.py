@@ -5,7 +5,7 @@ The first call makes ``.venv``, installs the package into it and notes in ``.ven
 installed; every later call finds that note and starts at once. ``python start.py`` alone lists the commands.
 
 What is installed is what was tested together, ``requirements.lock``: a new release of somebody else's library
-reaches nobody before it was tried with ``test --newest``.
+reaches nobody until it has been tried with ``test --newest``.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ From mammograms to embeddings: a course. Educational and research use only.
   python start.py setup   install only
 
 Each command first installs what it needs into .venv, beside this file (once; a few minutes, 2.5 to 7 GB).
-What it installs are the versions that were tested together. For maintainers: "test --newest" and
-"test --lowest" install the newest or the oldest versions that pyproject.toml allows instead.
+These are the versions that were tested together. For maintainers: "test --newest" and "test --lowest"
+install the newest or the oldest versions that pyproject.toml allows.
 To undo everything, delete the folder .venv.
 """
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
@@ -161,7 +161,7 @@ def pip_install(*options: str) -> int:
 
 def lowest_bounds() -> list[str]:
     """Return the direct dependencies of the install, each held at its lower bound: ``numpy>=2.0`` at 2.0."""
-    import tomllib  # not in Pythons before 3.11, which shall get as far as the sentence that says so
+    import tomllib  # here, since an older Python must get as far as being told that it is too old
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = [project["optional-dependencies"][extra] for extra in re.findall(r"\w+", TARGET)]
