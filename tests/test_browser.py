@@ -57,6 +57,9 @@ RUN_ALL = """async (seconds) => {
     }
 }"""
 
+# A closed page leaves its kernel running, with all that the lesson has loaded.
+SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
@@ -147,4 +150,5 @@ def test_all_cells_run_and_a_slider_moved_by_key_changes_the_picture(lab, browse
     )
     page.wait_for_function("document.querySelector('.jupyter-widgets figure img').naturalWidth > 0")
     assert image.get_attribute("alt")
+    page.evaluate(SHUT_DOWN)
     page.close()
