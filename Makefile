@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test demo lab notebooks check-notebooks samples bench bench-rivals bench-imaging picture lint format lock clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks samples bench bench-rivals bench-imaging picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -11,6 +11,9 @@ setup: ## make .venv and install into it
 
 test: ## run every check and test, as CI does
 	@python3 start.py test
+
+check-slow: setup ## run the tests that take minutes, which `make test` leaves out
+	$(PYTHON) -m pytest -m slow tests
 
 demo: ## embed, cluster and report on the mammograms that come with the course
 	@python3 start.py demo
@@ -55,11 +58,9 @@ format: setup ## let ruff repair and format the code
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 
-lock: setup ## write what .venv holds into requirements.lock
-	{ sed -n '/^#/p' requirements.lock; \
-	  $(PYTHON) -m pip list --format=freeze --exclude-editable \
-	  | sed 's/+cpu$$//' | grep -viE '^(pip==|triton==|nvidia-|cuda-)' ; } > requirements.lock.new
-	mv requirements.lock.new requirements.lock
+lock: setup ## write the newest versions that install together, for every Python, into requirements.lock
+	$(PYTHON) -m pip install --quiet uv
+	$(PYTHON) tools/lock.py
 
 clean: ## delete caches and results; .venv stays
 	rm -rf build dist results .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info

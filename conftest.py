@@ -2,8 +2,17 @@
 
 import os
 
+import pytest
+
 os.environ.setdefault("COURSE_BACKBONE", "efficientnet_lite0")
 os.environ.setdefault("COURSE_DEVICE", "cpu")
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Each worker has a core; threads of all workers on all cores would wait for one another.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave slow tests out, whatever else `-m` asks for, unless it names them: `-m slow`."""
+    asked = config.option.markexpr
+    if "slow" not in asked:
+        config.option.markexpr = f"({asked}) and not slow" if asked else "not slow"

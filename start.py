@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
-"""Install the course beside this file and run it: the standard library is all that this script needs.
+"""Install the course beside this file and run it. This script itself needs the standard library only.
 
 The first call makes ``.venv``, installs the package into it and notes in ``.venv/course-stamp.txt`` what was
 installed; every later call finds that note and starts at once. ``python start.py`` alone lists the commands.
+
+What is installed is what was tested together, ``requirements.lock``: a new release of somebody else's library
+reaches nobody until it has been tried with ``test --newest``.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -23,10 +27,14 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 STAMP = VENV / "course-stamp.txt"
 LOG = VENV / "course-install.log"
+LOCK = ROOT / "requirements.lock"
+LOWEST = VENV / "course-lowest.txt"
 TARGET = ".[course,archives,fast,test]"
 OLDEST = (3, 11)
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 GB_WITH_CUDA, GB_WITHOUT = 7.5, 2.5  # free disk for .venv: 6.9 GB were measured with CUDA
+NOT_TO_BE_HAD = ("ResolutionImpossible", "No matching distribution found", "subprocess-exited-with-error")
+"""How pip's log says that versions clash, do not exist here, or would have to be compiled and cannot be."""
 
 USAGE = """\
 From mammograms to embeddings: a course. Educational and research use only.
@@ -36,7 +44,9 @@ From mammograms to embeddings: a course. Educational and research use only.
   python start.py test    run every check and test; what follows goes to pytest (test -k dicom)
   python start.py setup   install only
 
-Each command first installs what it needs into .venv beside this file (once; some minutes, 2.5 to 7 GB).
+Each command first installs what it needs into .venv, beside this file (once; a few minutes, 2.5 to 7 GB).
+These are the versions that were tested together. For maintainers: "test --newest" and "test --lowest"
+install the newest or the oldest versions that pyproject.toml allows.
 To undo everything, delete the folder .venv.
 """
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
@@ -61,16 +71,16 @@ def why_not_this_python(version: tuple, system: str, machine: str) -> str | None
         return f"The course needs Python 3.11 or newer; you have {have} ({sys.executable})."
     if system == "Darwin" and machine == "x86_64":
         return (
-            "PyTorch stops at 2.2.2 for Macs with an Intel processor, and the course needs 2.6.\n"
-            "On a Mac with Apple silicon, install a Python for arm64. Else README.md has the conda way."
+            "The last PyTorch for Macs with an Intel processor is 2.2.2, and the course needs 2.6.\n"
+            "On a Mac with Apple silicon, install an arm64 Python. On others, use conda: see README.md."
         )
     if sys.maxsize < 2**32:
-        return "This Python is a 32-bit one; PyTorch needs a 64-bit Python."
+        return "This is a 32-bit Python, and PyTorch needs a 64-bit one."
     return None
 
 
 def answers(url: str, seconds: float = 8.0) -> bool:
-    """Say whether ``url`` answers with success within ``seconds`` in total, name look-up included."""
+    """Say whether ``url`` answers with success within ``seconds`` in all, name look-up included."""
     found: list[bool] = []
 
     def ask() -> None:
@@ -87,7 +97,7 @@ def answers(url: str, seconds: float = 8.0) -> bool:
 
 
 def cpu_wheels_wanted() -> bool:
-    """On Linux PyPI's torch brings gigabytes of CUDA, whether or not there is an NVIDIA GPU to use them."""
+    """On Linux, PyPI's torch brings gigabytes of CUDA along, even where no NVIDIA GPU can use them."""
     has_nvidia = Path("/dev/nvidia0").exists() or shutil.which("nvidia-smi") is not None
     return platform.system() == "Linux" and not has_nvidia
 
@@ -98,24 +108,26 @@ def why_not_this_disk(needed_gb: float, free_bytes: int, installed_bytes: int) -
     if free_bytes >= missing_gb * 1e9:
         return None
     free_gb = free_bytes / 1e9
-    return f"The install needs about {missing_gb:.1f} GB here and {free_gb:.1f} GB are free: make room first."
+    return (
+        f"The install needs about {missing_gb:.1f} GB, and only {free_gb:.1f} GB are free: make room first."
+    )
 
 
-def stamp() -> str:
+def stamp(versions: str) -> str:
     """Describe what an install would give now; the folder counts, since an editable install names it."""
-    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+    digest = hashlib.sha256((ROOT / "pyproject.toml").read_bytes() + LOCK.read_bytes()).hexdigest()
     python = (VENV / "pyvenv.cfg").read_text(encoding="utf-8") if (VENV / "pyvenv.cfg").exists() else ""
     version = [line.strip() for line in python.splitlines() if line.startswith("version")]
-    return "\n".join([TARGET, digest, *version, str(ROOT)]) + "\n"
+    return "\n".join([TARGET, versions, digest, *version, str(ROOT)]) + "\n"
 
 
-def is_installed() -> bool:
-    """Say whether ``.venv`` holds what ``pyproject.toml`` asks for."""
-    return PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == stamp()
+def is_installed(versions: str) -> bool:
+    """Say whether ``.venv`` holds what ``pyproject.toml`` asks for, in these versions."""
+    return PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == stamp(versions)
 
 
 def run(*command: object, env: dict | None = None) -> int:
-    """Run a command from the course's folder, return its exit status; how to stop on Ctrl-C is its affair."""
+    """Run a command in the course's folder and return its exit status; Ctrl-C is left to the command."""
     process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=env)
     try:
         return process.wait()
@@ -138,25 +150,44 @@ def pip_install(*options: str) -> int:
             except subprocess.TimeoutExpired:
                 said = LOG.read_text(errors="replace").splitlines()
                 steps = [x.strip() for x in said if x.lstrip().startswith(("Collect", "Download", "Install"))]
-                line = f"{time.monotonic() - begun:5.0f} s  {steps[-1] if steps else 'pip starts'}"[:78]
+                line = f"{time.monotonic() - begun:5.0f} s  {steps[-1] if steps else 'starting pip'}"[:78]
                 print(f"\r{line:<78}" if on_screen else line, end="" if on_screen else "\n", flush=True)
             except KeyboardInterrupt:
                 pip.wait()
                 raise
-    say("" if on_screen else f"{time.monotonic() - begun:5.0f} s  pip is through")
+    say("" if on_screen else f"{time.monotonic() - begun:5.0f} s  pip finished")
     return status
 
 
-def install() -> None:
+def lowest_bounds() -> list[str]:
+    """Return the direct dependencies of the install, each held at its lower bound: ``numpy>=2.0`` at 2.0."""
+    import tomllib  # here, since an older Python must get as far as being told that it is too old
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [project["optional-dependencies"][extra] for extra in re.findall(r"\w+", TARGET)]
+    return [line.replace(">=", "==", 1) for line in sum(extras, project["dependencies"])]
+
+
+def version_options(versions: str) -> list[str]:
+    """Return what tells pip which versions to install."""
+    if versions == "newest":
+        return ["--upgrade", "--upgrade-strategy", "eager"]
+    if versions == "lowest":
+        LOWEST.write_text("\n".join(lowest_bounds()) + "\n", encoding="utf-8")
+        return ["-c", str(LOWEST)]
+    return ["-c", str(LOCK)]
+
+
+def install(versions: str) -> None:
     """Make ``.venv``, install the course into it, try it, and write the stamp."""
     options = []
     needed = GB_WITH_CUDA if platform.system() == "Linux" else GB_WITHOUT
     if cpu_wheels_wanted():
-        say("No NVIDIA GPU here: asking whether PyTorch's CPU wheels can be reached (8 seconds at most) ...")
+        say("No NVIDIA GPU found; looking for PyTorch's smaller CPU wheels (8 seconds at most) ...")
         if answers(CPU_WHEELS + "/torch/"):
             options, needed = ["--extra-index-url", CPU_WHEELS], GB_WITHOUT
         else:
-            say("They cannot: PyPI's wheels it is. They run as well on a CPU and are only larger.")
+            say("Not reachable; using PyPI's wheels, which are larger and run just as well on a CPU.")
     already = sum(f.stat().st_size for f in VENV.rglob("*") if f.is_file()) if VENV.exists() else 0
     problem = why_not_this_disk(needed, shutil.disk_usage(ROOT).free, already)
     if problem:
@@ -165,26 +196,32 @@ def install() -> None:
         say("Making .venv ...")
         if run(sys.executable, "-m", "venv", "--clear", VENV):
             sys.exit("Python could not make .venv. On Debian or Ubuntu: sudo apt install python3-venv")
-    say(f"Installing the course into .venv: up to {needed} GB, about 2 to 10 minutes, once ...")
+    say(f"Installing the course into .venv (once; up to {needed} GB, 2 to 10 minutes) ...")
     STAMP.unlink(missing_ok=True)
-    if pip_install(*options, "-e", TARGET):
+    failed = pip_install(*options, *version_options(versions), "-e", TARGET)
+    log = LOG.read_text(errors="replace")
+    if failed and versions == "tested" and any(sign in log for sign in NOT_TO_BE_HAD):
+        say("The tested versions cannot be installed here; trying the newest that pyproject.toml allows ...")
+        failed = pip_install(*options, "-e", TARGET)
+    if failed:
         say("\n".join(LOG.read_text(errors="replace").splitlines()[-15:]))
         sys.exit(
-            "\npip could not finish; its whole log is .venv/course-install.log. If it was the network,\n"
-            "type the same command again: what was fetched is kept. If not, delete .venv and try once more."
+            "\npip could not finish; its whole log is .venv/course-install.log. If the network failed, run\n"
+            "the same command again: what was downloaded is kept. If not, delete .venv and try once more."
         )
-    say("Trying it ...")
+    say("Checking that it starts ...")
     if run(PYTHON, "-c", "import torch, torchvision, course_utils"):
-        sys.exit("The install finished but PyTorch does not start. Delete the folder .venv and try again.")
-    STAMP.write_text(stamp(), encoding="utf-8")
+        sys.exit("The install finished, but PyTorch does not start. Delete the folder .venv and try again.")
+    STAMP.write_text(stamp(versions), encoding="utf-8")
     say("Installed.\n")
 
 
-def test(pytest_options: list[str], env: dict) -> int:
+def test(pytest_options: list[str], env: dict, versions: str) -> int:
     """Run the checks, then pytest over tests and notebooks; sum up and return 1 if any failed."""
     pytest = {"pytest": ["-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest_options]}
+    checks = {} if versions == "lowest" else CHECKS  # an old linter or type checker says nothing of the code
     statuses = {}
-    for name, arguments in {**CHECKS, **pytest}.items():
+    for name, arguments in {**checks, **pytest}.items():
         say(f"--- {name}")
         statuses[name] = run(PYTHON, *arguments, env=env)
     say("")
@@ -205,11 +242,16 @@ def main(arguments: list[str]) -> int:
     problem = why_not_this_python(sys.version_info, platform.system(), platform.machine())
     if problem:
         sys.exit(problem)
-    if not is_installed():
-        install()
-    env = {"PYTHONUTF8": "1", **os.environ}  # Windows consoles would stumble over the first micro sign
+    versions = "tested"
+    if command == "test" and rest[:1] in (["--newest"], ["--lowest"]):
+        versions = rest.pop(0)[2:]
+    if versions == "lowest" and sys.version_info[:2] != OLDEST:
+        sys.exit("test --lowest needs Python 3.11: the oldest versions have no wheels for a newer Python.")
+    if not is_installed(versions):
+        install(versions)
+    env = {"PYTHONUTF8": "1", **os.environ}  # a Windows console would stumble over the first micro sign
     if command == "test":
-        return test(rest, env)
+        return test(rest, env, versions)
     if command == "setup":
         say("The course is installed. Next: python start.py demo")
         return 0
@@ -220,4 +262,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nStopped. The next call goes on from here.")
+        sys.exit("\nStopped. Run the same command again to go on.")

@@ -1,7 +1,8 @@
-"""One place that decides what a test does when a program that it drives is not on this machine."""
+"""One place that decides what a test does when a program or package that it uses is not on this machine."""
 
 import os
 import shutil
+from importlib.util import find_spec
 
 import pytest
 
@@ -22,3 +23,10 @@ def needs(*names: str) -> pytest.MarkDecorator:
     missing = [name for name in names if program(name) is None]
     required = bool(os.environ.get("COURSE_REQUIRE_TOOLS"))
     return pytest.mark.skipif(bool(missing) and not required, reason=f"not installed: {', '.join(missing)}")
+
+
+HAS_PYJPEGLS = find_spec("jpeg_ls") is not None
+needs_pyjpegls = pytest.mark.skipif(
+    not HAS_PYJPEGLS, reason="not installed: pyjpegls, which has no wheel for Python 3.14"
+)
+"""Mark a test that encodes JPEG-LS, or decodes it a second time."""

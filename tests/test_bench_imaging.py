@@ -1,17 +1,22 @@
 """The benchmark of reading runs, its ways do the same work, and its page can be read."""
 
+import math
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from needs import needs_pyjpegls
 
 from course_utils.imaging import Preprocessor, read_mammogram
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import bench_imaging  # noqa: E402
+from calibration import patience  # noqa: E402
+
+pytestmark = needs_pyjpegls  # its files are encoded in every transfer syntax, JPEG-LS too
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def test_the_way_of_pydicom_and_scikit_image_gives_the_same_picture_but_for_its_
 
 def test_a_quick_run_writes_a_page_with_a_sane_line_for_each_syntax_and_a_figure(tmp_path):
     command = [sys.executable, ROOT / "tools" / "bench_imaging.py", "--quick", "--output", tmp_path]
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=patience(30))
     assert answer.returncode == 0, answer.stderr
     text = (tmp_path / "imaging.md").read_text(encoding="utf-8")
     assert text in answer.stdout
@@ -55,13 +60,21 @@ def test_a_quick_run_writes_a_page_with_a_sane_line_for_each_syntax_and_a_figure
         if line.startswith(tuple(f"| {name} |" for name in bench_imaging.SYNTAXES))
     ]
     assert [row[0] for row in tables] == 3 * list(bench_imaging.SYNTAXES)
-    for name, megabytes, ours, opencv, plain, to_opencv, to_plain in tables[:6]:
-        times = [float(value) for value in (ours, opencv, plain)]
-        assert min(times) > 0, name
-        assert 0.01 < float(to_opencv) < 100
-        assert 0.01 < float(to_plain) < 100
-        assert float(megabytes) > 0
-    assert all(float(value) >= 0 for row in tables[6:] for value in row[1:])
+    # Two hasty repetitions on a busy machine may come out anyhow, and a fast one rounds to 0 ms.
+    assert all(0 <= float(value) < math.inf for row in tables for value in row[1:])
+    assert all(float(megabytes) > 0 for _, megabytes, *_ in tables[:6])
     assert "Machine: " in text
     assert str(tmp_path) not in text
     assert (tmp_path / "imaging.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_times_are_medians_and_a_ratio_is_taken_within_each_repetition():
+    ways = {
+        bench_imaging.OURS: [0.010, 0.020, 0.090],
+        bench_imaging.OPENCV: [0.010, 0.010, 0.090],
+        bench_imaging.PLAIN: [0.040, 0.020, 0.045],
+    }
+    times = bench_imaging.Times(1.0, ways=ways)
+    assert [times.ms(way) for way in ways] == pytest.approx([20, 10, 40])
+    assert times.ratio(bench_imaging.OPENCV) == pytest.approx(1)  # of 1, 2 and 1
+    assert times.ratio(bench_imaging.PLAIN) == pytest.approx(1)  # of 1/4, 1 and 2

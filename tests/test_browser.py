@@ -13,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from calibration import patience
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -41,8 +42,9 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 
-RUN_ALL = """async () => {
-    const late = new Promise((_, fail) => setTimeout(fail, 120000, "not finished in 120 s"));
+# `evaluate` has no timeout of its own.
+RUN_ALL = """async (seconds) => {
+    const late = new Promise((_, fail) => setTimeout(fail, 1000 * seconds, `not finished in ${seconds} s`));
     return Promise.race([late, run()]);
     async function run() {
     const panel = window.jupyterapp.shell.currentWidget;
@@ -54,6 +56,9 @@ RUN_ALL = """async () => {
     return cells.map(cell => ({count: cell.execution_count, outputs: cell.outputs}));
     }
 }"""
+
+# A closed page leaves its kernel running, with all that the lesson has loaded.
+SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
 
 
 @pytest.fixture(scope="module")
@@ -96,13 +101,17 @@ def lab(tmp_path_factory):
         yield lambda name: f"http://127.0.0.1:{port}/lab/tree/{name}?token={token}&reset"
     finally:
         server.terminate()
-        server.wait(timeout=20)
-
-
-def wait_for(address, server, seconds=60):
-    for _ in range(seconds * 5):
         try:
-            with urllib.request.urlopen(address, timeout=5):
+            server.wait(timeout=patience(10))
+        finally:
+            server.kill()
+
+
+def wait_for(address, server):
+    deadline = time.monotonic() + patience(20)
+    while time.monotonic() < deadline:
+        try:
+            with urllib.request.urlopen(address, timeout=patience(5)):
                 return
         except OSError:
             assert server.poll() is None, "JupyterLab ended before it answered"
@@ -114,7 +123,9 @@ def wait_for(address, server, seconds=60):
 def browser():
     playwright = pytest.importorskip("playwright.sync_api")
     with playwright.sync_playwright() as p:
-        chromium = p.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        chromium = p.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox"], timeout=1000 * patience(20)
+        )
         yield chromium
         chromium.close()
 
@@ -122,10 +133,10 @@ def browser():
 @pytest.mark.parametrize("name", ["small.ipynb", *(path.name for path in LIVE)])
 def test_all_cells_run_and_a_slider_moved_by_key_changes_the_picture(lab, browser, name):
     page = browser.new_page()
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(1000 * patience(20))
     page.goto(lab(name))
     page.wait_for_function("window.jupyterapp?.shell?.currentWidget?.sessionContext")
-    cells = page.evaluate(RUN_ALL)
+    cells = page.evaluate(RUN_ALL, patience(60))
     assert [cell["count"] for cell in cells] == list(range(1, len(cells) + 1))
     assert [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"] == []
 
@@ -139,4 +150,5 @@ def test_all_cells_run_and_a_slider_moved_by_key_changes_the_picture(lab, browse
     )
     page.wait_for_function("document.querySelector('.jupyter-widgets figure img').naturalWidth > 0")
     assert image.get_attribute("alt")
+    page.evaluate(SHUT_DOWN)
     page.close()

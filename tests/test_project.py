@@ -11,11 +11,15 @@ import yaml
 from needs import needs
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from packaging.version import Version
 
 import course_utils
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+import lock  # noqa: E402
+
+import start  # noqa: E402
+
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 EXTRAS = PROJECT["optional-dependencies"]
@@ -58,17 +62,49 @@ def test_start_py_asks_for_the_python_that_pyproject_asks_for() -> None:
     assert PROJECT["requires-python"] == ">=" + ".".join(oldest.groups())
 
 
-def test_requirements_lock_holds_every_dependency_within_its_range() -> None:
-    lines = (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
-    locked = dict(line.split("==") for line in lines if line and not line.startswith("#"))
-    locked = {canonicalize_name(name): Version(version) for name, version in locked.items()}
-    wanted = requirements([*PROJECT["dependencies"], *EXTRAS["course"], *EXTRAS["archives"], *EXTRAS["test"]])
-    assert not set(wanted) - set(locked), "make lock"
-    outside = [
-        str(r) for name, r in wanted.items() if not r.specifier.contains(locked[name], prereleases=True)
-    ]
+LOCK = [
+    Requirement(line)
+    for line in (ROOT / "requirements.lock").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+SYSTEMS = {
+    "Linux": {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix"},
+    "Windows": {"sys_platform": "win32", "platform_system": "Windows", "os_name": "nt"},
+    "macOS": {"sys_platform": "darwin", "platform_system": "Darwin", "os_name": "posix"},
+}
+
+
+def applying(lines: list[Requirement], python: str, system: str) -> list[Requirement]:
+    """Return the lines whose markers hold for a Python (3.13: any patch release of it) on a system."""
+    here = {"python_version": python, "python_full_version": f"{python}.9", **SYSTEMS[system]}
+    return [line for line in lines if line.marker is None or line.marker.evaluate(here)]
+
+
+@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("python", lock.PYTHONS)
+def test_the_lock_has_one_version_of_every_dependency_within_its_range(python: str, system: str) -> None:
+    extras = [line for extra in lock.EXTRAS for line in EXTRAS[extra]]
+    wanted = applying([Requirement(line) for line in [*PROJECT["dependencies"], *extras]], python, system)
+    lines = applying(LOCK, python, system)
+    locked = {canonicalize_name(line.name): line.specifier for line in lines}
+    assert len(locked) == len(lines), "two versions of one package"
+    missing = [r.name for r in wanted if canonicalize_name(r.name) not in locked]
+    assert not missing, "make lock"
+    versions = {name: str(specifier).removeprefix("==") for name, specifier in locked.items()}
+    outside = [str(r) for r in wanted if not r.specifier.contains(versions[canonicalize_name(r.name)])]
     assert not outside, "make lock"
-    assert not [name for name in locked if name.startswith(("nvidia-", "cuda-", "triton"))]
+    assert ("pyjpegls" in locked) is (python != "3.14")
+
+
+def test_the_lock_names_versions_only_and_leaves_cuda_to_torch() -> None:
+    assert all(re.fullmatch(r"==[\w.]+", str(line.specifier)) and line.url is None for line in LOCK)
+    assert not [line.name for line in LOCK if line.name.startswith(("nvidia-", "cuda-", "triton"))]
+    assert {"ruff", "mypy", "pandas-stubs", "pytest"} <= {line.name for line in LOCK}
+
+
+def test_the_lock_is_made_for_what_start_py_installs() -> None:
+    assert f".[{','.join(lock.EXTRAS)}]" == start.TARGET
+    assert lock.PYTHONS[0] == "{}.{}".format(*start.OLDEST)
 
 
 # What the papers say
@@ -86,10 +122,9 @@ def test_the_disclaimer_stands_near_the_top_of_the_readme() -> None:
 
 
 def test_every_command_of_the_readme_exists() -> None:
-    start = (ROOT / "start.py").read_text(encoding="utf-8")
     commands = set(re.findall(r"python start\.py (\w+)", README))
     assert {"demo", "test", "lab"} <= commands
-    assert all(f"python start.py {command} " in start for command in commands)
+    assert all(f"python start.py {command} " in start.USAGE for command in commands)
     help_text = subprocess.run(
         [sys.executable, "-m", "course_utils.cli", "--help"],
         capture_output=True,

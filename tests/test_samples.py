@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import pytest
-from needs import needs
+from needs import needs, needs_pyjpegls
 
 from course_utils.phantoms import Phantom
 
@@ -92,6 +92,7 @@ def test_a_shipped_file_is_what_its_seed_gives(index, tmp_path):
     assert truth.area_density == pytest.approx(row.area_density, abs=1e-4)
 
 
+@needs_pyjpegls
 def test_variants_and_broken_files_are_what_their_recipes_give(tmp_path):
     scratch, built = tmp_path / "scratch", tmp_path / "built"
     scratch.mkdir()

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import ModuleType
@@ -19,27 +20,38 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / "start.py"
+PYPROJECT = """\
+[project]
+dependencies = ["numpy>=2.0", "torch>=2.6"]
+[project.optional-dependencies]
+course = ["jupyterlab>=4.2"]
+archives = []
+fast = []
+scale = ["ray[data]>=2.40"]
+test = ['pyjpegls>=1.4; python_version < "3.14"']
+"""
 
 
 @pytest.fixture
 def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """start.py as a module that believes to stand in an empty folder with a pyproject.toml."""
+    """start.py as a module that believes it stands in a folder with nothing but pyproject.toml and a lock."""
     spec = importlib.util.spec_from_file_location("start", SOURCE)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    (tmp_path / "pyproject.toml").write_text("[project]\n")
-    for name in ("VENV", "PYTHON", "STAMP", "LOG"):
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "requirements.lock").write_text("numpy==2.4.6\n")
+    for name in ("VENV", "PYTHON", "STAMP", "LOG", "LOCK", "LOWEST"):
         moved = tmp_path / getattr(module, name).relative_to(module.ROOT)
         monkeypatch.setattr(module, name, moved)
     monkeypatch.setattr(module, "ROOT", tmp_path)
     return module
 
 
-def pretend_an_install(start: ModuleType) -> None:
-    start.PYTHON.parent.mkdir(parents=True)
+def pretend_an_install(start: ModuleType, versions: str = "tested") -> None:
+    start.PYTHON.parent.mkdir(parents=True, exist_ok=True)
     start.PYTHON.touch()
     (start.VENV / "pyvenv.cfg").write_text("home = somewhere\nversion = 3.11.7\n")
-    start.STAMP.write_text(start.stamp(), encoding="utf-8")
+    start.STAMP.write_text(start.stamp(versions), encoding="utf-8")
 
 
 def call(*arguments: str) -> subprocess.CompletedProcess:
@@ -175,30 +187,43 @@ def test_a_closed_port_and_a_malformed_address_are_a_calm_no(start: ModuleType) 
 
 
 def test_nothing_is_installed_twice(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(start, "install", lambda: pytest.fail("installed again"))
+    monkeypatch.setattr(start, "install", lambda _: pytest.fail("installed again"))
     pretend_an_install(start)
-    assert start.is_installed()
+    assert start.is_installed("tested")
     assert start.main(["setup"]) == 0
 
 
 def test_an_empty_folder_is_not_installed(start: ModuleType) -> None:
-    assert not start.is_installed()
+    assert not start.is_installed("tested")
 
 
 def test_an_install_that_was_cut_short_is_taken_up_again(start: ModuleType) -> None:
     pretend_an_install(start)
     start.STAMP.unlink()
-    assert not start.is_installed()
+    assert not start.is_installed("tested")
 
 
-def test_a_change_in_pyproject_or_in_the_python_installs_again(start: ModuleType) -> None:
+def test_a_change_in_pyproject_the_lock_or_the_python_installs_again(start: ModuleType) -> None:
     pretend_an_install(start)
-    (start.ROOT / "pyproject.toml").write_text("[project]\ndependencies = ['numpy>=2']\n")
-    assert not start.is_installed()
-    start.STAMP.write_text(start.stamp(), encoding="utf-8")
-    assert start.is_installed()
-    (start.VENV / "pyvenv.cfg").write_text("version = 3.13.0\n")
-    assert not start.is_installed()
+    changes = {
+        start.ROOT / "pyproject.toml": PYPROJECT.replace("2.6", "2.7"),
+        start.LOCK: "numpy==2.4.7\n",
+        start.VENV / "pyvenv.cfg": "version = 3.13.0\n",
+    }
+    for path, text in changes.items():
+        path.write_text(text)
+        assert not start.is_installed("tested"), path.name
+        start.STAMP.write_text(start.stamp("tested"), encoding="utf-8")
+        assert start.is_installed("tested")
+
+
+@pytest.mark.parametrize("versions", ["newest", "lowest"])
+def test_other_versions_are_another_install(start: ModuleType, versions: str) -> None:
+    pretend_an_install(start, versions)
+    assert start.is_installed(versions)
+    assert not start.is_installed("tested")
+    pretend_an_install(start, "tested")
+    assert not start.is_installed(versions)
 
 
 def test_a_folder_that_was_moved_is_installed_again(
@@ -207,47 +232,138 @@ def test_a_folder_that_was_moved_is_installed_again(
     pretend_an_install(start)
     monkeypatch.setattr(start, "ROOT", tmp_path / "elsewhere")
     (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "elsewhere/pyproject.toml").write_bytes((tmp_path / "pyproject.toml").read_bytes())
-    assert not start.is_installed()
+    (tmp_path / "elsewhere/pyproject.toml").write_text(PYPROJECT)
+    assert not start.is_installed("tested")
+
+
+@dataclass
+class Pip:
+    """Stands in for pip: notes its options, and answers each call with the next status and log."""
+
+    start: ModuleType
+    answers: list[tuple[int, str]]
+    calls: list[tuple[str, ...]] = field(default_factory=list)
+
+    def __call__(self, *options: str) -> int:
+        self.calls.append(options)
+        status, log = self.answers.pop(0) if self.answers else (0, "")
+        self.start.LOG.write_text(log)
+        return status
+
+
+@pytest.fixture
+def pip(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Pip:
+    """An install in which everything but pip itself goes well; pip too, unless it is given other answers."""
+    pretend_an_install(start)
+    fake = Pip(start, [])
+    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: False)
+    monkeypatch.setattr(start, "why_not_this_disk", lambda *_: None)
+    monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(start, "pip_install", fake)
+    monkeypatch.setattr(start, "run", lambda *_: 0)
+    return fake
+
+
+TARGET = ("-e", ".[course,archives,fast,test]")
 
 
 def test_a_pip_that_fails_shows_its_last_lines_and_leaves_no_stamp(
-    start: ModuleType, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    start: ModuleType, pip: Pip, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pretend_an_install(start)
-
-    def failing_pip(*_: str) -> int:
-        start.LOG.write_text("WARNING: noise\n" * 50 + "ERROR: No matching distribution found for torch\n")
-        return 1
-
-    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: False)
-    monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
-    monkeypatch.setattr(start, "pip_install", failing_pip)
+    pip.answers = [(1, "WARNING: noise\n" * 50 + "ERROR: Connection broken\n")]
     with pytest.raises(SystemExit) as end:
-        start.install()
+        start.install("tested")
     shown = capsys.readouterr().out
-    assert "No matching distribution found for torch" in shown
+    assert "Connection broken" in shown
     assert shown.count("noise") < 20
     assert "same command again" in str(end.value)
     assert not start.STAMP.exists()
 
 
+def test_what_was_tested_together_is_what_pip_installs(
+    start: ModuleType, pip: Pip, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start.install("tested")
+    assert pip.calls == [("-c", str(start.LOCK), *TARGET)]
+    assert start.is_installed("tested")
+    assert "cannot be installed" not in capsys.readouterr().out
+
+
+REFUSALS = {
+    "they clash": "ERROR: ResolutionImpossible: for help visit",
+    "they do not exist here": "ERROR: No matching distribution found for torch==2.14.1",
+    "they do not compile": "error: subprocess-exited-with-error",
+}
+
+
+@pytest.mark.parametrize("log", REFUSALS.values(), ids=REFUSALS)
+def test_where_the_tested_versions_cannot_be_had_one_line_says_so_and_the_ranges_are_installed(
+    start: ModuleType, pip: Pip, capsys: pytest.CaptureFixture[str], log: str
+) -> None:
+    pip.answers = [(1, log)]
+    start.install("tested")
+    assert pip.calls == [("-c", str(start.LOCK), *TARGET), TARGET]
+    said = capsys.readouterr().out.splitlines()
+    assert [
+        line for line in said if "tested versions" in line and "newest that pyproject.toml allows" in line
+    ]
+    assert log not in said
+    assert start.is_installed("tested")
+
+
+@pytest.mark.parametrize(
+    ("versions", "log"),
+    [
+        ("tested", "ERROR: Connection broken: IncompleteRead(17 bytes read)"),
+        ("tested", "ERROR: Could not install packages due to an OSError: No space left on device"),
+        ("newest", "ERROR: ResolutionImpossible"),
+        ("lowest", "ERROR: ResolutionImpossible"),
+    ],
+)
+def test_no_other_failure_changes_the_versions(start: ModuleType, pip: Pip, versions: str, log: str) -> None:
+    pip.answers = [(1, log)]
+    with pytest.raises(SystemExit):
+        start.install(versions)
+    assert len(pip.calls) == 1
+
+
+@pytest.mark.parametrize("lock", ["absent-and-never-published==1\n", "six==1.16\nsix==1.17\n"])
+def test_pip_says_itself_that_a_lock_cannot_be_had(start: ModuleType, tmp_path: Path, lock: str) -> None:
+    start.LOCK.write_text(lock)
+    wanted = lock.split("=")[0]
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-index", "--ignore-installed"]
+    answer = subprocess.run([*command, "-c", start.LOCK, wanted], capture_output=True, text=True)
+    assert answer.returncode
+    assert any(sign in answer.stdout + answer.stderr for sign in start.NOT_TO_BE_HAD)
+
+
+def test_newest_upgrades_everything_and_takes_no_lock(start: ModuleType, pip: Pip) -> None:
+    start.install("newest")
+    assert pip.calls == [("--upgrade", "--upgrade-strategy", "eager", *TARGET)]
+    assert start.is_installed("newest")
+
+
+def test_lowest_holds_every_direct_dependency_at_its_lower_bound(start: ModuleType, pip: Pip) -> None:
+    start.install("lowest")
+    assert pip.calls == [("-c", str(start.LOWEST), *TARGET)]
+    assert start.LOWEST.read_text().splitlines() == [
+        "numpy==2.0",
+        "torch==2.6",
+        "jupyterlab==4.2",
+        'pyjpegls==1.4; python_version < "3.14"',
+    ]
+
+
 @pytest.mark.parametrize(("reachable", "asked"), [(True, True), (False, False)])
 def test_pip_is_pointed_at_the_cpu_wheels_only_where_they_answer(
-    start: ModuleType, monkeypatch: pytest.MonkeyPatch, reachable: bool, asked: bool
+    start: ModuleType, pip: Pip, monkeypatch: pytest.MonkeyPatch, reachable: bool, asked: bool
 ) -> None:
-    pretend_an_install(start)
-    options: list[str] = []
     monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: True)
     monkeypatch.setattr(start, "answers", lambda url: reachable)
-    monkeypatch.setattr(start, "why_not_this_disk", lambda *_: None)
-    monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
-    monkeypatch.setattr(start, "pip_install", lambda *given: options.extend(given) or 0)
-    monkeypatch.setattr(start, "run", lambda *_: 0)
-    start.install()
-    assert ("--extra-index-url" in options) is asked
-    assert options[-2:] == ["-e", ".[course,archives,fast,test]"]
-    assert start.is_installed()
+    start.install("tested")
+    assert ("--extra-index-url" in pip.calls[0]) is asked
+    assert pip.calls[0][-2:] == TARGET
+    assert start.is_installed("tested")
 
 
 # The test command
@@ -264,13 +380,54 @@ def test_one_failing_check_fails_the_whole_and_every_other_still_runs(
         return int("mypy" in command)
 
     monkeypatch.setattr(start, "run", run)
-    assert start.test(["-k", "dicom"], {"COURSE_BACKBONE": "resnet50"}) == 1
+    assert start.test(["-k", "dicom"], {"COURSE_BACKBONE": "resnet50"}, "tested") == 1
     assert len(commands) == len(start.CHECKS) + 1
     assert commands[-1][1:3] == ("-m", "pytest")
     assert commands[-1][-2:] == ("-k", "dicom")
     summary = capsys.readouterr().out
     assert "FAIL  mypy" in summary
     assert summary.count("FAIL") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "versions", "to_pytest"),
+    [
+        (["--newest", "-k", "dicom"], "newest", ["-k", "dicom"]),
+        (["--lowest"], "lowest", []),
+        (["-k", "dicom"], "tested", ["-k", "dicom"]),
+    ],
+)
+def test_the_test_command_installs_the_versions_that_it_is_asked_for(
+    start: ModuleType,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    versions: str,
+    to_pytest: list[str],
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(start.sys, "version_info", (3, 11, 7, "final", 0))
+    monkeypatch.setattr(start, "install", done.append)
+    monkeypatch.setattr(start, "test", lambda rest, _, versions: done.extend([rest, versions]) or 0)
+    assert start.main(["test", *options]) == 0
+    assert done == [versions, to_pytest, versions]
+
+
+def test_lowest_is_refused_on_a_newer_python_for_which_old_releases_have_no_wheels(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start.sys, "version_info", (3, 13, 0, "final", 0))
+    monkeypatch.setattr(start, "install", lambda _: pytest.fail("installed"))
+    with pytest.raises(SystemExit, match=r"needs Python 3\.11"):
+        start.main(["test", "--lowest"])
+
+
+def test_old_linters_are_not_asked_what_they_think(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands: list[tuple] = []
+    monkeypatch.setattr(start, "run", lambda *command, env: commands.append(command) or 0)
+    assert start.test([], {}, "lowest") == 0
+    assert [command[1:3] for command in commands] == [("-m", "pytest")]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGINT for a single process")

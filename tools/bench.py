@@ -67,6 +67,7 @@ class Size:
     usual_files: int = 24
     growth: tuple[int, ...] = (100, 1000, 10_000)
     starts: int = 5
+    mammograms: int = 32  # at most; the real ones come first
 
 
 QUICK = Size(
@@ -75,15 +76,16 @@ QUICK = Size(
     batches=(1, 2),
     least_s=0.05,
     loop_s=0.02,
-    product=256,
+    product=512,
     file_turns=1,
     rows=640,
     columns=492,
     copies=2,
-    our_files=(8, 8),
-    usual_files=4,
+    our_files=(4, 4),
+    usual_files=2,
     growth=(4, 8),
     starts=1,
+    mammograms=12,
 )
 
 
@@ -278,31 +280,38 @@ def network(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
                 for batch in _batches(label, small, large)
             ]
         differences = _differences(steps, bench_page.at("torchvision", large), folder, tick)
-        limit = contestants["machine"]
-        limits = [
-            Step(f"{name} {precision}", limit, task, {"precision": precision, **arguments}, least_s)
-            for name, task, arguments, least_s in (
-                ("loop", "loop", {"seconds": size.loop_s}, 0.0),
-                ("matrix product", "product", {"side": size.product}, size.loop_s),
-            )
-            for precision in ("fp32", "bf16")
-        ]
-        limits = _possible(limits, "the machine's limit", missing)
+        not_measurable: dict[str, str] = {}
+        limits = limit_steps(size, contestants["machine"], not_measurable)
         for step in limits:
             step.prepare()
             tick()
         steps += limits
-        flops = limit.ask("prepare", "flops", {})["value"]
+        flops = contestants["machine"].ask("prepare", "flops", {})["value"]
         return {
             "batches": list(size.batches),
             "flops": flops,
             "missing": missing,
+            "not_measurable": not_measurable,
             "versions": {
                 label: contestant.ready().get("versions", {}) for label, contestant in contestants.items()
             },
             "differences": differences,
             "turns": [take_turns(steps, turn, size.pause_s, tick) for turn in range(size.turns)],
         }
+
+
+def limit_steps(size: Size, machine: Contestant, not_measurable: dict[str, str]) -> list[Step]:
+    """(c): what may be the machine's limit; what it lacks for the others is noted in `not_measurable`."""
+    tasks: list[tuple[str, str, Record, float]] = [
+        ("loop", "loop", {"seconds": size.loop_s}, 0.0),
+        ("matrix product", "product", {"side": size.product, "seconds": 10 * size.loop_s}, size.loop_s),
+    ]
+    steps = [
+        Step(f"{name} {precision}", machine, task, {"precision": precision, **arguments}, least_s)
+        for name, task, arguments, least_s in tasks
+        for precision in ("fp32", "bf16")
+    ]
+    return _possible(steps, "", not_measurable)
 
 
 def _batches(label: str, small: int, large: int) -> tuple[int, ...]:
@@ -396,7 +405,7 @@ def _possible(steps: list[Step], where: str, missing: dict[str, str]) -> list[St
     for step in steps:
         lacking = step.contestant.ask("build", step.task, step.arguments).get("missing")
         if lacking:
-            missing[f"{step.key}, {where}"] = lacking
+            missing[f"{step.key}, {where}" if where else step.key] = lacking
         else:
             possible.append(step)
     return possible
@@ -437,8 +446,9 @@ def growth(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
         rows.append(_embed("cached", inputs, store, folder))
         tick()
         if count == most:
-            half = folder / "store-half"
-            _embed("", _linked(paths[: count // 2], folder / "small-half"), half, folder)
+            half = folder / f"store-{count // 2}"
+            if not half.exists():
+                _embed("", _linked(paths[: count // 2], folder / "small-half"), half, folder)
             tick()
             rows.append(_embed("resumed", inputs, half, folder))
             tick()
@@ -525,6 +535,7 @@ def start(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
 def fidelity(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
     """(f): vectors of real and synthetic mammograms by each engine and precision, against plain PyTorch's."""
     paths = [*real_mammograms()["path"], *sample_cohort()["path"]]
+    paths = paths[: size.mammograms]
     spec = {"contestant": "pretrained", "paths": [str(path) for path in paths]}
     plans: dict[str, Record] = {
         "torch fp32": {},

@@ -27,7 +27,9 @@ DETERMINISTIC = "course_utils fp32, deterministic"
 NETWORKS = ("torchvision", "torchvision's feature extractor", "timm")  # against which the network is judged
 LIBRARIES = ("torchvision's feature extractor", "timm", "img2vec_pytorch", "thingsvision")
 DECODER = "pydicom's default decoder"
+LIMITS = ("loop", "matrix product")  # what may be the machine's limit
 NOT_MEASURED = "not measured"
+NOT_MEASURABLE = "not measurable here"
 
 
 def at(label: str, batch: int) -> str:
@@ -69,6 +71,20 @@ def reaches(turns: Turns, syntax: str, label: str) -> float | None:
     return over_turns(turns, lambda turn: turn[syntax][label]["rate"] / allowed(turn, syntax, label))
 
 
+def taken_as_limit(turns: Turns, precision: str) -> str | None:
+    """What did the most operations a second in a precision, "loop" or "matrix product"; None: no limit.
+
+    A processor without bf16 has neither a loop of it nor a product that is faster than in fp32: PyTorch then
+    widens the numbers one by one, which is no limit of anything.
+    """
+    rates = {kind: found for kind in LIMITS if (found := rate(turns, f"{kind} {precision}")) is not None}
+    if precision == "bf16" and "loop" not in rates:
+        gain = ratio(turns, "matrix product bf16", "matrix product fp32")
+        if gain is not None and gain <= 1:
+            return None
+    return max(rates, key=lambda kind: rates[kind], default=None)
+
+
 def of_limit(section: Record, label: str, limit: str) -> float | None:
     """The share of a limit (operations a second) that a contestant's network reaches at the large batch."""
     key = at(label, section["batches"][1])
@@ -91,19 +107,20 @@ class Target:
     form: str
     at_most: bool = False
     holds: bool = True  # what has to be true besides
+    absent: str = NOT_MEASURED  # what is said where nothing was measured
 
     @property
     def verdict(self) -> str:
-        """Kept, missed, or not measured."""
+        """Kept, missed, or why there is none."""
         if self.measured is None:
-            return NOT_MEASURED
+            return self.absent
         within = self.measured <= self.bound if self.at_most else self.measured >= self.bound
         return "kept" if within and self.holds else "**missed**"
 
     def line(self) -> tuple[str, ...]:
         """A row of the table."""
         sign = "≤" if self.at_most else "≥"
-        measured = NOT_MEASURED if self.measured is None else self.form.format(self.measured)
+        measured = self.absent if self.measured is None else self.form.format(self.measured)
         return self.section, self.what, f"{sign} {self.form.format(self.bound)}", measured, self.verdict
 
 
@@ -129,21 +146,19 @@ def _network_targets(section: Record) -> list[Target]:
         Target(
             "a", "network, fp32: PyTorch as a share of OpenVINO", 0.93, ratio(turns, ours, openvino), "{:.2f}"
         ),
-        Target(
-            "c",
-            "network, fp32: share of the loop's limit",
-            0.80,
-            of_limit(section, FP32, "loop fp32"),
-            "{:.0%}",
-        ),
-        Target(
-            "c",
-            "network, bf16: share of the loop's limit",
-            0.75,
-            of_limit(section, BF16, "loop bf16"),
-            "{:.0%}",
-        ),
+        _limit_target(section, "fp32", FP32, 0.80),
+        _limit_target(section, "bf16", BF16, 0.75),
     ]
+
+
+def _limit_target(section: Record, precision: str, label: str, bound: float) -> Target:
+    turns, what = section["turns"], f"network, {precision}: share of the limit"
+    taken = taken_as_limit(turns, precision)
+    if taken is None:
+        absent = NOT_MEASURABLE if turns else NOT_MEASURED
+        return Target("c", what, bound, None, "{:.0%}", absent=absent)
+    share = of_limit(section, label, f"{taken} {precision}")
+    return Target("c", f"{what} ({taken})", bound, share, "{:.0%}")
 
 
 def _file_targets(section: Record) -> list[Target]:
@@ -253,9 +268,11 @@ its time holds that too. *Best usual* is the best of torchvision, its feature ex
 {networks}
 
 ResNet-50 needs {gflops:.2f} GFLOP an image (counted by PyTorch, without its classifier). The *loop* does
-fused multiply-adds on registers alone, on all cores (`tools/peak.c`): nothing is faster. The *matrix
-product*, of two square matrices by PyTorch, is what a good library attains. course_utils is taken at batch
-{large}, as the others are.
+fused multiply-adds on registers alone, on all cores (`tools/peak.c`): vector units do no more. The *matrix
+product*, of two square matrices by PyTorch, is what a good library attains; where a processor has tile units
+(AMX), it uses them and is faster than the loop. course_utils is taken at batch {large}, as the others are.
+
+The faster of the two is taken as the limit. {taken}
 
 | | GFLOP/s | images a second | course_utils reaches |
 |---|---|---|---|
@@ -293,7 +310,7 @@ GROWTH = """
 
 `course embed` over small files, with efficientnet_lite0, so that the files count and not the network;
 *resumed* with half of the vectors in the store, *cached* with all. *Extraction* is what `run.json` says, and
-files a second are of it; *command* is all, imports included.
+files a second are of it; *command* is all, imports included. Peak memory is known on Linux only.
 
 | files | run | command, s | extraction, s | files a second | peak memory, MB |
 |---|---|---|---|---|---|
@@ -357,21 +374,38 @@ def _network(section: Record) -> str:
                 f"{section['differences'][key]:.0e}",
             )
         )
-    for limit in ("loop fp32", "matrix product fp32", "loop bf16", "matrix product bf16"):
-        found = rate(turns, limit)
-        if found is not None:
-            reached = of_limit(section, FP32 if limit.endswith("fp32") else BF16, limit)
-            images = f"{found / section['flops']:.1f}"
-            limits.append((limit, f"{found / 1e9:.0f}", images, _number(reached, "{:.0%}")))
+    for precision, ours in (("fp32", FP32), ("bf16", BF16)):
+        limits += [_limit_row(section, f"{kind} {precision}", ours) for kind in LIMITS]
     kept = ratio(turns, at(DETERMINISTIC, small), at(FP32, small))
     return NETWORK.format(
         large=large,
         small=small,
         networks=table_lines(networks),
         gflops=section["flops"] / 1e9,
+        taken=" ".join(_limit_taken(turns, precision) for precision in ("fp32", "bf16")),
         limits=table_lines(limits),
         deterministic="an unknown share" if kept is None else f"{kept:.0%}",
         missing=_missing(section),
+    )
+
+
+def _limit_row(section: Record, limit: str, label: str) -> tuple[str, ...]:
+    found = rate(section["turns"], limit)
+    if found is None:
+        lacking = section.get("not_measurable", {}).get(limit)
+        return limit, f"{NOT_MEASURABLE}: no {lacking}" if lacking else NOT_MEASURED, "", ""
+    reached = of_limit(section, label, limit)
+    return limit, f"{found / 1e9:.0f}", f"{found / section['flops']:.1f}", _number(reached, "{:.0%}")
+
+
+def _limit_taken(turns: Turns, precision: str) -> str:
+    """Which of the two was taken as the limit, as a sentence."""
+    taken = taken_as_limit(turns, precision)
+    if taken is not None:
+        return f"In {precision} it is the {taken}."
+    return (
+        f"In {precision} it is {NOT_MEASURABLE}: there is no loop, and no matrix product that is faster "
+        f"than in fp32, as on a processor without {precision}."
     )
 
 
@@ -520,10 +554,11 @@ def _draw_network(section: Record, ax: Any) -> None:
         label = key.rpartition(" × ")[0]
         colour, hatch = COLOURS.get(label, USUAL_COLOUR)
         ax.barh(row, rate(turns, key), 0.75, color=colour, hatch=hatch, ec="black", lw=0.4)
-    for limit, style in (("loop fp32", "-"), ("loop bf16", "--")):
-        most = rate(turns, limit)
+    for precision, style in (("fp32", "-"), ("bf16", "--")):
+        taken = taken_as_limit(turns, precision)
+        most = rate(turns, f"{taken} {precision}") if taken else None
         if most is not None:
-            ax.axvline(most / section["flops"], color="black", ls=style, lw=1, label=f"limit, {limit[5:]}")
+            ax.axvline(most / section["flops"], color="black", ls=style, lw=1, label=f"limit, {precision}")
     ax.set_yticks(range(len(keys)), keys)
     ax.set_xlabel("images a second, network alone (label × batch; longer is better)")
     if ax.get_legend_handles_labels()[0]:

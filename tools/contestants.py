@@ -210,6 +210,10 @@ class TorchvisionFeatures(Torchvision):
 class Timm(Torchvision):
     """timm's ResNet-50 without a classifier."""
 
+    def __init__(self, spec: dict[str, Any]):
+        importlib.import_module("timm")  # before torch: without it there is nothing to wait for
+        super().__init__(spec)
+
     def build(self) -> Any:
         """The network as timm makes it."""
         import timm
@@ -228,10 +232,10 @@ class Img2Vec(Usual):
     collate = list
 
     def __init__(self, spec: dict[str, Any]):
+        library: Any = importlib.import_module("img2vec_pytorch")
         import torch
 
         super().__init__(spec)
-        library: Any = importlib.import_module("img2vec_pytorch")
         # It always asks torchvision for ImageNet's weights: the benchmark's stand where those would be kept.
         torch.hub.set_dir(str(Path(spec["folder"]) / "hub"))
         self.model = library.Img2Vec(cuda=self.device == "cuda", model="resnet50", layer_output_size=2048)
@@ -393,7 +397,7 @@ class PydicomDefault:
 
 
 class Machine:
-    """The machine's limit: multiply-adds on registers alone, and matrix products."""
+    """What the machine can do: multiply-adds on registers alone, matrix products. The best is its limit."""
 
     def __init__(self, spec: dict[str, Any]):
         self.folder = Path(spec["folder"])
@@ -402,7 +406,7 @@ class Machine:
         """`peak.c` on all cores for about so long; returns the number of operations done."""
         library = compiled(self.folder)
         if not hasattr(library, precision):
-            raise Missing("fused multiply-adds of bf16 vectors in this processor")
+            raise Missing("multiply-adds of bf16 vectors in this processor")
         body, flops = getattr(library, precision), getattr(library, f"{precision}_flops")()
         begun = time.perf_counter()
         body(1_000_000, 0.5, 1.0)
@@ -435,30 +439,51 @@ class Machine:
 
         return run
 
-    def product(self, precision: str, side: int) -> Run:
-        """A product of two square matrices; returns the number of operations done."""
+    def product(self, precision: str, side: int, seconds: float) -> Run:
+        """A product of two square matrices; returns the number of operations done.
+
+        They have `side` rows, or fewer where one product would take more than about so many seconds: without
+        bf16 units, large ones take minutes.
+        """
         import torch
 
         dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        a, b = torch.rand(2, side, side).to(dtype)
-        out = torch.empty_like(a)
 
-        def run() -> float:
-            torch.mm(a, b, out=out)
-            return 2.0 * side**3
+        def product_of(rows: int) -> Run:
+            a, b = torch.rand(2, rows, rows).to(dtype)
+            out = torch.empty_like(a)
 
-        return run
+            def run() -> float:
+                torch.mm(a, b, out=out)
+                return 2.0 * rows**3
+
+            return run
+
+        rows = min(side, 256)
+        while rows < side:
+            run = product_of(rows)
+            run()  # the first time is slower
+            begun = time.perf_counter()
+            run()
+            if 8 * (time.perf_counter() - begun) > seconds:  # twice as many rows take eight times as long
+                break
+            rows = min(2 * rows, side)
+        return product_of(rows)
 
 
 def compiled(folder: Path) -> Any:
-    """Compile `peak.c` for this processor and return the library; its functions have their types."""
+    """Compile `peak.c` for this processor and return the library; its functions have their types.
+
+    COURSE_PEAK_CFLAGS adds compiler flags: with `-U__AVX512BF16__` there is no bf16 loop on any processor.
+    """
     native = "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native"
     library, source = folder / "peak.so", Path(__file__).with_name("peak.c")
-    command = ["cc", "-O3", native, "-ffp-contract=fast", "-fPIC", "-shared", "-o", library, source]
+    more = os.environ.get("COURSE_PEAK_CFLAGS", "").split()
+    command = ["cc", "-O3", native, "-ffp-contract=fast", *more, "-fPIC", "-shared", "-o", library, source]
     try:
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
     except (OSError, subprocess.CalledProcessError):
-        raise Missing("a C compiler (cc)") from None
+        raise Missing("C compiler (cc)") from None
     loaded = ctypes.CDLL(str(library))
     for precision in ("fp32", "bf16"):
         if hasattr(loaded, precision):

@@ -106,7 +106,7 @@ def _cases(draw):
 
 
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths")
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(_cases())
 def test_any_convolution_folds_exactly_whatever_its_padding_stride_and_dilation(case):
     conv, mean, std, gray = case

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
+from calibration import patience
 
 from course_utils.embedding import Extraction
 
@@ -65,20 +66,28 @@ def _copies(folder: Path, mammogram: Path, count: int) -> Path:
     return folder
 
 
-def test_killed_twenty_times_at_random_moments_an_archive_is_complete_and_equal(samples, tmp_path):
+@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_again_and_again_at_random_moments_an_archive_is_complete_and_equal(samples, tmp_path, kills):
     def start(output, store):
-        return subprocess.Popen(
+        run = subprocess.Popen(
             [sys.executable, "-c", RUN, samples[0].parent, output, store], stdout=subprocess.PIPE, text=True
         )
-
-    assert start(tmp_path / "whole", tmp_path / "whole_store").wait() == 0
-    moments = random.Random(0)
-    for _ in range(20):
-        run = start(tmp_path / "out", tmp_path / "store")
         assert run.stdout.readline() == "ready\n"
-        time.sleep(moments.uniform(0, 0.15))
+        return run
+
+    run, clock = start(tmp_path / "whole", tmp_path / "whole_store"), time.perf_counter()
+    assert run.wait() == 0
+    seconds = time.perf_counter() - clock
+    moments, killed = random.Random(0), 0
+    while killed < kills:
+        run = start(tmp_path / "out", tmp_path / "store")
+        time.sleep(moments.uniform(0, 1.2 * seconds / kills))  # together about half of a run
         run.kill()
-        assert run.wait() == -signal.SIGKILL, "the archive is so small that the run was over"
+        if run.wait() == 0:  # the machine has become faster
+            break
+        assert run.returncode == -signal.SIGKILL
+        killed += 1
+    assert killed >= kills / 2
     assert start(tmp_path / "out", tmp_path / "store").wait() == 0
     whole, resumed = Extraction.read(tmp_path / "whole"), Extraction.read(tmp_path / "out")
     assert np.array_equal(resumed.vectors, whole.vectors)
@@ -87,14 +96,15 @@ def test_killed_twenty_times_at_random_moments_an_archive_is_complete_and_equal(
     assert len(resumed.vectors) == len(samples)
 
 
-def test_five_thousand_files_need_no_more_memory_than_one_and_come_fast_out_of_the_store(
-    write_mammogram, breast, tmp_path
+@pytest.mark.parametrize("many", [2500, pytest.param(5000, marks=pytest.mark.slow)])
+def test_thousands_of_files_need_no_more_memory_than_one_thousand_and_come_fast_out_of_the_store(
+    write_mammogram, breast, tmp_path, many
 ):
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of memory is read from /proc, which Linux has")
     small = write_mammogram(np.ascontiguousarray(breast[::2, ::2]), SOPInstanceUID="1.2.3.4.100000")
     measured = {}
-    for count in (1000, 5000):
+    for count in (1000, many):
         files = _copies(tmp_path / f"{count}", small, count)
         time.sleep(2.1)  # a file changed in the last two seconds is hashed again, to be sure
         for turn in ("fresh", "cached"):
@@ -105,8 +115,7 @@ def test_five_thousand_files_need_no_more_memory_than_one_and_come_fast_out_of_t
                 check=True,
             )
             measured[count, turn] = [float(number) for number in done.stdout.split()]
-    assert [measured[5000, turn][:2] for turn in ("fresh", "cached")] == [[5000, 0], [0, 5000]]
+    assert [measured[many, turn][:2] for turn in ("fresh", "cached")] == [[many, 0], [0, many]]
     for turn in ("fresh", "cached"):
-        assert measured[5000, turn][2] <= 1.05 * measured[1000, turn][2]
-    # `make bench` asks for 2000 a second; here other tests are running.
-    assert 5000 / measured[5000, "cached"][3] > 300
+        assert measured[many, turn][2] <= 1.05 * measured[1000, turn][2]
+    assert measured[many, "cached"][3] < patience(many / 2000)  # what `make bench` asks for

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from calibration import patience
 
 from course_utils.embedding import EmbeddingError, EmbeddingStore
 from course_utils.embedding.store import COMPACT_ABOVE, PART_ROWS, Shelf
@@ -163,18 +164,24 @@ def test_threads_may_share_a_shelf(tmp_path):
 
 _KILLED = """
 import os, random, signal, sys, time
-sys.path.insert(0, sys.argv[1])
-from test_store import CONFIG, EmbeddingStore, _entry
+sys.path[:0] = sys.argv[1], sys.argv[1] + "/.."
+from test_store import COMPACT_ABOVE, CONFIG, EmbeddingStore, _entry
 random.seed(0)
 for run in range(20):
+    source, sink = os.pipe()
     writer = os.fork()
     if writer == 0:
         shelf = EmbeddingStore(sys.argv[2]).shelf(CONFIG)
         for number in range(100_000 * run, 100_000 * (run + 1)):
             shelf.put([_entry(number)])
-            os.write(1, b"%d\\n" % number)
-    time.sleep(random.uniform(0.02, 0.4))
-    os.kill(writer, signal.SIGKILL)
+            os.write(sink, b"%d\\n" % number)
+    os.close(sink)
+    with open(source) as put:
+        for _ in range(random.randint(1, 2 * COMPACT_ABOVE)):  # a slow machine puts as many as a fast one
+            print(put.readline(), end="", flush=True)
+        time.sleep(random.uniform(0, 0.01))
+        os.kill(writer, signal.SIGKILL)
+        print(put.read(), end="", flush=True)
     os.waitpid(writer, 0)
 """
 
@@ -420,7 +427,7 @@ def _large_entry(number: int, random: np.random.Generator) -> Entry:
 _PEAK = """
 import re, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1], sys.argv[1] + "/.."
 from test_store import LARGE, EmbeddingStore
 for files in (1000, 10_000):
     shelf = EmbeddingStore(sys.argv[2]).shelf({**LARGE, "files": files})
@@ -439,8 +446,8 @@ def test_ten_thousand_entries_take_hardly_more_memory_than_one_thousand(archives
     assert many - few < 12  # an index; the entries themselves are 140 MB
 
 
-@pytest.mark.parametrize(("order", "least"), [("sequential", 4000), ("shuffled", 700)])
-def test_entries_are_found_fast_in_any_order(archives, order, least):
+@pytest.mark.parametrize(("order", "seconds"), [("sequential", 0.2), ("shuffled", 1.2)])
+def test_entries_are_found_fast_in_any_order(archives, order, seconds):
     numbers = np.arange(4000)
     if order == "shuffled":
         np.random.default_rng(0).shuffle(numbers)
@@ -448,6 +455,6 @@ def test_entries_are_found_fast_in_any_order(archives, order, least):
     shelf = EmbeddingStore(archives).shelf({**LARGE, "files": 10_000})
     for number in numbers:
         assert shelf.get(f"{number:064x}").facts.image_id == f"img-{number}"
-    rate = len(numbers) / (time.process_time() - clock)
-    print(f"{rate:.0f} entries a second, {order}")
-    assert rate > least
+    taken = time.process_time() - clock
+    print(f"{taken:.2f} s for {len(numbers)} entries, {order}")
+    assert taken < patience(seconds)

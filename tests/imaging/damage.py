@@ -1,8 +1,8 @@
-"""Damage files and read them, in a process of its own: `python damage.py SEEDS FIRST LAST`.
+"""Damage files and read them, in a process of its own: `python damage.py SEEDS FIRST LAST SECONDS`.
 
-SEEDS is a folder of sound files. Number n is always the same file with the same damage, so that
-`damage.py SEEDS n n+1` shows again what went wrong. A file that is still there when the process has died
-is the one that killed it.
+SEEDS is a folder of sound files, and SECONDS is how long reading one of them may take. Number n is always the
+same file with the same damage, so that `damage.py SEEDS n n+1 20` shows again what went wrong. A file that
+is still there when the process has died is the one that killed it.
 """
 
 import faulthandler
@@ -19,7 +19,6 @@ import pydicom
 from course_utils.imaging import MammogramError, read_mammogram
 
 PERSONAL = ("Quisling", "Prudence", "HOSPITAL", "4711", "1954", "ACC0815")
-SECONDS = 20
 MEMORY = 2**29
 
 VRS = b"AE AS AT CS DA DS FL FD IS LO LT OB OW PN SH SL SQ SS ST TM UI UL UN US UT"
@@ -224,7 +223,7 @@ def memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # in bytes on a Mac
 
 
-def main(folder: Path, first: int, last: int) -> None:
+def main(folder: Path, first: int, last: int, seconds: float) -> None:
     """Read damaged files number `first` up to `last`; print as JSON how many ended how."""
     seeds = [load(path) for path in sorted(folder.glob("*.dcm"))]
     outcomes: dict[str, int] = {}
@@ -233,7 +232,7 @@ def main(folder: Path, first: int, last: int) -> None:
         path = folder / f"damaged_{number}.bin"
         path.write_bytes(damage(seeds[number % len(seeds)], rng))
         voi = ["auto", "auto", "auto", "window", "lut", "percentile", "none", 1][rng.integers(8)]
-        faulthandler.dump_traceback_later(SECONDS, exit=True)
+        faulthandler.dump_traceback_later(seconds, exit=True)
         try:
             outcome = check(path, voi)
         except BaseException as error:
@@ -248,4 +247,4 @@ def main(folder: Path, first: int, last: int) -> None:
 
 if __name__ == "__main__":
     faulthandler.enable()
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))

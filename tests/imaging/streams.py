@@ -1,5 +1,7 @@
 """The compressed transfer syntaxes that these tests go through."""
 
+import pytest
+from needs import needs_pyjpegls
 from pydicom.uid import (
     HTJ2KLossless,
     HTJ2KLosslessRPCL,
@@ -10,11 +12,12 @@ from pydicom.uid import (
     RLELossless,
 )
 
+JPEG_LS = pytest.param(JPEGLSLossless, marks=needs_pyjpegls)  # in tests that encode it
 COMPRESSED = [
     RLELossless,
     JPEGLossless,
     JPEGLosslessSV1,
-    JPEGLSLossless,
+    JPEG_LS,
     JPEG2000Lossless,
     HTJ2KLossless,
     HTJ2KLosslessRPCL,

@@ -5,6 +5,7 @@ import time
 
 import pydicom
 import pytest
+from calibration import patience
 from numpy.testing import assert_allclose
 from pydicom.uid import (
     HTJ2KLossless,
@@ -14,7 +15,7 @@ from pydicom.uid import (
     JPEGLSLossless,
     RLELossless,
 )
-from streams import COMPRESSED, WITH_HEADER
+from streams import COMPRESSED, JPEG_LS, WITH_HEADER
 
 from course_utils.imaging import MammogramError, read_mammogram
 
@@ -94,7 +95,7 @@ def test_a_stream_that_contradicts_the_header_is_refused_undecoded(
 
 @pytest.mark.parametrize("claimed", WITH_HEADER, ids=lambda uid: uid.keyword)
 def test_a_stream_of_another_kind_than_its_syntax_says_is_refused(compressed, claimed):
-    other = JPEG2000Lossless if claimed in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless) else JPEGLSLossless
+    other = JPEG2000Lossless if claimed in (JPEGLossless, JPEGLosslessSV1, JPEGLSLossless) else JPEGLossless
     path = compressed(other)
     ds = pydicom.dcmread(path)
     ds.file_meta.TransferSyntaxUID = claimed
@@ -145,13 +146,11 @@ def test_a_stream_without_its_end_is_read_with_a_warning_or_refused(compressed, 
     start = time.perf_counter()
     with contextlib.suppress(MammogramError):
         assert "no end mark" in read_mammogram(path).warnings[0]
-    assert time.perf_counter() - start < 3
+    assert time.perf_counter() - start < patience(1)
 
 
 @pytest.mark.parametrize("keep", [0.1, 0.5, 0.98])
-@pytest.mark.parametrize(
-    "syntax", [JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword
-)
+@pytest.mark.parametrize("syntax", [JPEG_LS, JPEG2000Lossless, HTJ2KLossless], ids=lambda uid: uid.keyword)
 def test_a_stream_that_lacks_its_middle_but_has_its_end_is_refused(compressed, syntax, keep):
     path = compressed(syntax, lambda stream: stream[: int(len(stream) * keep)] + b"\xff\xd9")
     with pytest.raises(MammogramError, match="cannot be decoded"):

@@ -4,6 +4,7 @@ import time
 
 import pydicom
 import pytest
+from calibration import patience
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -51,7 +52,7 @@ def test_a_header_without_end_is_refused_soon(write_mammogram, tag):
     start = time.perf_counter()
     with pytest.raises(MammogramError, match="damaged"):
         read_mammogram(path)
-    assert time.perf_counter() - start < 20  # 30 s and 800 MB, if all of it is read
+    assert time.perf_counter() - start < patience(3)  # it takes 1 s; 30 s and 800 MB, if all of it is read
 
 
 def test_what_is_not_needed_of_a_header_is_not_read(write_mammogram):

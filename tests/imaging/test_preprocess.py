@@ -35,7 +35,7 @@ def shares(n: int, m: int) -> np.ndarray:
     old=st.tuples(st.integers(1, 90), st.integers(1, 90)),
     share=st.tuples(st.floats(0.01, 1), st.floats(0.01, 1)),
 )
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60)
 def test_shrinking_is_the_mean_over_the_area_that_a_new_pixel_covers(old, share):
     new = tuple(max(1, round(n * s)) for n, s in zip(old, share, strict=True))
     picture = np.random.default_rng(0).random(old, np.float32)

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
@@ -210,9 +210,6 @@ def test_a_breast_of_one_value_has_no_percentile_window():
 
 
 # --- properties ---
-
-settings.register_profile("course", derandomize=True, database=None, deadline=None, max_examples=80)
-settings.load_profile("course")
 
 STANDARD = {"LINEAR": standard_linear, "LINEAR_EXACT": standard_linear_exact, "SIGMOID": standard_sigmoid}
 values_of_16_bits = st.one_of(
