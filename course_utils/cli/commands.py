@@ -186,9 +186,9 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
     written = write_clusters(folder, extraction, clustering.labels, compared, result)
-    print(evaluation.verdict)
     if matched is not None:
         print(printable(matched.sentence(evaluation.skipped)))
+    print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
     print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")
