@@ -125,7 +125,9 @@ def _without_folder(argument: str) -> str:
     named = re.match(r"--[\w-]+=|-[A-Za-z](?!-)", argument)
     option = named[0] if named else ""
     value = argument.removeprefix(option)
-    leads_out = Path(value).is_absolute() or ".." in Path(value).parts
+    # Below the root folder, a relative path names all folders of the machine, too.
+    below_root = len(Path(value).parts) > 1 and os.path.realpath(".") == os.path.realpath(os.sep)
+    leads_out = Path(value).is_absolute() or ".." in Path(value).parts or below_root
     return option + (display_path(value) if leads_out else as_text(value))
 
 

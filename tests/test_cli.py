@@ -313,7 +313,7 @@ def test_labels_that_match_no_image_are_refused(archive, tmp_path, capsys):
         ("file,site\nother.dcm,x\n", "no row's file"),
         ("name,site\na.dcm,x\n", "needs a column"),
         ("file;site\na.dcm;x\n", "commas"),
-        ("", "is no table"),
+        ("", "is not a comma-separated"),
         ("file,site,site\na.dcm,x,y\n", "same name"),
         ("file,PatientName\na.dcm,Doe\n", "identifies people"),
     ]:

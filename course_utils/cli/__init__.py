@@ -1,7 +1,7 @@
 """`course …`: the lessons' own code as a command line, for ten files or an archive of ten thousand.
 
-Nothing but this function is imported before a Ctrl-C would be caught, and nothing heavy before a command
-needs it, so that `course --help` answers at once.
+Hardly anything is imported before a Ctrl-C would be caught, and nothing heavy before a command needs it, so
+that `course --help` answers at once.
 """
 
 from __future__ import annotations
@@ -9,15 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-STOPPED = "Stopped. No file is left half written; give the same command again to finish."
+from course_utils.cli.stopping import STATUS, STOPPED, stops_at_once
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status: 0 done, 1 failed, 2 usage, 130 stopped by Ctrl-C."""
     try:
-        from course_utils.cli.running import run
+        with stops_at_once():
+            from course_utils.cli.running import run
 
         return run(argv)
     except KeyboardInterrupt:
         print(STOPPED, file=sys.stderr)
-        return 130
+        return STATUS

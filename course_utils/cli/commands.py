@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
 from course_utils.cli.printing import counted, printable
+from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
 
 if TYPE_CHECKING:
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 
 def doctor(_: argparse.Namespace) -> int:
     """Check this machine."""
-    from course_utils.doctor import doctor
+    with stops_at_once():  # it writes nothing
+        from course_utils.doctor import doctor
 
-    return 0 if doctor() else 1
+        return 0 if doctor() else 1
 
 
 def samples(arguments: argparse.Namespace) -> int:
@@ -35,7 +37,8 @@ def samples(arguments: argparse.Namespace) -> int:
         return _archive(arguments)
     if arguments.dry_run or arguments.yes:
         raise UsageError("--dry-run and --yes go with --from: synthetic mammograms are not downloaded")
-    from course_utils.phantoms import write_cohort
+    with stops_at_once():
+        from course_utils.phantoms import write_cohort
 
     folder, women = arguments.output or Path("phantoms"), arguments.women or 12
     rows, seed = arguments.rows or 1024, arguments.seed or 0
@@ -48,7 +51,8 @@ def samples(arguments: argparse.Namespace) -> int:
 
 
 def _archive(arguments: argparse.Namespace) -> int:
-    from course_utils.imaging import datasets
+    with stops_at_once():
+        from course_utils.imaging import datasets
 
     if arguments.rows is not None:
         raise UsageError("--rows is for synthetic mammograms: those of an archive are as they are")
@@ -102,8 +106,11 @@ def embed(arguments: argparse.Namespace) -> int:
 
 
 def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str]) -> RunRecord:
-    from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
-    from course_utils.imaging import Preprocessor
+    with stops_at_once():
+        import torchvision  # noqa: F401  (the backbones need it)
+
+        from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
+        from course_utils.imaging import Preprocessor
 
     extractor = EmbeddingExtractor(
         load_backbone(arguments.backbone, weights=arguments.weights, seed=arguments.seed),
@@ -150,7 +157,10 @@ def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
 
 def cluster(arguments: argparse.Namespace) -> int:
     """Write the clusters of a run, and how far to believe them."""
-    from course_utils.runs import LabelsError, read_labels
+    with stops_at_once():
+        import sklearn.cluster  # noqa: F401  (the clustering needs it)
+
+        from course_utils.runs import LabelsError, read_labels
 
     try:
         labels = None if arguments.labels is None else read_labels(arguments.labels)
@@ -176,9 +186,9 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
     written = write_clusters(folder, extraction, clustering.labels, compared, result)
-    print(evaluation.verdict)
     if matched is not None:
         print(printable(matched.sentence(evaluation.skipped)))
+    print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
     print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")
@@ -186,7 +196,8 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
 
 def report(arguments: argparse.Namespace) -> int:
     """Write the page about a run."""
-    from course_utils.report import write_report
+    with stops_at_once():
+        from course_utils.report import write_report
 
     print(f"The report is {display_path(write_report(arguments.run_folder))}: open it in a browser")
     return 0
@@ -194,10 +205,11 @@ def report(arguments: argparse.Namespace) -> int:
 
 def demo(arguments: argparse.Namespace) -> int:
     """Go all the way with the mammograms that come with the course."""
-    import pandas as pd
+    with stops_at_once():
+        import pandas as pd
 
-    from course_utils.imaging.datasets import real_mammograms, sample_cohort
-    from course_utils.report import write_report
+        from course_utils.imaging.datasets import real_mammograms, sample_cohort
+        from course_utils.report import write_report
 
     clock = time.perf_counter()
     check_folder("-o", arguments.output)

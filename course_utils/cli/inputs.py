@@ -27,7 +27,7 @@ def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     names: list[str] = []
     for given in inputs:
         if not _is_there(given):
-            raise UsageError(f"there is no file or folder {printable(as_text(display_path(given)))}")
+            raise UsageError(f"there is no file or folder {printable(display_path(given))}")
         if given.is_dir():
             below = sorted(_walk(given))
             files += below

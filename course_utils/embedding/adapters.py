@@ -43,7 +43,7 @@ def with_ones(gray: Tensor) -> Tensor:
 
 
 def fold(module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
-    """A copy of a network that takes `[gray, 1]` and gives what the network gives for `replicate(gray)`.
+    """Return a copy of a network that takes `[gray, 1]` and gives what that does for `replicate(gray)`.
 
     With x the gray image, w the first convolution's weights `(O, 3, kH, kW)` and * its convolution,
 

@@ -85,7 +85,7 @@ def check_precision(device: torch.device, precision: Precision) -> None:
     supported = {"cuda": PRECISIONS, "cpu": ("fp32", "bf16")}.get(device.type, ("fp32",))
     if precision not in supported:
         raise EmbeddingError(
-            f"precision {precision!r} cannot be had on {device.type}: choose {' or '.join(supported)}"
+            f"precision {precision!r} is not available on {device.type}: choose {' or '.join(supported)}"
         )
 
 

@@ -27,7 +27,7 @@ WHOLE_BATCH = 8  # what `default_batch_size` gives a CPU
 
 
 def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
-    """A copy of the network that does convolution, addition and activation together.
+    """Return a copy of the network that does convolution, addition and activation together.
 
     Args:
         network: torchvision's ResNet-50 or EfficientNet-Lite0, on a CPU, frozen, without batch normalisation.
@@ -150,7 +150,7 @@ def _lite0(features: Any) -> nn.Module:
 
 
 def _padding(conv: Any) -> tuple[list[int], list[int] | None]:
-    """What the convolution pads by itself, and what has to be padded before it (left, right, top, bottom)."""
+    """Return what the convolution pads itself, and what is padded before it (left, right, top, bottom)."""
     static = getattr(conv, "static_padding", None)  # EfficientNet's convolutions pad in a module of their own
     if not isinstance(static, nn.ZeroPad2d):
         return [*conv.padding], None

@@ -55,8 +55,8 @@ def map_points(run: Run) -> tuple[NDArray[np.float32] | None, NDArray[np.float64
 def picture_map(
     run: Run, points: NDArray[np.float32] | None, shares: NDArray[np.float64] | None
 ) -> dict[str, str] | None:
-    """Draw the pictures themselves on the map, if every image has one."""
-    if points is None or shares is None or not all(run.thumbnails):
+    """Draw the pictures themselves on the map, if there are any."""
+    if points is None or shares is None or not any(run.thumbnails):
         return None
     labels = run.clustering.labels.tolist() if run.clustering is not None else None
     return _both_themes(

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from course_utils import DISCLAIMER, plots
 from course_utils.files import write_atomic
+from course_utils.records import failure_columns
 from course_utils.report.figures import (
     cards,
     map_points,
@@ -77,9 +78,10 @@ def _context(run: Run) -> dict[str, Any]:
         "clusters": typical_images(run),
         "silhouette": silhouette_figure(run),
         "evaluation": run.evaluation,
+        "verdict": without_folders(run.evaluation.verdict) if run.evaluation is not None else "",
         "associations": association_rows(run),
         "failures": [
-            [without_folders(row[name]) for name in ("file", "stage", "reason")]
+            [without_folders(row[name]) for name in failure_columns()]
             for row in run.failures.head(MOST_ROWS).to_dict("records")
         ],
         "failed": len(run.failures),

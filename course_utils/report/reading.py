@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from course_utils import plots, runs
 from course_utils.analysis import AnalysisError, Clustering, Evaluation, cluster, evaluate
-from course_utils.records import SHOWN
+from course_utils.records import FILE, SHOWN
 from course_utils.report.text import as_sentence
 from course_utils.runs.clusters import RESULT
 from course_utils.runs.reading import parse
@@ -19,7 +19,7 @@ MOST_LABELS = 12
 """How many columns beside view and side get a map of their own at most."""
 
 RENAMED = {name: shown for name, shown in SHOWN.items() if shown != name}
-_NOT_METADATA = ("image_id", "file", "sha256", "embedding", "warnings")
+_NOT_METADATA = ("image_id", FILE, "sha256", "warnings")
 
 
 @dataclass(frozen=True)

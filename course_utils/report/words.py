@@ -22,8 +22,8 @@ def summary(run: Run) -> str:
         network += f" (weights {weights['id']})"
     where = f" on {record['device'].upper()}" if record.get("device") else ""
     sentences = [
-        f"{day}{len(run.table)} of {found} {'file was' if found == 1 else 'files were'} read, brought to one "
-        f"size and orientation, and put through {network}{where}."
+        f"{day}{len(run.table)} of {found} {'file was' if found == 1 else 'files were'} read, brought to the "
+        f"same size and orientation, and passed through {network}{where}."
     ]
     if len(run.table):
         sentences.append(f"Each picture became a vector of {run.vectors.shape[1]} numbers, its embedding.")
@@ -68,13 +68,13 @@ def points_to_take_away(run: Run) -> list[str]:
         columns = ", ".join(one.column for one in known)
         if followed:
             points.append(
-                "What clusters follow is known already, so before you believe in a discovery, ask what is "
-                "left of it among images that are alike in this."
+                "What the clusters follow was known already. Before you believe in a discovery, ask what is "
+                "left of it among images that are alike in this respect."
             )
         elif measurable:
-            points.append(f"The clusters hardly follow what is known of the images ({columns}).")
+            points.append(f"The clusters hardly follow what is known about the images ({columns}).")
         elif known:
-            points.append(f"The clusters follow nothing that is known of the images ({columns}).")
+            points.append(f"The clusters follow nothing that is known about the images ({columns}).")
     return [without_folders(point) for point in points]
 
 

@@ -74,7 +74,7 @@ def read_labels(file: str | Path) -> pd.DataFrame:
     file = Path(file)
     name = as_text(file.name)
     if not file.is_file():
-        raise LabelsError(f"there is no file {as_text(display_path(file))}")
+        raise LabelsError(f"there is no file {display_path(file)}")
     _refuse_packed(file, name)
     try:
         header, *rows = _read_cells(file)

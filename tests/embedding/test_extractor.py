@@ -452,10 +452,10 @@ class TestWriting:
     def test_a_disk_that_is_full_when_digests_are_saved_costs_a_warning(
         self, lite0, samples, tmp_path, monkeypatch, caplog
     ):
-        def full(*_):
+        def full(*_, **__):
             raise sqlite3.OperationalError("database or disk is full")
 
-        monkeypatch.setattr(FileDigests, "_write", full)
+        monkeypatch.setattr(sqlite3, "connect", full)
         store = EmbeddingStore(tmp_path / "store")
         record = EmbeddingExtractor(lite0, device="cpu").extract_to(
             tmp_path / "out", samples[:2], PREPROCESSOR, store=store

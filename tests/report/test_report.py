@@ -331,7 +331,7 @@ def test_large_runs_show_a_selection_and_say_so(tmp_path, monkeypatch):
     reasons.to_csv(folder / "failures.csv", index=False)
     text = page(folder).text
     assert "6 of 18 images, spread evenly" in text
-    assert "The first 2 stand here; failures.csv has them all." in text
+    assert "The first 2 are listed here; failures.csv has them all." in text
 
 
 def test_a_folder_without_record_pictures_and_failures_still_gives_a_page(tmp_path):
@@ -403,7 +403,7 @@ def test_many_columns_give_a_dozen_maps_and_the_number_left_out(tmp_path):
     shown = page(folder)
     drawn = [one["alt"] for one in shown.all("img") if "coloured by label" in one["alt"]]
     assert len(drawn) == 12
-    assert "Of 28 further columns in clusters.csv no map is drawn." in shown.text
+    assert "No map is drawn for 28 further columns of clusters.csv." in shown.text
     assert "label11: a" in shown.text
     assert "label12: a" not in shown.text
 
@@ -520,8 +520,8 @@ def test_a_run_without_rows_is_told_beside_the_clusters_of_an_older_one(tmp_path
     ("ari", "p_value", "told", "said"),
     [
         (0.1, 0.05, True, "partly follow site (ARI 0.10"),
-        (0.0999, 0.05, False, "The clusters hardly follow what is known of the images (site)."),
-        (0.9, 0.051, False, "The clusters follow nothing that is known of the images (site)."),
+        (0.0999, 0.05, False, "The clusters hardly follow what is known about the images (site)."),
+        (0.9, 0.051, False, "The clusters follow nothing that is known about the images (site)."),
     ],
 )
 def test_only_what_clusters_follow_by_a_tenth_or_more_is_told_in_short(
@@ -534,6 +534,27 @@ def test_only_what_clusters_follow_by_a_tenth_or_more_is_told_in_short(
         {"column": "site", "rows": 18, "levels": levels, "ari": ari, "p_value": p_value}
     ]
     (folder / "clusters.json").write_text(json.dumps(stored), encoding="utf-8")
-    short = page(folder).text.split("In short")[1].split("What the network got to see")[0]
+    short = page(folder).text.split("In short")[1].split("What the network saw")[0]
     assert said in short
-    assert ("What clusters follow is known already" in short) == told
+    assert ("What the clusters follow was known already" in short) == told
+
+
+def test_halves_of_letters_and_control_characters_break_no_page(tmp_path, no_maps):
+    folder = run_folder(tmp_path, record={"command": "course \ud800 \x1b[2J", "backbone": "\udfff"})
+    stored = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
+    stored["evaluation"]["verdict"] = "No \ud83d better."
+    stored["evaluation"]["associations"][0]["column"] = "\udc00"
+    (folder / "clusters.json").write_text(json.dumps(stored), encoding="utf-8")
+    text = page(folder).text
+    assert "No � better." in text
+    assert "course � �[2J" in text
+
+
+def test_a_run_some_of_whose_pictures_are_missing_shows_the_others_on_the_map(tmp_path):
+    folder = run_folder(tmp_path)
+    pictures = pq.read_table(folder / "thumbnails.parquet")
+    kept = pa.array([None, *pictures["thumbnail"].to_pylist()[1:]], pa.binary())
+    pq.write_table(pictures.set_column(1, "thumbnail", kept), folder / "thumbnails.parquet")
+    text = page(folder).text
+    assert "no picture kept" in text
+    assert "1 without a picture is a dot." in text
