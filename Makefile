@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test check-slow demo lab notebooks check-notebooks samples bench bench-rivals bench-imaging picture lint format lock clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-imaging picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ notebooks: setup ## write and execute the student and solved notebooks from note
 
 check-notebooks: setup ## compare the notebooks with their sources, without executing them
 	$(PYTHON) tools/notebooks.py check
+
+cards: setup ## measure what each lesson needs, for docs/resource-cards.md (10 minutes; leave the machine alone)
+	$(PYTHON) tools/cards.py
 
 samples: setup ## draw the synthetic mammograms of data_samples again
 	$(PYTHON) tools/samples.py

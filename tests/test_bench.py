@@ -430,6 +430,16 @@ def test_a_contestant_whose_library_is_not_installed_says_so_and_ends(tmp_path):
     assert json.loads(answer.stdout) == {"missing": "the package img2vec_pytorch"}
 
 
+def test_a_network_that_openvino_cannot_compile_here_is_missing_and_other_errors_are_not():
+    with (
+        pytest.raises(contestants.Missing, match="OpenVINO compiles the network in bf16"),
+        contestants.refusals_are_missing("openvino", "bf16"),
+    ):
+        raise RuntimeError("Supported primitive descriptors list is empty for node")
+    with pytest.raises(RuntimeError, match="ours"), contestants.refusals_are_missing("torch", "bf16"):
+        raise RuntimeError("ours")
+
+
 def test_a_contestant_that_dies_ends_the_run_with_its_last_words(tmp_path):
     with bench.started({"odd one": {"contestant": "machine"}}, tmp_path, tmp_path) as started:
         odd = started["odd one"]

@@ -10,6 +10,7 @@ but the standard library is imported before a contestant is known.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -285,11 +286,27 @@ def _image_through(transform: Callable[[Any], Any], picture: Any) -> Any:
 # --- The course ---------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def refusals_are_missing(engine: str, precision: str) -> Iterator[None]:
+    """Turn what an engine raises on a machine that it cannot work on into Missing."""
+    from course_utils.embedding import EmbeddingError
+
+    try:
+        yield
+    except EmbeddingError as error:
+        raise Missing(str(error)) from None
+    except RuntimeError:
+        if engine != "openvino":
+            raise
+        # OpenVINO compiles only for what the processor can do; its message is about its own source.
+        raise Missing(f"a processor for which OpenVINO compiles the network in {precision}") from None
+
+
 class Course:
     """`EmbeddingExtractor`, as `course embed` uses it."""
 
     def __init__(self, spec: dict[str, Any]):
-        from course_utils.embedding import EmbeddingError, EmbeddingExtractor, load_backbone
+        from course_utils.embedding import EmbeddingExtractor, load_backbone
         from course_utils.embedding.device import keep_freed_memory
         from course_utils.imaging import Preprocessor
 
@@ -297,10 +314,8 @@ class Course:
         self.backbone = load_backbone("resnet50", weights=spec["weights"])
         self.preprocessor = Preprocessor()
         make = functools.partial(EmbeddingExtractor, device=spec["device"], precision=spec["precision"])
-        try:
+        with refusals_are_missing(spec["engine"], spec["precision"]):
             self.extractor = make(self.backbone, engine=spec["engine"], deterministic=spec["deterministic"])
-        except EmbeddingError as error:
-            raise Missing(str(error)) from None
         self.make = make
 
     def network(self, batch: int) -> Run:
@@ -370,12 +385,10 @@ class Pretrained:
 
     def vectors(self, **options: Any) -> Run:
         """Vectors of all pictures by an extractor with these options."""
-        from course_utils.embedding import EmbeddingError, EmbeddingExtractor
+        from course_utils.embedding import EmbeddingExtractor
 
-        try:
+        with refusals_are_missing(options.get("engine", "torch"), options.get("precision", "fp32")):
             extractor = EmbeddingExtractor(self.backbone, **options)
-        except EmbeddingError as error:
-            raise Missing(str(error)) from None
         return lambda: extractor.embed(self.pictures)
 
 

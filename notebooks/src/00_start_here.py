@@ -17,7 +17,10 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 40 min | under 60 s | under 2 GB | none | not needed |
+# | 40 min | under 20 s | under 2 GB | none | not needed |
+#
+# Each lesson has such a card. Its run time is that of [one particular machine](../docs/resource-cards.md) with two cores; on an
+# older laptop count on twice as much.
 
 # %% [markdown]
 # ## Is this machine ready?

@@ -16,7 +16,7 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 60 s | under 2 GB | none | not needed |
+# | 60 min | under 20 s | under 2 GB | none | not needed |
 
 # %% [markdown]
 # ## What is in the file?

@@ -15,7 +15,7 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 60 s | under 3 GB | none | not needed |
+# | 60 min | under 45 s | under 3 GB | none | not needed |
 
 # %% [markdown]
 # ## What arrives at the network?

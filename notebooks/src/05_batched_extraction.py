@@ -16,7 +16,7 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 45 s | under 2 GB | none | not needed |
+# | 60 min | under 60 s | under 3 GB | none | not needed |
 
 # %% [markdown]
 # ## Can a text file have an embedding?
