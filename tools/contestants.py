@@ -389,6 +389,8 @@ class Pretrained:
 
         with refusals_are_missing(options.get("engine", "torch"), options.get("precision", "fp32")):
             extractor = EmbeddingExtractor(self.backbone, **options)
+            if len(extractor.embed(self.pictures[:1])) != 1:  # as OpenVINO does if oneDNN may not use bf16
+                raise RuntimeError("one picture gave no vector")
         return lambda: extractor.embed(self.pictures)
 
 
