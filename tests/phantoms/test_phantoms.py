@@ -2,7 +2,6 @@ import hashlib
 import itertools
 import subprocess
 import time
-from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
