@@ -9,18 +9,18 @@ import time
 from pathlib import Path
 
 ABANDONED_S = 3600
-"""Seconds without a touch after which a half-written file or folder is taken for that of a killed run."""
+"""Seconds without a touch after which a half-written file or folder is taken to be a killed run's."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` beside `path` and rename it into place, so that no reader ever sees half a file."""
-    # A name of its own: another run may be writing the same file just now.
+    # A unique name: another run may be writing the same file just now.
     beside = path.with_name(f"{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         with beside.open("wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())  # a full disk may show no earlier than here
+            os.fsync(file.fileno())  # a full disk may only show here
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
@@ -54,7 +54,7 @@ def display_path(path: Path | str) -> str:
     """
     try:
         here, there = Path.cwd().resolve(), Path(path).resolve()
-    except (OSError, RuntimeError):  # the working folder is gone, or links go round in circles
+    except (OSError, RuntimeError):  # the working folder is gone, or links go in circles
         return as_text(Path(path).name)
     if here != Path(here.anchor) and there.is_relative_to(here):
         return as_text(str(there.relative_to(here)))
@@ -62,5 +62,5 @@ def display_path(path: Path | str) -> str:
 
 
 def as_text(name: str) -> str:
-    r"""Return a file's name as valid Unicode: bytes that are none become `\x..`, as on some older disks."""
+    r"""Return a file's name as valid Unicode: bytes that are not become `\x..`, as on some older disks."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

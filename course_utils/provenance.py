@@ -1,7 +1,7 @@
 """What was run, on what, with what: one RunRecord travels with every table of embeddings (lesson 05).
 
 A record lets somebody else repeat a run and lets a reader judge it. It holds no path of the machine, no user
-or host name, and nothing that a DICOM header says of a person.
+or host name, and nothing that a DICOM header says about a person.
 """
 
 from __future__ import annotations
@@ -132,9 +132,9 @@ def _without_folder(argument: str) -> str:
 
 
 def git_commit() -> str | None:
-    """Return the commit of this package's own source, `+` appended where it was changed since.
+    """Return the commit of this package's own source, with `+` if it has changed since.
 
-    None outside git, and where the repository around it is another one, which happens to hold the install.
+    None outside git, and if the repository around it is another one that happens to hold the install.
     """
     source = Path(__file__).resolve()
     try:
@@ -147,7 +147,7 @@ def git_commit() -> str | None:
 
 
 def _git(folder: Path, *arguments: str) -> str:
-    # A hook of git, say, names its own repository in the environment.
+    # A git hook, say, names its own repository in the environment.
     env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     done = subprocess.run(
         ["git", "-C", folder, *arguments], capture_output=True, text=True, timeout=10, check=True, env=env

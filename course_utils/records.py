@@ -1,4 +1,4 @@
-"""What is known of one image: its facts, the entry that a store keeps, or why there is none.
+"""What is known about one image: its facts, the entry that a store keeps, or why there is none.
 
 Every schema follows from the fields here: the parts of a store, the tables of a run folder, the columns of a
 DataFrame. A new field of an image is one line in `Facts`; whoever makes facts fills it.
@@ -20,11 +20,11 @@ FILE = "file"
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of one image; identities are pseudonyms, and what its file does not say is None.
+    """What is known about one image; identities are pseudonyms, and what its file does not say is None.
 
-    The metadata of a field say what follows from it. `shown`: its name before readers, where that is another
-    than the field's. `compared`: clusters are held against it. `rendering`: it tells how the picture was made
-    rather than which one it is, and so stands beside the thumbnail.
+    The metadata of a field say what follows from it. `shown`: the name that readers see, if it is not the
+    field's. `compared`: clusters are compared with it. `rendering`: it says how the picture was made rather
+    than which one it is, and so is kept with the thumbnail.
     """
 
     image_id: str
@@ -61,18 +61,18 @@ class Failure:
 
 
 SHOWN = {each.name: str(each.metadata.get("shown", each.name)) for each in fields(Facts)}
-"""What each field is called before readers."""
+"""The name that readers see for each field."""
 
-# The woman comes last: she is the unit of every comparison, not one thing more to compare.
+# The woman comes last: she is the unit of every comparison, not one more thing to compare.
 COMPARED = {
     name: SHOWN[name]
     for name in (*(each.name for each in fields(Facts) if each.metadata.get("compared")), "patient_key")
 }
-"""What clusters are held against whatever else is known, field to shown name."""
+"""What clusters are always compared with, field to shown name."""
 
 
 def identity_columns() -> list[str]:
-    """Return the columns that say which image a row is: those of embeddings.parquet, the vector apart."""
+    """Return the columns that say which image a row is: those of embeddings.parquet, except the vector."""
     first, *others = [each.name for each in fields(Facts) if not each.metadata.get("rendering")]
     return [first, FILE, *others]
 

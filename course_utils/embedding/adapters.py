@@ -31,7 +31,7 @@ def replicate(gray: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> 
 
 
 def with_ones(gray: Tensor) -> Tensor:
-    """Put a channel of ones behind the gray one: what a folded network takes.
+    """Append a channel of ones to the gray one: the input of a folded network.
 
     Args:
         gray: `(N, 1, H, W)` in `[0, 1]`, not normalised: the folded weights do that.
@@ -43,16 +43,16 @@ def with_ones(gray: Tensor) -> Tensor:
 
 
 def fold(module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> nn.Module:
-    """Return a copy of a network that takes `[gray, 1]` and gives what that does for `replicate(gray)`.
+    """Return a copy of a network that maps `[gray, 1]` to what the original makes of `replicate(gray)`.
 
     With x the gray image, w the first convolution's weights `(O, 3, kH, kW)` and * its convolution,
 
         sum_c w_c * (x - mean_c) / std_c  =  (sum_c w_c / std_c) * x  +  (-sum_c w_c mean_c / std_c) * 1
 
     so that two channels of weights do the work of three. Away from the border the second term is one number
-    and could go into the bias. At the border it could not: padding puts zeros around the *normalised* image,
-    so that there the sum misses the mean's share of every weight that hangs over the edge. The channel of
-    ones is padded with zeros as well and loses just that share; any other padding keeps ones ones. Bias,
+    and could go into the bias. At the border it cannot: padding puts zeros around the *normalised* image,
+    so the sum there misses the mean's share of every weight that hangs over the edge. The channel of
+    ones is padded with zeros as well and loses just that share; any other padding keeps them. Bias,
     stride, dilation and padding stay as they are. Sums are taken in float64 and rounded once.
 
     Args:
@@ -65,14 +65,14 @@ def fold(module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> 
         A network from `(N, 2, H, W)`, as made by `with_ones`, to what `module` returns.
 
     Raises:
-        EmbeddingError: the first layer is no such convolution.
+        EmbeddingError: the first layer is not such a convolution.
     """
     folded = copy.deepcopy(module)
     conv = next(m for m in folded.modules() if isinstance(m, nn.Conv2d) or not [*m.children()])
     if not isinstance(conv, nn.Conv2d) or conv.in_channels != len(mean) or conv.groups != 1:
         raise EmbeddingError(
             f"this network cannot be folded: its first layer has to be a convolution of {len(mean)} channels "
-            f"in one group, and is {type(conv).__name__}({conv.extra_repr()}): use the adapter replicate"
+            f"in one group, but is {type(conv).__name__}({conv.extra_repr()}): use the adapter replicate"
         )
     weight = conv.weight.detach().to("cpu", torch.float64)
     centre, scale = (torch.tensor(statistic, dtype=torch.float64).view(-1, 1, 1) for statistic in (mean, std))

@@ -1,7 +1,7 @@
 """Networks and their weights, always named: which network, whose weights, from where, with which hash.
 
 A backbone is a network without its classifier, frozen and in evaluation mode: `(N, 3, H, W)` in, `(N, D)`
-out. Lesson 03 builds ResNet-50 by hand; lesson 05 uses what stands here.
+out. Lesson 03 builds ResNet-50 by hand; lesson 05 uses these.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Backbone:
     weights: Weights
 
     def __post_init__(self) -> None:
-        # Computed, never believed: a store finds vectors by it.
+        # Computed, never taken on trust: a store finds vectors by it.
         weights = replace(self.weights, sha256=content_sha256(self.module))
         object.__setattr__(self, "weights", weights)
 
@@ -98,7 +98,7 @@ def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int
     Args:
         name: `"resnet50"` (2048-D), `"efficientnet_lite0"` (1280-D), or `"auto"`: `COURSE_BACKBONE` if that
             is set, else ResNet-50 where its ImageNet weights are on disk or can be fetched, else
-            EfficientNet-Lite0, with one line in the log that says so.
+            EfficientNet-Lite0, and one line in the log says so.
         weights: `"imagenet"`, `"random"` (seeded, for lessons and timing), the path of a state dict (see
             `statedicts`), or `"auto"`: the file that `COURSE_WEIGHTS` names if that is set, else ImageNet's.
         seed: seed of random weights.
@@ -115,7 +115,7 @@ def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int
         # The file is meant for one backbone; asking for the other by name must not trip over it.
         named = os.environ.get("COURSE_WEIGHTS") if name != "efficientnet_lite0" else None
         weights = named or "imagenet"
-    # A new network draws its first weights: the caller's random numbers must not depend on that.
+    # Creating a network draws random weights: the caller's random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
         return _load_by_name(name, weights, seed)
 
@@ -158,7 +158,7 @@ def resnet50_weights_file() -> Path:
 
 
 def resnet50_weights_reachable(timeout: float = 3.0) -> bool:
-    """Return whether the server of torchvision's weights takes a connection within `timeout` seconds."""
+    """Return whether torchvision's weights server accepts a connection within `timeout` seconds."""
     address = urlparse(_resnet50_enum().url)
     port = address.port or (443 if address.scheme == "https" else 80)
     try:
@@ -182,7 +182,7 @@ def _imagenet_resnet50() -> Backbone:
         "or choose the backbone efficientnet_lite0, whose weights came with the install"
     )
     if file.is_file():
-        # torchvision checks the hash while it fetches; a file that was damaged afterwards would pass unseen.
+        # torchvision checks the hash while it fetches; a file that was damaged afterwards would go unnoticed.
         with file.open("rb") as stream:
             digest = hashlib.file_digest(stream, "sha256").hexdigest()
         if not digest.startswith(file.stem.rpartition("-")[2]):
@@ -198,7 +198,7 @@ def _imagenet_resnet50() -> Backbone:
             f"Three ways out: {ways_out}."
         )
     try:
-        # torchvision prints the folder that it saves to; no output of ours names a folder of the machine.
+        # torchvision prints the folder that it saves to; none of our output names a folder of this machine.
         with contextlib.redirect_stdout(io.StringIO()):
             state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # the network fails in many ways

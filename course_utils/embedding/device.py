@@ -1,7 +1,7 @@
 """Which device, which precision, and whether two runs give the same bits (lessons 05 and 06).
 
-`auto` takes CUDA, then Apple's MPS, then the CPU. A device that is asked for and not there is an error: a run
-that was meant for a GPU never trickles along on a CPU unseen.
+`auto` takes CUDA, then Apple's MPS, then the CPU. Asking for a device that is not there is an error: a
+run meant for a GPU never crawls along on a CPU unnoticed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pick_device(name: str = "auto") -> torch.device:
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise DeviceUnavailable(
-            "device 'mps' was asked for, but this is no Mac with Metal: choose auto or cpu"
+            "device 'mps' was asked for, but this is not a Mac with Metal: choose auto or cpu"
         )
     if device.type not in ("cpu", "cuda", "mps"):
         raise DeviceUnavailable(f"device {name!r} is not supported: choose auto, cpu, cuda, cuda:N or mps")
@@ -106,7 +106,7 @@ def determinism(on: bool) -> Iterator[None]:
     if not on:
         yield
         return
-    # cuBLAS reads this when its first handle is made, so it must stand before any CUDA matrix product.
+    # cuBLAS reads this when its first handle is made, so it must be set before any CUDA matrix product.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     before = (
@@ -127,12 +127,12 @@ def determinism(on: bool) -> Iterator[None]:
 
 
 def keep_freed_memory() -> bool:
-    """Tell glibc to keep the memory of freed activations instead of giving it back to the system each time.
+    """Tell glibc to keep the memory of freed activations instead of returning it to the system each time.
 
     By default every large activation is mapped and unmapped again, about 30 000 page faults per image for
     ResNet-50. So is a large film in a thread that reads ahead, whose arena of 64 MB it does not fit into: one
     arena serves all threads that start after this call. No bit of any result changes. Returns whether the
-    allocator took it (glibc on Linux only). Source: mallopt(3), its parameters M_MMAP_THRESHOLD,
+    allocator accepted it (glibc on Linux only). Source: mallopt(3), its parameters M_MMAP_THRESHOLD,
     M_TRIM_THRESHOLD and M_ARENA_MAX.
     """
     if platform.libc_ver()[0] != "glibc":

@@ -1,6 +1,6 @@
-"""The sha256 of a file, remembered by what the file system says of it (lesson 06).
+"""The sha256 of a file, remembered by what the file system says about it (lesson 06).
 
-A mammogram is 10 to 50 MB: hashing it takes longer than all else that a cached run does. So a digest is
+A mammogram is 10 to 50 MB: hashing it takes longer than everything else a cached run does. So a digest is
 remembered as git remembers it, under the file's device, inode, size, and times of change. No path is kept.
 """
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 NAME = "digests.sqlite"
 SETTLED_NS = 2_000_000_000  # the coarsest clock of a file system in use: FAT's
 LIMIT = 1_000_000  # digests kept on disk; the oldest go first
-SAVED_AT_ONCE = 1000  # so that a run that is killed has lost no more
+SAVED_AT_ONCE = 1000  # so that a killed run loses no more
 PATIENCE_S = 10  # how long to wait for another run that is writing
 
 _T = TypeVar("_T")
@@ -45,8 +45,8 @@ class FileDigests:
     the file system's clock: so the digest of a file changed in the last two seconds is not remembered. On
     Windows `st_ctime` is the time of creation: a change that puts size and `st_mtime` back goes unnoticed.
 
-    Several runs may use one folder at once. Where it fails them, a warning says so and memory has to do:
-    what is lost costs time only.
+    Several runs may use one folder at once. If it fails them, a warning says so and memory has to do: only
+    time is lost.
     """
 
     def __init__(self, folder: Path | None = None):
@@ -79,7 +79,7 @@ class FileDigests:
         return digest.hexdigest()
 
     def save(self) -> None:
-        """Keep on disk what was learned, and let go of the file."""
+        """Save what was learned to disk, and close the file."""
         with self._lock:
             if self._new:
                 self._try(self._write)
@@ -122,7 +122,7 @@ class FileDigests:
             self._database = None
 
     def _try(self, action: Callable[[], _T]) -> _T | None:
-        """Return what `action` makes of the database, or None and a warning where that fails."""
+        """Return what `action` makes of the database, or warn and return None if that fails."""
         try:
             return action()
         except (sqlite3.OperationalError, OSError) as error:  # a full disk, a network drive without locks
@@ -130,7 +130,7 @@ class FileDigests:
             logger.warning("Hashes of files cannot be kept (%s); they are computed again next time", reason)
             self._close()
             self._file = None
-        except Exception:  # of many classes, from a damaged file
+        except Exception:  # a damaged file raises many kinds
             logger.warning("Set aside a damaged file of the store (%s); files are hashed again", NAME)
             self._close()
             self._set_aside()
@@ -152,5 +152,5 @@ def _state(status: os.stat_result) -> bytes:
 
 
 def _checksum(state: bytes, sha256: bytes) -> bytes:
-    """Return what tells a flipped bit in a row: a wrong digest would be believed for ever."""
+    """Return what reveals a flipped bit in a row: a wrong digest would be trusted forever."""
     return hashlib.blake2b(state + sha256, digest_size=8).digest()

@@ -1,4 +1,4 @@
-"""What runs the network: PyTorch, treated well, or OpenVINO (lesson 06).
+"""What runs the network: PyTorch, tuned, or OpenVINO (lesson 06).
 
 In: a backbone. Out: a function from a batch as the adapter made it to its vectors.
 """
@@ -44,11 +44,11 @@ def make_engine(
         precision: what the device can do, see `device.check_precision`.
         adapter: `"replicate"` takes three normalised channels, `"folded"` the gray one and ones.
         fuse: fold batch normalisation into the convolutions, and with PyTorch use channels-last memory and,
-            on a CPU do a convolution, what is added to it and its activation in one pass (see `onednn`).
-            False runs the network as its author does.
+            on a CPU, do a convolution, what is added to it and its activation in one pass (see `onednn`).
+            False runs the network as its author wrote it.
 
     Raises:
-        EmbeddingError: OpenVINO is not installed, or was asked for on another device than the CPU; the
+        EmbeddingError: OpenVINO is not installed, or was asked for on a device other than the CPU; the
             network cannot be folded.
     """
     module = copy.deepcopy(backbone.module).eval().requires_grad_(False)
@@ -67,7 +67,7 @@ def _torch(
     module: nn.Module, example: Tensor, device: torch.device, precision: Precision, fuse: bool
 ) -> Engine:
     memory_format = torch.channels_last if fuse else torch.contiguous_format
-    # On CUDA automatic mixed precision chooses a dtype for each operation; on a CPU all of them have bf16.
+    # On CUDA automatic mixed precision chooses a dtype for each operation; on a CPU all of them support bf16.
     dtype = torch.bfloat16 if precision == "bf16" and device.type == "cpu" else torch.float32
     module = module.to(device, dtype).to(memory_format=memory_format)
     if fuse and device.type == "cpu":
@@ -84,8 +84,8 @@ def _torch(
 def _openvino(module: nn.Module, example: Tensor, device: torch.device, precision: Precision) -> Engine:
     if device.type != "cpu":
         raise EmbeddingError(f"the engine openvino computes on the cpu, not on {device.type}: choose torch")
-    # When imported, OpenVINO reports to its makers that it is used, unless its package for that is missing.
-    # Mammograms are near, and nothing leaves this machine: for this process it is missing.
+    # When imported, OpenVINO sends telemetry, unless its package for that is missing. With mammograms at hand
+    # nothing may leave this machine: in this process it is missing.
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     try:
         openvino = importlib.import_module("openvino")
@@ -97,7 +97,7 @@ def _openvino(module: nn.Module, example: Tensor, device: torch.device, precisio
         ) from error
     reader = frontend.FrontEndManager().load_by_framework("pytorch")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace is old, and what OpenVINO reads
+        warnings.simplefilter("ignore", FutureWarning)  # torch.jit.trace is old, but OpenVINO reads it
         traced = decoder.TorchScriptPythonDecoder(module, example_input=example)
     model = reader.convert(reader.load(traced))  # the reader keeps no reference: `traced` has to live on
     model.reshape([-1, *example.shape[1:]])

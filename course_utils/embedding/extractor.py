@@ -1,8 +1,8 @@
 """Pictures or files to vectors, under one public name (lessons 05 and 06).
 
 `EmbeddingExtractor.embed` maps pictures to vectors (see `network`). The rest goes the whole way for a list of
-files (see `pipeline`): `stream` gives one outcome after the other, `extract` collects them in memory,
-`extract_to` writes them into a run folder; both say what was done.
+files (see `pipeline`): `stream` yields one outcome after another, `extract` collects them in memory,
+`extract_to` writes them into a run folder; both record what was done.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class EmbeddingExtractor(Network):
     """
 
     def config(self, preprocessor: Preprocessor) -> dict[str, Any]:
-        """Return everything that changes a vector, the file apart: the address of a shelf in the store."""
+        """Return everything that changes a vector, except the file: the address of a shelf in the store."""
         return shelf_config(self, preprocessor)
 
     def stream(
@@ -52,9 +52,9 @@ class EmbeddingExtractor(Network):
             paths: the files.
             preprocessor: makes the picture; its `voi` says how each file is rendered.
             store: embeddings found in it are not computed again; new ones are kept in it batch by batch.
-            workers: threads that read ahead; 0 reads in this thread. Threads suffice, since the decoders let
-                go of Python's lock.
-            progress: a progress bar, where there is a terminal or a notebook to show it.
+            workers: threads that read ahead; 0 reads in this thread. Threads suffice, since the decoders
+                release the GIL.
+            progress: a progress bar, if there is a terminal or a notebook to show it.
         """
         return Pipeline(self, preprocessor, store).outcomes(paths, workers, progress)
 
@@ -90,7 +90,7 @@ class EmbeddingExtractor(Network):
         workers: int = 0,
         progress: bool = True,
     ) -> RunRecord:
-        """Turn files into vectors in a run folder (see `RunFolder`), written as they come: a whole archive.
+        """Turn files into vectors in a run folder (see `RunFolder`), as they come: for a whole archive.
 
         The arguments are those of `extract`, the files those of `Extraction.write`.
         """
@@ -103,7 +103,7 @@ class EmbeddingExtractor(Network):
 
 
 def _file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
-    """Return the names given; else each file below the folder that all share, never an absolute path."""
+    """Return the names given, or each file's path below the folder that all share, never an absolute one."""
     if given is not None:
         if len(given) != len(paths):
             raise EmbeddingError(f"{len(paths)} paths need as many names, got {len(given)}")

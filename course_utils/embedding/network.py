@@ -1,6 +1,6 @@
 """A backbone made ready for one device: pictures in, vectors out, in batches (lesson 05).
 
-Nothing here knows of files. What happens on the way to a picture, and to its vector, is `pipeline`'s.
+Nothing here knows about files. The way to a picture, and to its vector, is up to `pipeline`.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class Network:
     def launch(self, pictures: Tensor) -> Tensor:
         """Start on pictures `(n, 1, H, H)`, float32 in `[0, 1]`, unchecked; return their vectors `(n, D)`.
 
-        They are on the device, which may still be computing them. Where its memory runs out, batches are
+        They are on the device, which may still be computing them. If its memory runs out, batches are
         halved from here on.
         """
         vectors: list[Tensor] = []
@@ -166,7 +166,7 @@ class Network:
             torch.cuda.empty_cache()
 
     def _filled(self, batch: Tensor) -> Tensor:
-        """Return a whole batch in deterministic mode: a kernel may sum in another order for another size."""
+        """Return a whole batch in deterministic mode: a kernel's order of sums may depend on the size."""
         missing = self.batch_size - len(batch)
         if not self.deterministic or missing == 0:
             return batch

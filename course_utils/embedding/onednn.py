@@ -1,7 +1,7 @@
 """A convolution with what follows it in one pass over memory, where oneDNN can do that (lesson 06).
 
 In: a network whose batch normalisation is folded away. Out: the same network, each block in a few passes. On
-a CPU a ReLU or an addition of its own costs a walk through all activations. The operations used here are
+a CPU a separate ReLU or addition costs a pass over all activations. The operations used here are
 those that PyTorch's own compiler emits for a CPU.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 logger = logging.getLogger(__name__)
 
-# How far the output may move, as a share of its largest number, before one pass is taken for wrong.
+# How far the output may move, as a share of its largest number, before one pass is considered wrong.
 SAME = {torch.float32: 1e-4, torch.bfloat16: 0.2}
 Activation = tuple[str, list[float]]  # oneDNN's name, and its limits
 NOTHING: Activation = ("none", [])
@@ -31,7 +31,7 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
 
     Args:
         network: torchvision's ResNet-50 or EfficientNet-Lite0, on a CPU, frozen, without batch normalisation.
-            Any other network is given back as it is; of these two, each convolution is left with its
+            Any other network is returned as it is; in these two, each convolution is given its
             `input_size`.
         example: `(1, C, S, S)`, what the network takes, in its dtype. The outputs for it are compared.
 
@@ -39,7 +39,7 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
         The copy; the network itself where this build of PyTorch or this processor cannot do it, or where the
         two outputs differ by more than `SAME` (a warning says so).
     """
-    # By its name: importing torchvision to ask for the class would cost every other network a second.
+    # By name: importing torchvision to ask for the class would cost every other network a second.
     change = {"ResNet": _resnet, "_PooledFeatures": _lite0}.get(type(network).__name__)
     if change is None:
         return network
@@ -52,7 +52,7 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
             logger.info("Convolution and activation stay apart: %s", type(error).__name__)
             return network
     if not (after - before).abs().max() <= SAME[example.dtype] * before.abs().max():
-        logger.warning("oneDNN's convolution in one pass gives other numbers here: PyTorch's own is used")
+        logger.warning("oneDNN's convolution in one pass gives different numbers here; using PyTorch's own")
         return network
     return changed
 
@@ -68,7 +68,7 @@ class OnePass(nn.Module):
         super().__init__()
         padding, self.pad_first = _padding(conv)
         self.settings: tuple[Any, ...] = (padding, [*conv.stride], [*conv.dilation], conv.groups)
-        # No parameter of the module: this layout knows nothing of copies or of other dtypes.
+        # Not a parameter of the module: this layout supports neither copies nor other dtypes.
         self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]  # its stub is old
             conv.weight.detach().to_mkldnn(), *self.settings, input_size=conv.input_size
         )
@@ -120,7 +120,7 @@ class _MBConv(nn.Module):
 
 
 def _noting_input_sizes(network: nn.Module, example: Tensor) -> Tensor:
-    """Run the network on the example; each convolution is left with the `input_size` of a whole batch."""
+    """Run the network on the example; each convolution is given the `input_size` of a whole batch."""
 
     def note(conv: Any, given: tuple[Tensor]) -> None:
         conv.input_size = [WHOLE_BATCH, *given[0].shape[1:]]

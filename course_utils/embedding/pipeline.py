@@ -1,7 +1,7 @@
 """Files become vectors: ordered, a bad file set aside with its reason, resumable (lessons 05 and 06).
 
-Hash, look into the store, read, preprocess, embed in batches, keep: `Pipeline.outcomes` gives one outcome
-after the other, in the order of the files, and memory does not grow with their number.
+Hash, look in the store, read, preprocess, embed in batches, keep: `Pipeline.outcomes` yields one outcome
+after another, in the order of the files, and memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Prepared:
 
 
 def shelf_config(network: Network, preprocessor: Preprocessor) -> dict[str, Any]:
-    """Return everything that changes a vector, the file apart: the address of a shelf in the store."""
+    """Return everything that changes a vector, except the file: the address of a shelf in the store."""
     return {"preprocessing": preprocessor.fingerprint, **network.identity()}
 
 
@@ -181,7 +181,7 @@ class Pipeline:
             self._collect()
 
     def _collect(self) -> None:
-        """Wait for the batch in flight and keep what came out well in the store."""
+        """Wait for the batch in flight and keep its valid vectors in the store."""
         if self._in_flight is None:
             return
         (batch, on_device), self._in_flight = self._in_flight, None
@@ -196,7 +196,7 @@ class Pipeline:
             else:
                 prepared.outcome = Failure(
                     "embed",
-                    f"the embedding is not finite in {self.network.precision}: use fp32, check the weights",
+                    f"the embedding is not finite in {self.network.precision}: use fp32 or check the weights",
                 )
         if self.shelf is not None and entries:
             self.shelf.put(entries)
@@ -219,7 +219,7 @@ class Pipeline:
             if known is not None:
                 return known, time.perf_counter() - clock
             mammogram = read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
-            if self.digests.of(file) != digest:  # else its vector would be kept under the hash of another
+            if self.digests.of(file) != digest:  # else its vector would be kept under the wrong hash
                 raise MammogramError("This file changed while it was read; run again once it is complete.")
             stage = "preprocess"
             picture = self.preprocessor(mammogram)
@@ -236,7 +236,7 @@ class Pipeline:
 
 
 def _facts(mammogram: Mammogram, sha256: str) -> Facts:
-    """Return what a mammogram says of itself: each fact has its name there, the hash of its file apart."""
+    """Return what a mammogram says about itself: each fact has its name there, except its file's hash."""
     names = [each.name for each in fields(Facts) if each.name != "sha256"]
     return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
 

@@ -1,7 +1,7 @@
 """State dicts: read from what people publish, loaded strictly, told apart by their content (lesson 05).
 
-In: a file of PyTorch's or of safetensors'. Out: tensors by the names that the network itself has for them.
-Nothing in a file is ever run, and a damaged one is one sentence.
+In: a PyTorch or safetensors file. Out: tensors under the names that the network itself uses.
+Nothing in a file is ever run, and a damaged one becomes one sentence.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ from course_utils.files import as_text
 StateDict = dict[str, Tensor]
 
 WRAPPERS = ("state_dict", "model_state_dict", "model")
-"""Under which key a checkpoint keeps the weights, beside epoch, optimiser and the like."""
+"""The keys under which a checkpoint keeps the weights, beside epoch, optimiser and the like."""
 PREFIXES = ("module.", "backbone.", "encoder.", "model.", "network.")
-"""What training puts before the names of a network: a wrapper for several GPUs, or a larger model's part."""
+"""What training puts before a network's names: a wrapper for several GPUs, or its place in a larger model."""
 HEADS = ("fc.", "_fc.", "head.", "classifier.", "projector.", "projection_head.", "predictor.")
-"""What stands behind an embedding and is not needed for it; its size differs from task to task."""
+"""What comes after an embedding and is not needed for it; its size differs from task to task."""
 COUNTER = "num_batches_tracked"
 """Batch normalisation counts its training batches; no vector depends on that, and some files leave it out."""
 
 
 def read_state_dict(file: Path) -> StateDict:
-    """Read the weights of one network from a file of PyTorch's, or from one of safetensors' by its suffix.
+    """Read the weights of one network from a PyTorch file, or from a safetensors file (by its suffix).
 
     Names lose the prefixes that training gave them, and heads are left out.
 
     Raises:
-        WeightsUnavailable: there is no such file, or it may not be read.
+        WeightsUnavailable: there is no such file, or it cannot be read.
         EmbeddingError: it holds no weights that can be loaded safely, or those of several networks.
     """
     name = as_text(file.name)
@@ -86,12 +86,12 @@ def content_sha256(module: nn.Module) -> str:
 
 
 def _load(file: Path, name: str) -> Any:
-    """Return what a file holds. Whatever a parser makes of a damaged one is the same sentence."""
+    """Return what a file holds. Whatever a parser makes of a damaged one becomes the same sentence."""
     try:
         if file.suffix.lower() == ".safetensors":
             return safetensors.torch.load(file.read_bytes())
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a pickle protocol, where a file is damaged
+            warnings.simplefilter("ignore")  # about a pickle protocol, if a file is damaged
             # weights_only keeps a file from running code of its own.
             return torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -118,7 +118,7 @@ def _unwrapped(loaded: Any, name: str) -> StateDict:
 
 
 def _only_features(state: StateDict, name: str) -> StateDict:
-    """Return the tensors by the names that the network itself has for them, without its head."""
+    """Return the tensors under the names that the network itself uses, without its head."""
     features: StateDict = {}
     for key, value in state.items():
         own = key

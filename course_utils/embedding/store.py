@@ -1,8 +1,8 @@
 """Embeddings kept on disk, found again by what they were made from (lessons 05 and 06).
 
-A store is a folder. Each configuration of the extractor (see `EmbeddingExtractor.config`) has a shelf of its
-own in it, and on a shelf an entry is found by the sha256 of the image's file. So a change in any of them
-misses, and nothing else does. Entries are Parquet; nothing is pickled.
+A store is a folder. Each configuration of the extractor (see `EmbeddingExtractor.config`) has its own shelf,
+where an entry is found by the sha256 of the image's file. So a change in either is a miss, and nothing else
+is. Entries are Parquet; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from course_utils.records import FILE, Entry, Facts, arrow_fields, table_columns
 logger = logging.getLogger(__name__)
 
 DEFAULT_STORE = Path("results") / "embeddings"
-GROUP_ROWS = 16  # entries in a row group: what one look into a part reads, about a quarter of a megabyte
-PART_GROUPS = 32  # row groups in a part that is not small, and is never merged again
+GROUP_ROWS = 16  # entries in a row group: what one lookup in a part reads, about a quarter of a megabyte
+PART_GROUPS = 32  # row groups in a full part, which is never merged again
 PART_ROWS = PART_GROUPS * GROUP_ROWS
-COMPACT_ABOVE = 64  # small parts, and they are merged
+COMPACT_ABOVE = 64  # more small parts than this are merged
 GROUPS_IN_MEMORY = 64
 KEY_BYTES = 32
 KEY_ATTEMPTS, KEY_PAUSE_S = 20, 0.05
-# Neither vectors nor PNG get smaller by packing: this is for speed.
+# Neither vectors nor PNGs get smaller by compression: this is for speed.
 _LAYOUT: dict[str, Any] = {
     "compression": "none",
     "use_dictionary": False,
@@ -78,7 +78,7 @@ class EmbeddingStore:
         raise EmbeddingError(f"{file.name} in the store is damaged: restore it, or delete the store")
 
     def _draw_key(self, file: Path) -> None:
-        """Write a new key in one step, so that two runs that start at once have the same."""
+        """Write a new key in one step, so that two runs that start at once share it."""
         self.folder.mkdir(parents=True, exist_ok=True)
         drawn = secrets.token_hex(KEY_BYTES)
         beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
@@ -95,7 +95,7 @@ class EmbeddingStore:
             beside.unlink(missing_ok=True)
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
-        """Return the shelf of one configuration: `backbone`, `embedding_dim`, and all else that matters."""
+        """Return the shelf of one configuration: `backbone`, `embedding_dim`, and whatever else matters."""
         folder = self.folder / f"{config['backbone']}-{fingerprint(config)}"
         if not folder.exists():
             self._say_if_foreign(config)
@@ -104,7 +104,7 @@ class EmbeddingStore:
         return Shelf(folder, config)
 
     def _say_if_foreign(self, config: dict[str, Any]) -> None:
-        """Log once where another version of the course, with other configurations, has filled this store."""
+        """Log once if another version of the course, with other configurations, has filled this store."""
         for file in sorted(self.folder.glob("*/config.json")):
             with contextlib.suppress(OSError, ValueError, TypeError):
                 if set(json.loads(file.read_bytes())) != set(config):
@@ -116,7 +116,7 @@ class EmbeddingStore:
 
 
 def _create(file: Path, text: str) -> None:
-    """Write a short file for its owner alone, unless it is there already."""
+    """Write a short file for its owner alone, unless it already exists."""
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
@@ -135,7 +135,7 @@ class Shelf:
 
     Memory holds the place of each entry and the row groups that were read last. A part is written beside its
     name and renamed into place, so that a killed run leaves whole parts only. A part that is damaged all the
-    same is set aside with a warning as soon as that shows (on opening, or when one of its entries is asked
+    same is set aside with a warning as soon as it is noticed (on opening, or when one of its entries is asked
     for), and its images are computed again. A part with another schema is another version's, and left alone.
     """
 
@@ -172,7 +172,7 @@ class Shelf:
         return None
 
     def put(self, entries: Sequence[Entry]) -> None:
-        """Keep these entries. Once this returns no kill loses them; a power cut may cost the last seconds."""
+        """Keep these entries. Once this returns no kill loses them; a power cut may lose the last seconds."""
         if not entries:
             return
         with self._lock:
@@ -184,9 +184,9 @@ class Shelf:
             self._compact()
 
     def _compact(self) -> None:
-        """Merge the small parts where there are many, so that no run has thousands of them to open.
+        """Merge the small parts when there are many, so that no run has thousands of them to open.
 
-        A small part goes when the larger one is on disk: a kill in between leaves entries twice, at worst.
+        A small part goes once the larger one is on disk: a kill in between leaves entries twice, at worst.
         """
         small = [part for part, groups in self._parts.items() if groups < PART_GROUPS]
         if len(small) <= COMPACT_ABOVE:
@@ -250,7 +250,7 @@ class Shelf:
         self._find_parts()
 
     def _find_parts(self) -> None:
-        """Index the parts that are not known yet; again if one went meanwhile, for it went into another."""
+        """Index the parts that are not known yet; again if one went meanwhile, merged into another."""
         while new := sorted(
             part.name
             for part in self.folder.glob("part-*.parquet")
@@ -271,12 +271,12 @@ class Shelf:
         return [list(islice(digests, size)) for size in sizes]
 
     def _read_group(self, place: _Place) -> dict[str, Entry] | None:
-        """Return the entries of a row group by their sha256, or None where it is not available."""
+        """Return the entries of a row group by their sha256, or None if it is not available."""
         part, number = place
         return self._attempt(part, lambda file: _from_table(file.read_row_group(number, use_threads=False)))
 
     def _attempt(self, part: str, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
-        """Return what `read` makes of a part, or None, and the part is not looked at again."""
+        """Return what `read` makes of a part, or None; then the part is not tried again."""
         try:
             made = _read_part(self.folder / part, read)
         except _ForeignSchema:
@@ -291,24 +291,24 @@ class Shelf:
 
 
 class _ForeignSchema(Exception):
-    """A part has other columns than those of this version of the course."""
+    """A part whose columns are not those of this version of the course."""
 
 
 def _read_part(path: Path, read: Callable[[pq.ParquetFile], _T]) -> _T | None:
-    """Return what `read` makes of a part of the store, or None where that is missing or of no use.
+    """Return what `read` makes of a part of the store, or None if it is missing or unusable.
 
-    A warning says so where the file cannot be read now, or is damaged (`read` says that by a ValueError or a
-    TypeError, too): then it is set aside, for somebody to look at.
+    A warning says so if the file cannot be read now, or is damaged (`read` may say so with a ValueError or a
+    TypeError): then it is set aside for inspection.
     """
     try:
-        # Arrow's own file. With one of Python's, its threads want Python's lock, and end the process with an
-        # abort where they want it while the interpreter is shutting down.
+        # Arrow's own file. With a Python file, its threads need the GIL, and abort the process if they ask
+        # for it while the interpreter is shutting down.
         with pa.OSFile(os.fsencode(path)) as file:
             return read(pq.ParquetFile(file, page_checksum_verification=True))
     except FileNotFoundError:
         return None
     except (OSError, pa.ArrowException, ValueError, TypeError) as error:
-        # Permissions, a network drive that is away; Arrow's own words name the path.
+        # Permissions, a network drive that is offline; Arrow's own message names the path.
         if isinstance(error, OSError) and error.errno is not None:
             reason = os.strerror(error.errno)
             logger.warning("A part of the store cannot be read now (%s): %s", path.name, reason)
@@ -339,7 +339,7 @@ def _as_table(entries: Sequence[Entry], schema: pa.Schema) -> pa.Table:
 
 
 def _from_table(table: pa.Table) -> dict[str, Entry]:
-    """Return the entries by their sha256; raises ValueError or TypeError where a row is none."""
+    """Return the entries by their sha256; raises ValueError or TypeError if a row is not one."""
     rows = table.to_pylist()
     if not np.isfinite(np.frombuffer(b"".join(row["embedding"] for row in rows), "<f4")).all():
         raise ValueError("not finite")

@@ -1,4 +1,4 @@
-"""A run folder: this room alone knows its files, their columns and how they are read (lesson 05).
+"""A run folder: this package alone knows its files, their columns and how they are read (lesson 05).
 
 `RunFolder` writes a run while it is made and `Extraction` holds one in memory; `read_run` reads what there is
 of it, `Extraction.read` only what is whole. Clusters and labels belong to a run and are read here, too.

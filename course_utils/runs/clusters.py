@@ -1,6 +1,6 @@
 """The clusters of a run: `clusters.csv`, one row per image, and `clusters.json`, how they came about.
 
-What was found and how it is judged travels as a plain dict here; `analysis` makes it, and reads it again.
+What was found and how it is judged is a plain dict here; `analysis` makes it, and reads it back.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Clusters:
     table_sha256: str
 
     def why_unusable(self, image_ids: list[str], vectors: NDArray[np.float32]) -> str | None:
-        """Return why these are not the clusters of these images and vectors, or None where they are."""
+        """Return why these are not the clusters of these images and vectors, or None if they are."""
         known = self.result.get("embeddings_sha256")
         if self.table["image_id"].tolist() != image_ids or known not in (None, _sha256(vectors.tobytes())):
             return "The clusters in this folder belong to other embeddings"
@@ -80,7 +80,7 @@ def write_clusters(
 
 
 def read_clusters(folder: str | Path) -> Clusters | None:
-    """Read the clusters of a run folder, None where there are none; RunError where a file is damaged."""
+    """Read the clusters of a run folder, None if there are none; RunError if a file is damaged."""
     table, result = Path(folder) / TABLE, Path(folder) / RESULT
     if not (table.is_file() and result.is_file()):
         return None

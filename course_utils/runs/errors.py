@@ -1,4 +1,4 @@
-"""The errors of this room: each message says what is wrong with this folder or table, and what to do."""
+"""The errors of this package: each message says what is wrong with this folder or table, and what to do."""
 
 
 class RunError(Exception):

@@ -1,6 +1,6 @@
-"""What comes of a list of files: vectors and their table, the failures, the record; in memory or in a folder.
+"""What becomes of a list of files: vectors and their table, failures, the record; in memory or in a folder.
 
-`Extraction` holds a result in memory, for a lesson. `RunFolder` writes the same result while it is made, so
+`Extraction` holds a result in memory, for a lesson. `RunFolder` writes the same result as it is made, so
 that ten thousand files need no more memory than a thousand (lesson 05).
 """
 
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class Extraction:
-    """What came of a list of files.
+    """What became of a list of files.
 
     Attributes:
         vectors: `(N, D)` float32, one row per image that could be embedded, in the order of the paths.
@@ -90,7 +90,7 @@ class Extraction:
         try:
             return cls._read(folder)
         except ForeignRecord as error:
-            raise RunError(f"the run in {name} is of another version: {error}; make it again") from error
+            raise RunError(f"the run in {name} is from another version: {error}; make it again") from error
         except PermissionError as error:
             raise RunError(f"the run in {name} cannot be read: are you allowed to?") from error
         except Exception as error:  # whatever a parser makes of a damaged file; its text may hold a path
@@ -170,7 +170,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
-        # A name of its own: another run may be writing into the same folder just now.
+        # A unique name: another run may be writing into the same folder just now.
         self._making = self.folder / f"{MAKING}{secrets.token_hex(4)}"
         with contextlib.ExitStack() as stack:
             stack.callback(shutil.rmtree, self._making, ignore_errors=True)
@@ -178,12 +178,12 @@ class RunFolder:
             self._files: list[IO[Any]] = []
             self._tables = {}
             for name, schema in self._schemas.items():
-                # A file of Python's: its errors name no folder, as Arrow's do.
+                # A Python file: unlike Arrow's errors, its errors name no folder.
                 self._files.append(stack.enter_context((self._making / name).open("wb")))
                 self._tables[name] = stack.enter_context(_parquet_writer(self._files[-1], schema))
             failures = (self._making / FAILURES).open("w", encoding="utf-8", newline="")
             self._files.append(stack.enter_context(failures))
-            # All is quoted: a name may hold a carriage return.
+            # Everything is quoted: a name may hold a carriage return.
             self._failures = csv.writer(failures, lineterminator="\n", quoting=csv.QUOTE_ALL)
             self._failures.writerow(failure_columns())
             self._stack = stack.pop_all()
@@ -203,7 +203,7 @@ class RunFolder:
             self._write_rows()
 
     def finish(self, record: RunRecord) -> None:
-        """Put everything into its place; nothing can be added afterwards."""
+        """Put everything in its place; nothing can be added afterwards."""
         self._write_rows()
         for writer in self._tables.values():
             writer.close()
@@ -216,7 +216,7 @@ class RunFolder:
         self._publish()
 
     def _publish(self) -> None:
-        """Rename the folder with all that is new, which is one step; then put its files into their places."""
+        """Rename the folder with everything new, which is one step; then move its files into place."""
         for attempt in range(PUBLISH_ATTEMPTS):
             settle(self.folder)
             try:
@@ -254,7 +254,7 @@ class RunFolder:
 def settle(folder: Path) -> None:
     """Move the files of a finished run into their places, if it was killed before it had done so itself.
 
-    What cannot be moved, say in a folder that may not be written to, stays where `read_member` finds it.
+    What cannot be moved, say in a read-only folder, stays where `read_member` finds it.
     """
     with contextlib.suppress(OSError):
         for file in sorted((folder / FINISHED).iterdir()):

@@ -1,7 +1,7 @@
-"""Column names that say of a person who she is: such a column has no place in a table of labels.
+"""Column names that say who a person is: such a column has no place in a table of labels.
 
 Names are looked at, not values, and the pattern is broad, since a column can be renamed and a leak cannot be
-undone. What describes a thing (`filename`, `hospital_name`) or a life (`age_at_first_birth`) is no identity.
+undone. What describes a thing (`filename`, `hospital_name`) or a life (`age_at_first_birth`) does not count.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _NAMES = _fold("""
     nume isim имя имена імя ονομα اسم الاسم שם ชื่อ
 """)
 
-# Words that are an identity wherever they stand in the name of a column.
+# Words that identify somebody wherever they appear in the name of a column.
 _ALONE = _fold("""
     surname surnames lastname firstname forename forenames fullname givenname familyname middlename maidenname
     patientname patientsname patname initials initialen
@@ -67,7 +67,7 @@ _LIFE = _fold("""
     primo prima primeiro primeira erste ersten eerste number nombre numero poids peso
 """)
 
-# Two words that are an identity beside each other.
+# Two words that identify somebody when side by side.
 _PAIRS = {("patient", last) for last in ("name", "id", "ids", "no", "nr", "number", "code")} | {
     tuple(pair.split())
     for pair in (
@@ -85,7 +85,7 @@ _BIRTH = re.compile(
     r"|patient|mother))*"
 )
 
-# In scripts whose words are not parted by spaces, or change their endings: a part of the name is enough.
+# In scripts whose words are not separated by spaces, or change their endings: a part of the name is enough.
 _PARTS = _fold("""
     姓名 氏名 名字 名前 患者名 出生 生日 生年月日 誕生日 诞生 身份证 身分證 身份證 电话 電話 手机 手機 地址
     住所 住址 邮箱 邮编 病历号 病歷號 病案号 住院号 患者番号 患者id 保険証 社保号 医保号
@@ -98,7 +98,7 @@ _PARTS = _fold("""
 
 
 def identifies_people(column: str) -> bool:
-    """Return whether the name of a column looks as if its values said who somebody is."""
+    """Return whether the name of a column suggests that its values say who somebody is."""
     words = _words(column)
     return (
         (bool(_NAMES & set(words)) and set(words) <= _NAMES | _PERSONS)
@@ -111,7 +111,7 @@ def identifies_people(column: str) -> bool:
 
 
 def _words(column: str) -> list[str]:
-    """Return the words of a name, in small letters without accents: `PatientName` has two, `DOB` one."""
+    """Return the words of a name, in lower case without accents: `PatientName` has two, `DOB` one."""
     humps = r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])"
     plain = unicodedata.normalize("NFKC", column).replace("IDs", "Ids")
     parted = _folded(re.sub(humps, " ", plain))

@@ -1,6 +1,6 @@
-"""What is known of the images of a run: by their own files, and by a table of labels that the user has.
+"""What is known about the images of a run: from their own files, and from the user's table of labels.
 
-Clusters are held against both. A table of labels has a column `sha256` or `file`, to tell which row is which
+Clusters are compared with both. A table of labels has a column `sha256` or `file`, to tell which row is which
 image, and any number of further columns, none of which may identify people.
 """
 
@@ -21,7 +21,7 @@ from course_utils.runs.identifying import identifies_people
 SHA256 = "sha256"
 NO_TABLE = "is not a comma-separated UTF-8 file"
 LONGEST_CELL = 2**20
-"""Letters that a cell may have; Python's own limit is 2**17."""
+"""Characters that a cell may have; Python's own limit is 2**17."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class MatchedLabels:
         columns: N rows with the index of the table of images, missing where a table says nothing.
         matched: how many of the N images have a row.
         unused: how many rows of the table belong to no image.
-        left_out: columns that are not taken, and why.
+        left_out: columns that are not used, and why.
     """
 
     columns: pd.DataFrame
@@ -50,9 +50,9 @@ class MatchedLabels:
 
 
 def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
-    """Return what the files themselves say that clusters are held against, by the names that readers see.
+    """Return what the files themselves say to compare clusters with, under the names that readers see.
 
-    That is `records.COMPARED`, and the first folder below the input, where there are several.
+    That is `records.COMPARED`, and the first folder below the input, if there are several.
     """
     compared = table[list(COMPARED)].rename(columns=COMPARED)
     folders = table[FILE].str.rpartition("/")[0]
@@ -62,7 +62,7 @@ def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def read_labels(file: str | Path) -> pd.DataFrame:
-    """Read a table of labels. Each value is text as it stands there; only an empty cell is missing (None).
+    """Read a table of labels. Each value is text as it is written; only an empty cell is missing (None).
 
     Args:
         file: CSV in UTF-8, with a column `sha256` or `file` (as in embeddings.parquet).
@@ -78,7 +78,7 @@ def read_labels(file: str | Path) -> pd.DataFrame:
     _refuse_packed(file, name)
     try:
         header, *rows = _read_cells(file)
-    except (ValueError, csv.Error) as error:  # no line, bytes that are no UTF-8, or quotes that do not fit
+    except (ValueError, csv.Error) as error:  # no line, bytes that are not UTF-8, or unmatched quotes
         raise LabelsError(f"{name} {NO_TABLE}") from error
     while header and not header[-1].strip() and not any(any(row[len(header) - 1 :]) for row in rows):
         header.pop()  # commas at the ends of lines
@@ -95,11 +95,11 @@ def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> MatchedLabels:
     """Find the rows of a table of labels that belong to the images of a run.
 
     Args:
-        labels: from `read_labels`; rows are matched by sha256 where it has that column, else by file.
+        labels: from `read_labels`; rows are matched by sha256 if it has that column, else by file.
         table: `Extraction.table`, N rows.
 
-    Columns that only say which image it is, or that the run has itself, are left out. Several rows of one
-    image are as good as one, as long as they do not contradict one another.
+    Columns that only say which image it is, or that the run itself has, are left out. Several rows for one
+    image count as one, as long as they do not contradict one another.
 
     Raises:
         LabelsError: no row belongs to any of the images, or rows of one image contradict one another.
@@ -150,11 +150,11 @@ def _check_columns(columns: list[str], name: str) -> None:
     if len(set(columns)) < len(columns):
         raise LabelsError(f"two columns of {name} have the same name")
     if personal := next((column for column in columns if identifies_people(column)), None):
-        raise LabelsError(f"column {personal} looks as if it identifies people: take it out")
+        raise LabelsError(f"column {personal} looks as if it identifies people: remove it")
 
 
 def _refuse_contradictions(values: pd.DataFrame, key: str) -> None:
-    """`values` has for each image the number of different values in each column."""
+    """Raise LabelsError if `values`, how many values each image has in each column, exceeds one anywhere."""
     for column in values:
         contradicted = values.index[values[column] > 1]
         if len(contradicted):

@@ -1,6 +1,6 @@
-"""A run folder read tolerantly: an older one, a partial or an edited one, as far as it makes sense.
+"""A run folder read tolerantly: an older, a partial or an edited one, as far as it makes sense.
 
-What is missing is left out and said; what is there and cannot be read is an error of one sentence.
+What is missing is left out and noted; what is there but cannot be read is a one-sentence error.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Run:
     """What a run folder holds; N rows throughout, in the same order.
 
     Attributes:
-        table: image_id and those of the columns of `records.table_columns` that are there.
+        table: image_id and those columns of `records.table_columns` that are there.
         vectors: `(N, D)` float32.
         thumbnails: N PNG pictures, empty where there is none.
         pictures_note: why there are none, in a sentence, or nothing.
@@ -97,7 +97,7 @@ def _member(folder: Path, name: str, reader: Callable[[Path], _T]) -> _T | None:
 
 
 def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
-    """Return what `reader` makes of a file; whatever it stumbles over becomes one sentence, a RunError."""
+    """Return what `reader` makes of a file; whatever goes wrong becomes one sentence, a RunError."""
     try:
         return reader(path)
     except (FileNotFoundError, NotADirectoryError, RunError):
@@ -131,7 +131,7 @@ def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
 
 
 def _read_pictures(path: Path) -> pd.DataFrame:
-    """Return image_id, thumbnail (a PNG, or nothing) and, where they are, warnings."""
+    """Return image_id, thumbnail (a PNG, or nothing) and, if present, warnings."""
     rows = read_table(path).to_pandas().reset_index(drop=True)
     rows["image_id"] = rows["image_id"].map(str)
     rows["thumbnail"] = [b"" if value is None else value for value in rows["thumbnail"]]
@@ -141,7 +141,7 @@ def _read_pictures(path: Path) -> pd.DataFrame:
 
 
 def _without_damaged(pictures: list[bytes]) -> tuple[list[bytes], str]:
-    """Return the pictures, a damaged one empty, and a sentence where there is such a one."""
+    """Return the pictures, damaged ones empty, and a sentence if there are any."""
     whole = [picture if _is_png(picture) else b"" for picture in pictures]
     damaged = sum(map(bool, pictures)) - sum(map(bool, whole))
     words = "1 picture in this folder is" if damaged == 1 else f"{damaged} pictures in this folder are"

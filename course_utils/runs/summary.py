@@ -1,4 +1,4 @@
-"""A run at a glance: what one says after it, without reading its vectors again."""
+"""A run at a glance: what to say after it, without reading its vectors again."""
 
 from __future__ import annotations
 
