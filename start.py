@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Install the course beside this file and run it. This script itself needs the standard library only.
+"""Install the course beside this file and run it. This script itself needs only the standard library.
 
 The first call makes ``.venv``, installs the package into it and notes in ``.venv/course-stamp.txt`` what was
 installed; every later call finds that note and starts at once. ``python start.py`` alone lists the commands.
@@ -60,7 +60,7 @@ CHECKS = {
 
 
 def say(text: str) -> None:
-    """Print at once, also where the output is a pipe."""
+    """Print at once, even if the output is a pipe."""
     print(text, flush=True)
 
 
@@ -80,7 +80,7 @@ def why_not_this_python(version: tuple, system: str, machine: str) -> str | None
 
 
 def answers(url: str, seconds: float = 8.0) -> bool:
-    """Say whether ``url`` answers with success within ``seconds`` in all, name look-up included."""
+    """Return whether ``url`` answers with success within ``seconds`` in all, name look-up included."""
     found: list[bool] = []
 
     def ask() -> None:
@@ -122,7 +122,7 @@ def stamp(versions: str) -> str:
 
 
 def is_installed(versions: str) -> bool:
-    """Say whether ``.venv`` holds what ``pyproject.toml`` asks for, in these versions."""
+    """Return whether ``.venv`` holds what ``pyproject.toml`` asks for, in these versions."""
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == stamp(versions)
 
 
@@ -160,7 +160,7 @@ def pip_install(*options: str) -> int:
 
 
 def lowest_bounds() -> list[str]:
-    """Return the direct dependencies of the install, each held at its lower bound: ``numpy>=2.0`` at 2.0."""
+    """Return the install's direct dependencies, each pinned to its lower bound: ``numpy>=2.0`` at 2.0."""
     import tomllib  # here, since an older Python must get as far as being told that it is too old
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -219,7 +219,7 @@ def install(versions: str) -> None:
 def test(pytest_options: list[str], env: dict, versions: str) -> int:
     """Run the checks, then pytest over tests and notebooks; sum up and return 1 if any failed."""
     pytest = {"pytest": ["-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest_options]}
-    checks = {} if versions == "lowest" else CHECKS  # an old linter or type checker says nothing of the code
+    checks = {} if versions == "lowest" else CHECKS  # an old linter or type checker says nothing about it
     statuses = {}
     for name, arguments in {**checks, **pytest}.items():
         say(f"--- {name}")
@@ -262,4 +262,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main(sys.argv[1:]))
     except KeyboardInterrupt:
-        sys.exit("\nStopped. Run the same command again to go on.")
+        sys.exit("\nStopped. Run the same command again to continue.")

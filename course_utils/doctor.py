@@ -16,7 +16,7 @@ MARKS = {"ok": "[ok]  ", "note": "[note]", "problem": "[!!]  "}
 DISK_NEEDED_GB = 1.0
 MEMORY_NEEDED_GB = 4.0
 PACKAGES = ("numpy", "pydicom", "opencv-python-headless", "torch", "torchvision", "scikit-learn", "pandas")
-# One transfer syntax of each kind that mammograms are compressed in.
+# One transfer syntax for each kind of compression used for mammography.
 SYNTAXES = {
     "1.2.840.10008.1.2.5": "RLE",
     "1.2.840.10008.1.2.4.70": "JPEG lossless",
@@ -35,7 +35,7 @@ class Check:
 
 
 def doctor() -> bool:
-    """Print one line per check; return whether nothing must be fixed."""
+    """Print one line per check; return whether nothing needs fixing."""
     healthy = True
     for check in examine():
         print(MARKS[check.state], check.sentence, flush=True)
@@ -91,7 +91,7 @@ def _memory() -> Check:
 
 
 def memory_bytes() -> int | None:
-    """Return the physical memory in bytes, or None where the system does not say."""
+    """Return the physical memory in bytes, or None if the system does not say."""
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if sys.platform == "win32":
@@ -137,7 +137,7 @@ def _weights() -> Iterator[Check]:
     if resnet50_weights_file().is_file():
         yield Check("ok", "ResNet-50's ImageNet weights are on this machine")
     elif resnet50_weights_reachable():
-        yield Check("ok", "ResNet-50's ImageNet weights will be fetched at first use (98 MB, once)")
+        yield Check("ok", "ResNet-50's ImageNet weights will be fetched on first use (98 MB, once)")
     else:
         yield Check(
             "note",

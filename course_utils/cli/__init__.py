@@ -1,6 +1,6 @@
 """`course …`: the lessons' own code as a command line, for ten files or an archive of ten thousand.
 
-Hardly anything is imported before a Ctrl-C would be caught, and nothing heavy before a command needs it, so
+Hardly anything is imported before Ctrl-C can be caught, and nothing heavy before a command needs it, so
 that `course --help` answers at once.
 """
 

@@ -1,4 +1,4 @@
-"""`python -m course_utils.cli`, for where the command `course` is not on the path."""
+"""`python -m course_utils.cli`, for when the command `course` is not on the path."""
 
 import sys
 

@@ -87,7 +87,7 @@ def _add_samples(every: Any) -> None:
         "first)",
     )
     samples.add_argument("--rows", type=_rows, help="rows of a synthetic image, 128 to 4096 (default: 1024)")
-    archive = samples.add_argument_group("a public archive, by way of the Imaging Data Commons")
+    archive = samples.add_argument_group("a public archive, via the Imaging Data Commons")
     archive.add_argument(
         "--from",
         dest="archive",

@@ -67,7 +67,7 @@ def _archive(arguments: argparse.Namespace) -> int:
     folder = arguments.output or Path(archive)
     check_folder("-o", folder)
     files = datasets.download(series, folder, announce=lambda notice: _ask(notice, arguments.yes))
-    print(f"{counted(len(files), 'mammogram')}, and for course cluster --labels what is known: {archive}.csv")
+    print(f"{counted(len(files), 'mammogram')}, and labels for course cluster --labels: {archive}.csv")
     print(f"Next: course embed {display_path(folder)} -o out")
     return 0
 
@@ -77,7 +77,7 @@ def _ask(notice: str, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise UsageError("nothing was fetched: add --yes where nobody can answer a question")
+        raise UsageError("nothing was fetched: add --yes if nobody can answer a question")
     try:
         answer = input("Fetch it? [y/N] ")
     except EOFError:  # Ctrl-D
@@ -132,7 +132,7 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
 
 
 def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
-    """Say what came of a run; return how many images there are of each kind."""
+    """Print the outcome of a run; return how many images there are of each kind."""
     from course_utils.runs import summarise
 
     counts, summary = record.counts, summarise(output)
@@ -204,7 +204,7 @@ def report(arguments: argparse.Namespace) -> int:
 
 
 def demo(arguments: argparse.Namespace) -> int:
-    """Go all the way with the mammograms that come with the course."""
+    """Run everything on the mammograms that come with the course."""
     with stops_at_once():
         import pandas as pd
 

@@ -1,4 +1,4 @@
-"""What the user points at: inputs become files in a fixed order; where results go is looked at beforehand."""
+"""What the user points at: inputs become files in a fixed order; where results go is checked beforehand."""
 
 from __future__ import annotations
 
@@ -105,21 +105,21 @@ def _walk(folder: Path) -> Iterator[Path]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link in a circle, or a folder that may be listed but not entered
+    except OSError:  # a circular link, or a folder that may be listed but not entered
         return False
 
 
 def _may_be_dicom(path: Path) -> bool:
-    """Return whether a file is named like DICOM, or is DICOM by its first bytes, or keeps them to itself.
+    """Return whether a file is named like DICOM, or is DICOM by its first bytes, or cannot be read.
 
-    An archive also holds notes, tables and indexes. What cannot be looked at is taken, to fail with a reason.
+    An archive also holds notes, tables and indexes. What cannot be inspected is kept, to fail with a reason.
     """
     if path.suffix.lower() in DICOM_SUFFIXES:
         return True
     if path.name == "DICOMDIR":
         return False
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
+        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait forever
             return False
         with path.open("rb") as stream:
             return stream.read(132)[128:] == b"DICM"

@@ -20,7 +20,7 @@ from course_utils.files import as_text
 def run(argv: Sequence[str] | None) -> int:
     """Run one command and return its exit status; Ctrl-C is the caller's to catch."""
     for stream in (sys.stdout, sys.stderr):
-        # A Windows console may not know every character that a sentence holds; a run must not end over one.
+        # A Windows console may not know every character that a sentence holds; a run must not fail over one.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
     parser = make_parser()
@@ -63,9 +63,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, ImportError):
         return f"a package cannot be loaded ({error.name or 'its name is not known'}): run course doctor"
     if isinstance(error, MemoryError):
-        return "not enough memory: close other programs, or take a smaller --batch-size and --size"
+        return "not enough memory: close other programs, or use a smaller --batch-size and --size"
     place = traceback.extract_tb(error.__traceback__)[-1]
     return (
-        f"something went wrong that nobody foresaw ({type(error).__name__}, {Path(place.filename).name} line "
+        f"something unexpected went wrong ({type(error).__name__}, {Path(place.filename).name} line "
         f"{place.lineno}): please report it. With COURSE_TRACEBACK=1 the same command shows more."
     )

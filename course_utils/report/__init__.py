@@ -1,7 +1,7 @@
 """The HTML report: the folder of one run goes in, one self-contained page comes out (`course report`).
 
-The page asks the network for nothing, holds no path of a machine, and reads well on a screen, in the dark and
-on paper. What cannot be shown (too few images, no clusters yet) is said in a sentence, in its place.
+The page loads nothing from the network, holds no path of a machine, and reads well on a screen, in dark mode
+and on paper. What cannot be shown (too few images, no clusters yet) is said in a sentence, in its place.
 """
 
 from course_utils.report.page import write_report

@@ -19,7 +19,7 @@ SIDES = {"L": "left", "R": "right"}
 
 
 def cards(run: Run, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return one small picture a row: its address, alternative text, label and cluster."""
+    """Return one small picture per row: its address, alternative text, label and cluster."""
     cards = []
     for row in rows:
         values = run.table.iloc[int(row)]
@@ -42,7 +42,7 @@ def cards(run: Run, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
 
 
 def map_points(run: Run) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, str]:
-    """Return the map (N, 2), the shares of variance of its axes, and why there is none if there is none."""
+    """Return the map (N, 2), the shares of variance of its axes, and, if there is no map, why."""
     if len(run.table) < 3:
         return None, None, f"A map needs at least three images; this run has {len(run.table)}."
     try:
@@ -115,8 +115,8 @@ def silhouette_figure(run: Run) -> dict[str, Any] | None:
     if found is None or found.silhouette is None:
         return None
     names = {
-        "gaussian": "Gaussian cloud of the same covariance",
-        "permuted": "every column shuffled by itself",
+        "gaussian": "Gaussian cloud with the same covariance",
+        "permuted": "every column shuffled independently",
     }
     rows = [["your images", "", two_decimals(found.silhouette), "", ""]]
     for null in reversed(found.nulls):

@@ -28,16 +28,16 @@ from course_utils.report.words import (
 )
 
 MOST_PICTURES = 48
-"""How many pictures the contact sheet shows at most."""
+"""The most pictures that the contact sheet shows."""
 MOST_ROWS = 100
-"""How many rows the table of failures shows at most; failures.csv has them all."""
+"""The most rows that the table of failures shows; failures.csv has them all."""
 
 
 def write_report(run_dir: Path) -> Path:
     """Write `report.html` from the files of `course embed` and `course cluster`; return its path.
 
     Needs `embeddings.parquet`; takes `thumbnails.parquet`, `failures.csv`, `run.json`,
-    `clusters.csv` (whose further columns describe the images) and `clusters.json` where they are.
+    `clusters.csv` (whose further columns describe the images) and `clusters.json` if they exist.
     Without clusters it computes them, with the defaults of `cluster`. The same files give the same bytes.
 
     Raises:
@@ -58,7 +58,7 @@ def write_report(run_dir: Path) -> Path:
 
 
 def _context(run: Run) -> dict[str, Any]:
-    """Return everything the template says, as text and pictures; the template decides where it stands."""
+    """Return everything the template says, as text and pictures; the template decides where it goes."""
     weights = run.record.get("weights") or {}
     points, shares, map_note = map_points(run)
     return {

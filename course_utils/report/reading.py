@@ -1,4 +1,4 @@
-"""What the page needs of a run folder, read tolerantly: what is missing or does not fit is said."""
+"""What the page needs of a run folder, read tolerantly: what is missing or does not fit is noted."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from course_utils.runs.clusters import RESULT
 from course_utils.runs.reading import parse
 
 MOST_LABELS = 12
-"""How many columns beside view and side get a map of their own at most."""
+"""The most columns besides view and side that get a map of their own."""
 
 RENAMED = {name: shown for name, shown in SHOWN.items() if shown != name}
 _NOT_METADATA = ("image_id", FILE, "sha256", "warnings")
@@ -38,7 +38,7 @@ class Run:
 
     @property
     def metadata(self) -> pd.DataFrame:
-        """Return the columns that clusters may turn out to follow, by the names that a reader sees."""
+        """Return the columns that clusters may turn out to follow, under the names that a reader sees."""
         kept = self.table.drop(columns=[name for name in _NOT_METADATA if name in self.table])
         return kept.rename(columns=RENAMED)
 
@@ -46,7 +46,7 @@ class Run:
     def categories(self) -> tuple[pd.DataFrame, int]:
         """Return the columns that a picture can be coloured by, and how many more there would be.
 
-        These are view and side, and columns of two to eight values that are no pseudonyms.
+        These are view and side, and columns of two to eight values that are not pseudonyms.
         """
         metadata, most = self.metadata, len(plots.MARKERS)
         kept = [name for name in ("view", "side") if name in metadata and metadata[name].nunique() <= most]
@@ -59,7 +59,7 @@ class Run:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder. Raises RunError where a file that is there cannot be read."""
+    """Read a run folder. Raises RunError if a file that is there cannot be read."""
     read = runs.read_run(folder)
     return _with_clusters(folder, Run(**vars(read), clustering=None, evaluation=None, note=""))
 
@@ -70,14 +70,14 @@ def _judgement(clusters: runs.Clusters) -> tuple[Clustering, Evaluation | None]:
     params = stored["params"]
     whole = [params[name] for name in ("k", "dims", "n_init", "standardise")] + params.get("k_searched", [])
     if not all(isinstance(number, int) for number in whole):
-        raise ValueError("a parameter is no whole number")
+        raise ValueError("a parameter is not a whole number")
     labels = clusters.table["cluster"].to_numpy()
     found = Clustering(labels, None, params, str(stored["method"]), stored.get("seed", 0))
     return found, Evaluation.from_dict(stored["evaluation"]) if stored.get("evaluation") else None
 
 
 def _with_clusters(folder: Path, run: Run) -> Run:
-    """Return the run with the clusters of the folder, or with new ones, or with a note why there are none."""
+    """Return the run with the clusters of the folder, or with new ones, or with a note on why it has none."""
     try:
         clusters = runs.read_clusters(folder)
         why_not: str | None = "This folder held no clusters"

@@ -1,4 +1,4 @@
-"""Values and errors as text that may stand on the page."""
+"""Values and errors as text that may appear on the page."""
 
 import re
 from typing import Any
@@ -10,7 +10,7 @@ _NO_LETTER = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def as_sentence(error: Exception) -> str:
-    """Return an error's text with a full stop, unless it ends a sentence already."""
+    """Return an error's text with a full stop, unless it already ends a sentence."""
     text = str(error)
     return text if text.endswith(("?", ".")) else f"{text}."
 
@@ -21,8 +21,8 @@ def stated(value: Any) -> str:
 
 
 def without_folders(text: Any) -> str:
-    """Return text without the folders of a machine: of an absolute path only the last part is left.
+    """Return text without the folders of a machine: only the last part of an absolute path is left.
 
-    Letters that no page can hold, control characters and halves of surrogate pairs, become �.
+    Characters that no page can hold, control characters and halves of surrogate pairs, become �.
     """
     return _NO_LETTER.sub("\N{REPLACEMENT CHARACTER}", _PATH.sub("", str(text)))

@@ -116,7 +116,7 @@ def warning_rows(run: Run) -> list[tuple[str, int]]:
 
 
 def provenance_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Return the whole run record in groups of (name, value); what has no group stands under Other."""
+    """Return the whole run record in groups of (name, value); what has no group goes under Other."""
     record = {name: value for name, value in run.record.items() if name != "disclaimer"}
     groups = {
         "Run": ("command", "started", "finished", "git_commit", "deterministic"),
@@ -140,7 +140,7 @@ def provenance_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
 
 
 def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
-    """Return nested dicts as one list of names and texts; the outer name is dropped, it is the heading's."""
+    """Return nested dicts as one list of names and texts, without the outer name, which is the heading."""
     rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, dict):
