@@ -30,14 +30,14 @@ check-notebooks: setup ## compare the notebooks with their sources, without exec
 cards: setup ## measure what each lesson needs, for docs/resource-cards.md (10 minutes; leave the machine alone)
 	$(PYTHON) tools/cards.py
 
-samples: setup ## draw the synthetic mammograms of data_samples again
+samples: setup ## draw the synthetic mammograms in data_samples again
 	$(PYTHON) tools/samples.py
 
 bench: setup ## time mammograms to embeddings beside other libraries (25 minutes; leave the machine alone)
-	-$(PYTHON) -m pip install --quiet -e ".[bench,fast]"  # what cannot be had is named on the page
+	-$(PYTHON) -m pip install --quiet -e ".[bench,fast]"  # what is not available is named on the page
 	$(PYTHON) tools/bench.py
 
-bench-rivals: .venv-thingsvision/installed ## give thingsvision, which wants old versions, an environment for bench
+bench-rivals: .venv-thingsvision/installed ## give thingsvision, which needs old versions, an environment for bench
 
 .venv-thingsvision/installed:
 	python3 -m venv .venv-thingsvision
@@ -48,7 +48,7 @@ bench-rivals: .venv-thingsvision/installed ## give thingsvision, which wants old
 bench-imaging: setup ## time reading in each transfer syntax (3 minutes; leave the machine alone)
 	$(PYTHON) tools/bench_imaging.py
 
-picture: demo ## photograph the demo's report for README.md (needs Chromium)
+picture: demo ## take a screenshot of the demo's report for README.md (needs Chromium)
 	$(PYTHON) tools/report_picture.py
 
 lint: setup ## ruff, mypy, and the direction of the imports
@@ -57,7 +57,7 @@ lint: setup ## ruff, mypy, and the direction of the imports
 	$(PYTHON) -m mypy
 	$(PYTHON) -c "from importlinter.cli import lint_imports_command; lint_imports_command()"
 
-format: setup ## let ruff repair and format the code
+format: setup ## let ruff fix and format the code
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
 

@@ -2,8 +2,8 @@
 
 ``make bench`` writes ``docs/benchmarks/embedding.md`` and ``embedding.png`` in about 20 minutes on 2 cores.
 Each contestant is a process of its own (`contestants.py`). All are started and warmed up, then take turns,
-each blocked while another runs, so that a slow moment of the machine strikes all; what is compared is
-compared within a turn. The measurements are kept as JSON, from which `bench_page.py` makes the page.
+each blocked while another runs, so that a slow moment of the machine affects all; comparisons are made
+within a turn. The measurements are kept as JSON, from which `bench_page.py` makes the page.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ class Contestant:
         self._about: Record | None = None
 
     def ready(self) -> Record:
-        """What the contestant says of itself: its `versions`, or what is `missing`."""
+        """What the contestant says about itself: its `versions`, or what is `missing`."""
         if self._about is None:
             self._about = self._answer()
         return self._about
@@ -190,7 +190,7 @@ def on_cuda() -> dict[str, Record]:
 
 @contextlib.contextmanager
 def started(specs: dict[str, Record], folder: Path, weights: Path) -> Iterator[dict[str, Contestant]]:
-    """Start contestants, all at once; in the end close them."""
+    """Start contestants, all at once; close them at the end."""
     contestants = {}
     for label, spec in specs.items():
         python: str | Path = sys.executable
@@ -218,7 +218,7 @@ def missing_of(specs: dict[str, Record], contestants: dict[str, Contestant]) -> 
 
 @dataclass(frozen=True)
 class Step:
-    """One measurement in each turn: who does what, for how long at least, and how its rate is called."""
+    """One measurement in each turn: who does what, for how long at least, and what its rate is called."""
 
     key: str
     contestant: Contestant
@@ -231,14 +231,14 @@ class Step:
         return self.contestant.ask("prepare", self.task, self.arguments, **more)
 
     def go(self) -> Record:
-        """Do it and return its `rate` (images or operations a second) and page `faults` a unit of work."""
+        """Do it; return its `rate` (images or operations per second) and page `faults` per unit of work."""
         answer = self.contestant.ask("go", self.task, self.arguments, least_seconds=self.least_s)
         amount = answer["amount"]
         return {"rate": amount / answer["seconds"], "faults": answer["faults"] / amount}
 
 
 def take_turns(steps: list[Step], turn: int, pause_s: float, tick: Callable[[], object]) -> Record:
-    """One turn of all steps; each turn begins with another one."""
+    """One turn of all steps; each turn begins with a different one."""
     first = turn % max(1, len(steps))
     measured = {}
     for step in steps[first:] + steps[:first]:
@@ -330,7 +330,7 @@ def _differences(
     vectors = {}
     for step in steps:
         file = folder / "vectors.npy"
-        step.prepare()  # some pages are not mapped before the second time
+        step.prepare()  # some pages are not mapped until the second time
         step.prepare(save=str(file))
         vectors[step.key] = np.load(file)
         tick()
@@ -573,7 +573,7 @@ def fidelity(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
 
 Measure = Callable[[Size, Path, Callable[[], object]], Record]
 MEASURES: dict[str, Measure] = {"a": network, "b": files, "d": growth, "e": start, "f": fidelity}
-EXPECTED_S = {"a": 220, "b": 620, "d": 300, "e": 60, "f": 60}  # on 2 cores; only the time left is made of it
+EXPECTED_S = {"a": 220, "b": 620, "d": 300, "e": 60, "f": 60}  # on 2 cores; only to estimate the time left
 
 
 def steps_of(section: str, size: Size) -> int:
@@ -593,16 +593,16 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description="Measure mammograms to embeddings, beside what people use today."
     )
-    parser.add_argument("--quick", action="store_true", help="little of everything: does it run at all?")
+    parser.add_argument("--quick", action="store_true", help="a little of everything: does it run at all?")
     parser.add_argument(
         "--only",
         default="",
         metavar="a,b,d,e,f",
         help="sections: " + "; ".join(f"{letter}: {what}" for letter, what in SECTIONS.items()),
     )
-    parser.add_argument("--draw", action="store_true", help="measure nothing, write the page again")
+    parser.add_argument("--draw", action="store_true", help="measure nothing, just write the page again")
     parser.add_argument(
-        "--output", type=Path, help="folder (docs/benchmarks; results/benchmarks/quick if quick)"
+        "--output", type=Path, help="folder (default: docs/benchmarks; results/benchmarks/quick if quick)"
     )
     arguments = parser.parse_args(argv)
     size = QUICK if arguments.quick else Size()
@@ -614,7 +614,7 @@ def main(argv: list[str] | None = None) -> int:
         results = json.loads(measured.read_text(encoding="utf-8"))
     asked = set((arguments.only or "a,b,d,e,f").replace("c", "a").split(","))
     if asked - set(SECTIONS):
-        parser.error("--only takes letters out of a,b,c,d,e,f with commas between them")
+        parser.error("--only takes letters from a,b,c,d,e,f separated by commas")
     chosen = [letter for letter in SECTIONS if letter in asked]
     if arguments.draw and not results:
         parser.error("nothing has been measured yet")

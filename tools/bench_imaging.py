@@ -1,8 +1,8 @@
-"""Time the way from a file to a 512 × 512 picture, beside two plain ways of going it, in one run.
+"""Time the way from a file to a 512 × 512 picture, beside two plain ways of doing it, in one run.
 
 ``make bench-imaging`` writes ``docs/benchmarks/imaging.md`` and ``imaging.png``. The mammogram is a phantom
 of real size; each transfer syntax holds the same pixels. All ways take turns on the same file, so that a slow
-moment of the machine strikes all of them.
+moment of the machine affects all of them.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Times:
     megabytes: float
     ways: dict[str, list[float]] = field(default_factory=lambda: {OURS: [], OPENCV: [], PLAIN: []})
     pieces: dict[str, list[float]] = field(default_factory=lambda: {piece: [] for piece in PIECES})
-    threads: dict[int, list[float]] = field(default_factory=lambda: {1: [], 2: []})  # images a second
+    threads: dict[int, list[float]] = field(default_factory=lambda: {1: [], 2: []})  # images per second
 
     def ms(self, way: str) -> float:
         """Return the median of one way, in milliseconds."""
@@ -311,7 +311,7 @@ def draw(results: dict[str, Times], path: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Measure and write the page and its figure."""
     parser = argparse.ArgumentParser(description="Time reading mammograms beside two plain ways.")
-    parser.add_argument("--repeat", type=int, default=11, help="repetitions of everything (11)")
+    parser.add_argument("--repeat", type=int, default=11, help="repetitions of everything (default: 11)")
     parser.add_argument("--quick", action="store_true", help="a small image, twice: does it run at all?")
     parser.add_argument("--output", type=Path, help="folder (docs/benchmarks; results/benchmarks if quick)")
     arguments = parser.parse_args(argv)

@@ -41,7 +41,7 @@ def at(label: str, batch: int) -> str:
 
 
 def over_turns(turns: Turns, value: Callable[[Record], float]) -> float | None:
-    """The median over the turns of a value made within each of them; None where something is missing."""
+    """The median over the turns of a value made within each of them; None if something is missing."""
     try:
         return statistics.median(value(turn) for turn in turns)
     except (KeyError, ValueError, statistics.StatisticsError):
@@ -62,7 +62,7 @@ def ratio(turns: Turns, key: str, *others: str) -> float | None:
 
 
 def allowed(turn: Record, syntax: str, label: str) -> float:
-    """Images a second if reading and inference, each measured alone on all cores, had the cores in turns."""
+    """Images per second if reading and inference, each measured alone on all cores, took turns on them."""
     return 1 / (1 / turn[syntax]["reading"]["rate"] + 1 / turn["inference"][label]["rate"])
 
 
@@ -106,8 +106,8 @@ class Target:
     measured: float | None
     form: str
     at_most: bool = False
-    holds: bool = True  # what has to be true besides
-    absent: str = NOT_MEASURED  # what is said where nothing was measured
+    holds: bool = True  # what else has to be true
+    absent: str = NOT_MEASURED  # what is said if nothing was measured
 
     @property
     def verdict(self) -> str:
@@ -414,7 +414,7 @@ def _faults(turn: Record, key: str) -> float:
 
 
 def _named(label: str, versions: dict[str, dict[str, str]]) -> str:
-    """A contestant's label with its version, and that of PyTorch where it brings another one."""
+    """A contestant's label with its version, and that of PyTorch if it brings another one."""
     here = versions.get(label, {})
     ours = versions.get(FP32, {})
     own = [f"{label} {here[label]}"] if label in here else [label]
@@ -531,7 +531,7 @@ USUAL_COLOUR = ("#bbbbbb", "\\\\")
 
 
 def draw(results: Record, path: Path) -> None:
-    """Draw images a second: the networks beside the machine's limits, and files to vectors by syntax."""
+    """Draw images per second: the networks beside the machine's limits, and files to vectors by syntax."""
     panels = [
         (letter, panel) for letter, panel in (("a", _draw_network), ("b", _draw_files)) if letter in results
     ]

@@ -2,7 +2,7 @@
 
 A lesson's processor seconds depend on the processor, and not every kind of work in the same way. So a lesson
 is timed between two measurements of the machine (`tests/calibration.py`), and its seconds are turned into
-those that the reference machine would need, weighed by the lesson's own share of work in the network. The
+those that the reference machine would need, weighted by the lesson's own share of work in the network. The
 page holds these figures; `tests/test_notebooks.py` holds the lessons to them, on any machine.
 
     python tools/cards.py             every lesson; leave the machine alone meanwhile
@@ -32,7 +32,7 @@ from calibration import Pace, mean, meter  # noqa: E402
 PAGE = ROOT / "docs" / "resource-cards.md"
 ROW = re.compile(r"^\| (\d\d_\w+) \| ([\d.]+) \| (\d+)% \| ([\d.]+) GB \|$", re.MULTILINE)
 HEAVIEST, LIGHTEST = 1.5, 0.5
-"""How far a lesson may part from its recorded seconds: processors differ, and so does a busy machine."""
+"""How far a lesson may differ from its recorded seconds: processors differ, and so does a busy machine."""
 
 TIME_BUDGET = re.compile(r"\bbudget=\d+")
 """How long a lesson goes on repeating what it measures. Without it each is measured once, on any machine."""
@@ -85,7 +85,7 @@ def recorded() -> dict[str, Card]:
 def run(
     notebook: NotebookNode, folder: Path, measure: Callable[[], Pace], environment: dict[str, str] = PLAIN
 ) -> Run:
-    """Execute a copy of the notebook, every exercise's check raising, between two looks at the machine.
+    """Execute a copy of the notebook, every exercise's check raising, between two timings of the machine.
 
     Time is that of the processor, on one thread: waiting for a free core does not count, and a machine with
     two cores is no slower than one with twenty. Time budgets are set to nothing: within one, a fast machine
@@ -102,7 +102,7 @@ def run(
 
 
 def complaint(card: Card, run: Run) -> str:
-    """Say how a run parts from the card; empty if it does not."""
+    """Say how a run differs from the card; empty if it does not."""
     seconds = run.on_reference(card.network_share)
     times = seconds / card.seconds
     if LIGHTEST < times < HEAVIEST:
@@ -110,7 +110,7 @@ def complaint(card: Card, run: Run) -> str:
     return (
         f"{'heavier' if times > 1 else 'lighter'} than recorded: {run.seconds:.1f} s of processor time, "
         f"{seconds:.1f} s on the reference machine, where the page says {card.seconds:.1f} s ({run.pace}). "
-        "If that is meant: make cards"
+        "If that is intended: make cards"
     )
 
 
@@ -152,7 +152,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number (05) or a name; none: all")
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number (05) or a name (default: all)")
     try:
         sources = notebooks.sources(parser.parse_args().lessons)
     except notebooks.NotebookError as error:

@@ -2,7 +2,7 @@
 users would call it, or the machine's limit.
 
 `bench.py` starts it as ``python contestants.py SPEC`` (JSON), reads one line that says whether it is ready,
-and then sends one request a line on standard input; each is answered by one line on standard output. A
+and then sends one request per line on standard input; each is answered by one line on standard output. A
 process of its own, since the allocator's settings, thread pools and environment variables of one library
 would change the speed of the next, and since some libraries need a Python environment of their own: nothing
 but the standard library is imported before a contestant is known.
@@ -125,7 +125,7 @@ def cores() -> int:
 class Usual:
     """A library with a DataLoader: `embed` takes a batch to vectors, `transform` a picture to an input.
 
-    A subclass sets both, and says otherwise where its library has a way of its own.
+    A subclass sets both, and overrides the rest where its library differs.
     """
 
     transform: Callable[[Any], Any] = staticmethod(as_tensor)
@@ -246,7 +246,7 @@ class Img2Vec(Usual):
         return self.model.get_vec(batch)
 
     def network(self, batch: int) -> Run:
-        """The network and the library's own preparation, which cannot be had apart."""
+        """The network and the library's own preparation, which cannot be separated."""
         images = [as_image(picture / 255) for picture in gray_pictures(batch)]
         return lambda: self.embed(images)
 
@@ -344,7 +344,7 @@ class Course:
         return lambda: self._extracted(self.extractor, paths, WORKERS)
 
     def reading(self, paths: list[str]) -> Run:
-        """All that an extraction does but the network, on all cores: in its place stands a mean."""
+        """All that an extraction does but the network, on all cores: a mean takes its place."""
         import dataclasses
 
         from torch import nn
@@ -418,7 +418,7 @@ class Machine:
         self.folder = Path(spec["folder"])
 
     def loop(self, precision: str, seconds: float) -> Run:
-        """`peak.c` on all cores for about so long; returns the number of operations done."""
+        """`peak.c` on all cores for about this long; returns the number of operations done."""
         library = compiled(self.folder)
         if not hasattr(library, precision):
             raise Missing("multiply-adds of bf16 vectors in this processor")
@@ -428,7 +428,7 @@ class Machine:
         rounds = max(1, round(1_000_000 * seconds / (time.perf_counter() - begun)))
 
         def run() -> float:
-            # ctypes lets go of Python's lock while a C function runs.
+            # ctypes releases the GIL while a C function runs.
             threads = [threading.Thread(target=body, args=(rounds, 0.5, 1.0)) for _ in range(cores())]
             for thread in threads:
                 thread.start()
@@ -457,7 +457,7 @@ class Machine:
     def product(self, precision: str, side: int, seconds: float) -> Run:
         """A product of two square matrices; returns the number of operations done.
 
-        They have `side` rows, or fewer where one product would take more than about so many seconds: without
+        They have `side` rows, or fewer if one product would take more than about `seconds`: without
         bf16 units, large ones take minutes.
         """
         import torch
@@ -524,7 +524,7 @@ CONTESTANTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 
 
 def measure(run: Run, least_seconds: float) -> dict[str, Any]:
-    """Repeat a piece of work for at least so long; how much was done, how long it took, the page faults."""
+    """Repeat a piece of work for at least this long; how much was done, how long it took, the page faults."""
     amount, faults, begun = 0.0, page_faults(), time.perf_counter()
     while True:
         result = run()
@@ -535,7 +535,7 @@ def measure(run: Run, least_seconds: float) -> dict[str, Any]:
 
 
 def page_faults() -> int:
-    """How many pages the system has had to map for this process so far; 0 where it does not say."""
+    """How many pages the system has had to map for this process so far; 0 if it does not say."""
     try:
         import resource
     except ImportError:
@@ -572,7 +572,7 @@ def main() -> int:
     """Be one contestant until standard input ends."""
     spec = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print must not come between the answers
+    os.dup2(2, 1)  # what libraries print must not get between the answers
 
     def answer(**message: Any) -> None:
         print(json.dumps(message), file=answers, flush=True)

@@ -2,7 +2,7 @@
 
 The encoders are those of other libraries. What is ours: streams say how many bits are really used, carry no
 comment with a library's version (so that their bytes do not change with it), and come with the header that
-DICOM PS3.5 A.4 and PS3.3 C.7.6.1.1.5 ask for.
+DICOM PS3.5 A.4 and PS3.3 C.7.6.1.1.5 require.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LOSSY = {
     JPEG2000: "ISO_15444_1",
     HTJ2K: "ISO_15444_15",
 }
-"""LossyImageCompressionMethod of the syntaxes that are used here to lose something."""
+"""LossyImageCompressionMethod of the syntaxes that are used with loss here."""
 
 
 def compress(ds: Dataset, syntax: UID, *, fragments: int = 1) -> None:
@@ -82,9 +82,9 @@ def _stream(ds: Dataset, syntax: UID) -> bytes:
 
 
 def high_throughput(pixels: np.ndarray, bits: int, *, lossless: bool) -> bytes:
-    """Encode uint16 ``(H, W)`` of ``bits`` bits as HTJ2K: RPCL order and TLM marker, as .202 asks for.
+    """Encode uint16 ``(H, W)`` of ``bits`` bits as HTJ2K: RPCL order and TLM marker, as .202 requires.
 
-    The encoder knows 16 bits only. Its stream is that of ``bits`` bits once the header says so, if the pixels
+    The encoder supports 16 bits only. Its stream is that of ``bits`` once the header says so, if the pixels
     are moved to where the level shift (ITU-T T.800 annex G) of 16 bits leaves what that of ``bits`` expects;
     without loss by adding the difference, with loss by scaling, since steps are relative to the range (E.1).
     """

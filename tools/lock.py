@@ -1,7 +1,7 @@
 """Write requirements.lock: the newest releases that install together on every Python and system below.
 
 uv solves for all of them at once. It is asked for as few releases of each package as possible, so that what
-is tested under one Python is what runs under the others. Then it looks for every wheel on every system.
+is tested under one Python is what runs under the others. Then each wheel is looked for on every system.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def pip_settings() -> list[str]:
 
 
 def solve(*options: object) -> str:
-    """Return uv's answer for pyproject.toml; its own words and a non-zero exit where there is none."""
+    """Return uv's answer for pyproject.toml; its own words and a non-zero exit if there is none."""
     extras = [part for extra in EXTRAS for part in ("--extra", extra)]
     plain = ["--no-header", "--no-annotate", "--quiet", "--no-config"]
     command = ["uv", "pip", "compile", "pyproject.toml", *extras, *plain, *pip_settings(), *map(str, options)]
@@ -58,7 +58,7 @@ def solve(*options: object) -> str:
 
 
 def main() -> None:
-    """Write the lock, then see that every Python on every system finds a wheel of everything in it."""
+    """Write the lock, then check that every Python on every system finds a wheel of everything in it."""
     found = solve("--universal", "--python-version", PYTHONS[0], "--fork-strategy", "fewest")
     kept = [line for line in found.splitlines() if not line.startswith(CUDA)]
     LOCK.write_text(HEADER + "\n".join(kept) + "\n", encoding="utf-8")

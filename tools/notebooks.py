@@ -3,7 +3,7 @@
 ``notebooks/src/NN_topic.py`` (jupytext's percent format) is the only file that anyone edits. ``build``
 writes ``notebooks/NN_topic.ipynb`` and ``notebooks/solutions/NN_topic.ipynb``, both executed in their own
 folder; building twice changes no byte. ``check`` executes nothing and says where a notebook and its source
-have parted.
+differ.
 
     python tools/notebooks.py build             every lesson
     python tools/notebooks.py build 05          one lesson
@@ -45,7 +45,7 @@ SECONDS_A_CELL = 300
 
 
 class NotebookError(Exception):
-    """A lesson that cannot be built or that has parted from its source; the message says where."""
+    """A lesson that cannot be built or that differs from its source; the message says where."""
 
 
 def sources(wanted: list[str] | None = None) -> list[Path]:
@@ -80,7 +80,7 @@ def stub(match: re.Match[str]) -> str:
 
 
 def read(source: Path, version: str) -> NotebookNode:
-    """The lesson as a notebook that was not run yet; ``version`` is "student" or "solved"."""
+    """The lesson as a notebook that has not been run yet; ``version`` is "student" or "solved"."""
     parsed = jupytext.reads(source.read_text(encoding="utf-8"), fmt="py:percent")
     notebook = nbformat.v4.new_notebook()
     notebook.metadata = {
@@ -198,7 +198,7 @@ def build(source: Path) -> None:
 
 
 def problems(source: Path) -> list[str]:
-    """Sentences on where the notebooks have parted from their source or break a rule; empty if nowhere."""
+    """Sentences on where the notebooks differ from their source or break a rule; empty if nowhere."""
     found = []
     for version, target in targets(source).items():
         where = target.relative_to(NOTEBOOKS.parent).as_posix()
@@ -242,9 +242,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["build", "check"])
-    parser.add_argument(
-        "lessons", nargs="*", metavar="LESSON", help="a number (05) or a name; all, if none is given"
-    )
+    parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number (05) or a name (default: all)")
     options = parser.parse_args()
     try:
         chosen = sources(options.lessons)

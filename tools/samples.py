@@ -2,8 +2,8 @@
 
 ``python tools/samples.py`` writes; with ``--check`` it writes nothing, says which file differs, and then ends
 with status 1. Another version of an encoder may pack the same values in other bytes: such a file is named,
-but it is no failure, since its header and its pixels are what the seeds give. The README is written by hand,
-but for the tables between its markers.
+but is not a failure, since its header and its pixels are what the seeds give. The README is written by hand,
+except for the tables between its markers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HERE = Path(__file__).resolve().parent.parent / "data_samples"
 ROWS, WOMEN, SEED = 640, 12, 2024
 FOLDERS = ("cohort", "variants", "broken")
 VARYING = ("PixelData", "LossyImageCompressionRatio")
-"""What another version of an encoder may write otherwise."""
+"""What another version of an encoder may write differently."""
 
 
 def markdown(lines: list[tuple[str, ...]]) -> str:
@@ -102,7 +102,7 @@ def same_but_packed(ours: Path, theirs: Path) -> bool:
     """Tell whether two files differ only in how an encoder packed the pixels (or lost 2 gray levels more)."""
     try:
         (header, pixels), (their_header, their_pixels) = unpacked(ours), unpacked(theirs)
-    except Exception:  # not DICOM, or not decodable: then it is no matter of packing
+    except Exception:  # not DICOM, or not decodable: then it is not a matter of packing
         return False
     if header != their_header or not header.file_meta.TransferSyntaxUID.is_encapsulated:
         return False
@@ -113,7 +113,7 @@ def same_but_packed(ours: Path, theirs: Path) -> bool:
 
 
 def differences(built: Path, shipped: Path) -> tuple[list[str], list[str]]:
-    """Return sentences: on each file that is missing, left over or wrong, and on each packed otherwise."""
+    """Return sentences: on each file that is missing, left over or wrong, and on each packed differently."""
     made = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
     there = {
         p.relative_to(shipped).as_posix()
@@ -135,7 +135,7 @@ def differences(built: Path, shipped: Path) -> tuple[list[str], list[str]]:
         if ours == theirs:
             continue
         if name.endswith(".dcm") and same_but_packed(built / name, shipped / name):
-            packed.append(f"{name}: another version of its encoder packs the same values otherwise")
+            packed.append(f"{name}: another version of its encoder packs the same values differently")
             hashes[_digest(ours)] = _digest(theirs)
         else:
             wrong.append(f"{name}: differs from what its seed gives")

@@ -108,7 +108,7 @@ def source(scratch: Path) -> Source:
     """Draw the phantom and give it the reference's window; ``scratch`` is a folder for one file."""
     truth = PHANTOM.write(scratch / "phantom.dcm", compress=False)
     if truth.tissue[:, -MARGIN:].any():
-        raise ValueError("The breast reaches into the columns that shall be padding.")
+        raise ValueError("The breast reaches into the columns that should be padding.")
     read = pydicom.dcmread(scratch / "phantom.dcm")
     header = Dataset({element.tag: element for element in read})  # tied to no byte order, as `read` is
     header.file_meta = read.file_meta
@@ -129,7 +129,7 @@ def store(ds: Dataset, pixels: np.ndarray, bits: int = 12) -> None:
 
 
 def window(ds: Dataset, center: float, width: float, function: str | None = "LINEAR") -> None:
-    """Give ``ds`` this window and no other; ``function=None`` leaves VOILUTFunction away."""
+    """Give ``ds`` this window and no other; ``function=None`` leaves VOILUTFunction out."""
     ds.WindowCenter, ds.WindowWidth = center, width
     ds.VOILUTFunction = function
     if function is None:
@@ -137,7 +137,7 @@ def window(ds: Dataset, center: float, width: float, function: str | None = "LIN
 
 
 def no_window(ds: Dataset) -> None:
-    """Take the window away."""
+    """Remove the window."""
     for keyword in ("WindowCenter", "WindowWidth", "VOILUTFunction"):
         del ds[keyword]
 
