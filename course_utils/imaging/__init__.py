@@ -1,7 +1,7 @@
 """A file on disk becomes a picture for a network; never torch (lessons 01 and 02).
 
-In: a DICOM file. Out: a `Mammogram` (`read_mammogram`), and of it a square picture (`Preprocessor`). The
-pixels walk one way: `dicom` opens and checks, `header`, `codestream` and `decode` read, `grayscale` shows,
+In: a DICOM file. Out: a `Mammogram` (`read_mammogram`), and from it a square picture (`Preprocessor`). The
+pixels flow one way: `dicom` opens and checks, `header`, `codestream` and `decode` read, `grayscale` shows,
 `mask` finds the breast and `preprocess` cuts it out.
 """
 

@@ -1,7 +1,7 @@
-"""What a compressed stream says of itself, before anything is decoded (lesson 01).
+"""What a compressed stream says about itself, before anything is decoded (lesson 01).
 
-In: an open file and where its pixels begin. Out: one frame's compressed bytes, of which is known that they
-begin as their transfer syntax does and hold as many pixels as the DICOM header says; or a `MammogramError`.
+In: an open file and where its pixels begin. Out: one frame's compressed bytes, known to begin as their
+transfer syntax requires and to hold as many pixels as the DICOM header says; or a `MammogramError`.
 A decoder believes the stream, not the DICOM header: 14 kB of JPEG 2000 may unpack to gigabytes.
 """
 
@@ -15,15 +15,15 @@ from pydicom.uid import UID, JPEG2000TransferSyntaxes, JPEGLSTransferSyntaxes, R
 from course_utils.imaging.errors import NOT_GRAY, TRUNCATED, MammogramError
 
 MAX_TILES = 4096
-"""Tiles of a JPEG 2000 stream above which it is refused. OpenJPEG keeps about 7 kB for each, used or not."""
+"""A JPEG 2000 stream with more tiles is refused. OpenJPEG keeps about 7 kB for each, used or not."""
 
 MAX_BLOCKS = 2**19
-"""Code blocks of a JPEG 2000 stream above which it is refused: twice what 60 million pixels need in blocks of
-16 × 16. OpenJPEG keeps some hundred bytes for each, used or not; those of 4 × 4 would take gigabytes."""
+"""A JPEG 2000 stream with more code blocks is refused: twice what 60 million pixels need in blocks of
+16 × 16. OpenJPEG keeps about a hundred bytes for each, used or not; blocks of 4 × 4 would take gigabytes."""
 
 
 class Size(NamedTuple):
-    """What a compressed stream says of its picture."""
+    """What a compressed stream says about its picture."""
 
     rows: int
     columns: int
@@ -35,7 +35,7 @@ def read_frame(file: BinaryIO, position: int) -> bytes:
     """Return the compressed bytes of a file with one frame, whose encapsulated pixels begin at `position`.
 
     Raises:
-        MammogramError: the file ends within an item, or these are no items (PS3.5 A.4). Decoders may make up
+        MammogramError: the file ends within an item, or these are not items (PS3.5 A.4). Decoders may make up
             what is missing, so they are not asked.
     """
     size = os.fstat(file.fileno()).st_size
@@ -58,21 +58,21 @@ def read_frame(file: BinaryIO, position: int) -> bytes:
 
 
 def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocated: int) -> bytes:
-    """Hold a compressed frame against the DICOM header; return the frame, without a JP2 file's wrapping.
+    """Check a compressed frame against the DICOM header; return the frame, without any JP2 wrapper.
 
     Args:
         frame: what `read_frame` returned.
         syntax: a compressed transfer syntax of `decode.DECODERS`.
-        rows, columns, bits_allocated: of the DICOM header.
+        rows, columns, bits_allocated: from the DICOM header.
 
     Raises:
-        MammogramError: the stream is of another kind than its transfer syntax says, is in colour, or has
-            another size or more bits than the header says.
+        MammogramError: the stream is not of the kind that its transfer syntax says, is in colour, or has
+            a different size or more bits than the header says.
 
     Sources: ITU-T T.81 B.2 (JPEG), T.87 C.2 (JPEG-LS), T.800 A.5 and A.6 (JPEG 2000), DICOM PS3.5 G (RLE).
     """
     try:
-        if syntax == RLELossless:  # the header says no more than how many bytes make up a pixel
+        if syntax == RLELossless:  # the header says only how many bytes make up a pixel
             size = Size(rows, columns, 8 * len(rle_segments(frame)), 1)
         elif syntax in JPEG2000TransferSyntaxes:
             frame = _unwrapped(frame)
@@ -95,7 +95,7 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
 
 
 def has_end(frame: bytes, syntax: UID) -> bool:
-    """Return whether a compressed frame ends as it should; RLE has no mark by which to tell."""
+    """Return whether a compressed frame ends as it should; RLE has no end mark to tell by."""
     return syntax == RLELossless or b"\xff\xd9" in frame[-16:]
 
 
@@ -106,7 +106,7 @@ def _jpeg_size(stream: bytes, frames: bytes) -> Size:
     position = 2
     while stream[position] == 0xFF:
         marker = stream[position + 1]
-        if marker == 0xFF:  # filling
+        if marker == 0xFF:  # fill byte
             position += 1
             continue
         if marker in frames:
@@ -119,7 +119,7 @@ def _jpeg_size(stream: bytes, frames: bytes) -> Size:
 
 
 def _unwrapped(stream: bytes) -> bytes:
-    """Return the codestream in a JP2 file; DICOM wants it bare, but some writers wrap it all the same."""
+    """Return the codestream in a JP2 file; DICOM wants it bare, but some writers wrap it anyway."""
     if stream[4:8] != b"jP  ":
         return stream
     position = 0
@@ -132,7 +132,7 @@ def _unwrapped(stream: bytes) -> bytes:
 
 
 def _jpeg_2000_size(stream: bytes) -> Size:
-    """Return the size of a JPEG 2000 codestream; ValueError also for one that takes absurd memory."""
+    """Return the size of a JPEG 2000 codestream; ValueError if it needs absurd memory."""
     if stream[:4] != b"\xff\x4f\xff\x51" or len(stream) < 45:
         raise ValueError("no codestream")
     x1, y1, x0, y0, tile_x, tile_y, tile_x0, tile_y0 = (
@@ -147,7 +147,7 @@ def _jpeg_2000_size(stream: bytes) -> Size:
         raise ValueError("too many tiles")
     size = Size(y1 - y0, x1 - x0, (precision & 0x7F) + 1, components)
     for marker, segment in _segments(stream):
-        skipped = {0x52: 5, 0x53: 2}.get(marker)  # COD and COC: how much stands before the coding parameters
+        skipped = {0x52: 5, 0x53: 2}.get(marker)  # COD and COC: how much comes before the coding parameters
         if skipped and _blocks(size, segment[skipped:], bool(segment[marker == 0x53] & 1)) > MAX_BLOCKS:
             raise ValueError("too many code blocks")
     return size
@@ -160,7 +160,7 @@ def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
         marker, end = stream[position + 1], position + 2 + _number(stream[position + 2 : position + 4])
         if marker == 0x90:  # a tile part begins; how long it is, its data included
             tile_part = position + _number(stream[position + 6 : position + 10])
-        if marker == 0x93:  # here its data begin
+        if marker == 0x93:  # its data begin here
             if tile_part <= position:  # the last one may leave its length open
                 return
             end = tile_part

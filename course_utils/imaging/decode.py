@@ -1,7 +1,7 @@
-"""Stored bytes become stored values: the pixels of a file as the machine numbered them (lesson 01).
+"""Stored bytes become stored values: a file's pixels as the machine numbered them (lesson 01).
 
-In: an open file, standing where its header ended, and the header. Out: whole numbers `(H, W)` with nothing in
-them but their value, and where they are padding. Uncompressed pixels are read by pydicom, compressed ones by
+In: an open file, positioned where its header ended, and the header. Out: integers `(H, W)` that hold nothing
+but their value, and where they are padding. Uncompressed pixels are read by pydicom, compressed ones by
 imagecodecs, for which pydicom has no plugin: this module is one.
 """
 
@@ -39,7 +39,7 @@ from course_utils.imaging.errors import TRUNCATED, MammogramError
 from course_utils.imaging.header import stored_range
 
 NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
-"""The transfer syntaxes in which pixels are not compressed. (What is deflated as a whole is refused.)"""
+"""The transfer syntaxes in which pixels are not compressed. (A file deflated as a whole is refused.)"""
 
 UNDEFINED = 0xFFFFFFFF
 """The length of pixels that are in items (PS3.5 A.4)."""
@@ -64,17 +64,17 @@ DECODERS: dict[UID, str] = {
     HTJ2KLosslessRPCL: "decode_jpeg_2000",
     HTJ2K: "decode_jpeg_2000",
 }
-"""For each compressed transfer syntax the one function of this module that decodes it, whatever else is
-installed, so that a file has the same pixels on every machine. All of them let go of Python's lock while they
-decode, so that threads gain. Not among them are GDCM, since a damaged JPEG stream makes it end the whole
-process; pydicom's own for RLE, in which a stream may unpack to 64 times its length before anyone looks; and
-OpenJPH, which is quick at HTJ2K, but crashes on some damaged streams and makes up the rest of others."""
+"""For each compressed transfer syntax, the one function in this module that decodes it, whatever else is
+installed, so that a file has the same pixels on every machine. All of them release the GIL while they
+decode, so threads help. Not used are GDCM, since a damaged JPEG stream makes it kill the whole process;
+pydicom's own RLE decoder, where a stream may unpack to 64 times its length before anything checks; and
+OpenJPH, which is fast at HTJ2K, but crashes on some damaged streams and makes up the rest of others."""
 
 _log = logging.getLogger(__name__)
 
 
 class Stored(NamedTuple):
-    """Whole numbers `(H, W)` as they were stored; where they are padding, bool `(H, W)` or None; warnings."""
+    """Integers `(H, W)` as they were stored; where they are padding, bool `(H, W)` or None; warnings."""
 
     values: np.ndarray
     padding: np.ndarray | None
@@ -82,7 +82,7 @@ class Stored(NamedTuple):
 
 
 def stored_values(file: BinaryIO, header: Dataset) -> Stored:
-    """Return the pixels of a file that stands where `read_header` left it.
+    """Return the pixels of a file positioned where `read_header` left it.
 
     Raises:
         MammogramError: there are no pixels or not all of them, there is no decoder for them, or they are
@@ -105,7 +105,7 @@ def decoder_package(syntax: str) -> str | None:
 
 
 def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
-    """Return pixels `(H, W)` as they are stored, with the bits above BitsStored, and warnings."""
+    """Return pixels `(H, W)` as stored, including the bits above BitsStored, and warnings."""
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
@@ -153,7 +153,7 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
 
 
 def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> BinaryIO:
-    """Return the file at the first of its uncompressed pixels, all of which are there."""
+    """Return the file positioned at its first uncompressed pixel, once all of them are known to be there."""
     if length == UNDEFINED:
         raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
     needed = header.Rows * header.Columns * header.BitsAllocated // 8
@@ -164,7 +164,7 @@ def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> Bina
 
 
 def _check_decodable(syntax: UID) -> None:
-    """Raise a MammogramError that says which transfer syntax cannot be decoded, and what to do about it."""
+    """Raise a MammogramError if a transfer syntax cannot be decoded, saying which and what to do about it."""
     name = syntax.name
     if syntax not in DECODERS:
         if name == str(syntax):  # not in the standard's list; not quoted, since it may be any text
@@ -181,7 +181,7 @@ def _check_decodable(syntax: UID) -> None:
 def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
     """Return where the value of PixelData begins, its VR and its length.
 
-    The file stands at its tag, where `dcmread` stopped.
+    The file is positioned at its tag, where `dcmread` stopped.
     """
     implicit, little = header.original_encoding
     order: Literal["little", "big"] = "little" if little else "big"
@@ -196,7 +196,7 @@ def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
 
 
 def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return pixels with nothing but their value in them, and where other bits were set (PS3.5 8.1.1)."""
+    """Return pixels holding nothing but their value, and where other bits were set (PS3.5 8.1.1)."""
     lowest, highest = stored_range(header, decoded)
     least, greatest = int(decoded.min()), int(decoded.max())
     if lowest <= least and greatest <= highest:
@@ -214,7 +214,7 @@ def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray
 def _padding(header: Dataset, decoded: np.ndarray, stored: np.ndarray) -> np.ndarray | None:
     """Return where padding is, bool `(H, W)`, or None (PS3.3 C.7.5.1.1.2: both ends of the range count).
 
-    The values should fit into BitsStored; where they do not, the padding has them all the same.
+    The padding values should fit into BitsStored; where they do not, they count anyway.
     """
     first = header.get("PixelPaddingValue")
     if first is None:
@@ -244,11 +244,11 @@ def _as_stored(value: int, dtype: np.dtype) -> int:
 
 DECODER_DEPENDENCIES = dict.fromkeys(DECODERS, (PACKAGE,))
 
-_RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers fill up
+_RLE_PADDING = 1024  # bytes that a segment may unpack to beyond its last pixel; some writers pad
 
 
 def is_available(_uid: str) -> bool:
-    """Return whether this plugin can work; pydicom asks so of a plugin's module."""
+    """Return whether this plugin can work; pydicom calls this in a plugin's module."""
     return find_spec(PACKAGE) is not None
 
 
@@ -260,7 +260,7 @@ def decode_jpeg(frame: bytes, runner: DecodeRunner) -> bytes:
 
 
 def decode_jpeg_ls(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray JPEG-LS frame for pydicom, near-lossless too, of 2 to 16 bits (CharLS)."""
+    """Decode one gray JPEG-LS frame for pydicom, lossless or near-lossless, of 2 to 16 bits (CharLS)."""
     import imagecodecs
 
     return _packed(imagecodecs.jpegls_decode(frame), runner)
@@ -282,7 +282,7 @@ def _packed(pixels: np.ndarray, runner: DecodeRunner) -> bytes:
 
 
 def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
-    """Decode one gray RLE frame for pydicom: a segment for each byte of a pixel, the highest first."""
+    """Decode one gray RLE frame for pydicom: one segment per byte of a pixel, highest first."""
     import imagecodecs
 
     pixels = runner.rows * runner.columns
@@ -294,5 +294,5 @@ def decode_rle(frame: bytes, runner: DecodeRunner) -> bytes:
     return out.tobytes()
 
 
-for _syntax, _function in DECODERS.items():  # on import, so that `pydicom` alone decodes by them too
+for _syntax, _function in DECODERS.items():  # on import, so that plain `pydicom` decodes with them too
     get_decoder(_syntax).add_plugin(PLUGIN, (__name__, _function))

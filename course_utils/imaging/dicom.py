@@ -1,8 +1,8 @@
-"""The one door for pixels: a DICOM file on disk becomes a `Mammogram` (lesson 01).
+"""The one entrance for pixels: a DICOM file on disk becomes a `Mammogram` (lesson 01).
 
 In: a path. Out: float32 display values in [0, 1], breast bright, and the little that the course needs to know
 about them; or a `MammogramError` that says in one sentence why not. Nothing that identifies a person comes
-through: ids are pseudonyms, and errors and warnings quote nothing of the header but a well-known Modality.
+through: ids are pseudonyms, and errors and warnings quote nothing from the header but a well-known Modality.
 """
 
 import errno
@@ -25,15 +25,15 @@ from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.quiet import quiet
 
 MAX_PIXELS = 60_000_000
-"""Rows × Columns above which a file is refused undecoded. The largest mammograms have about 5000 × 6000
-pixels, a large film scanned at 43.5 µm has 40 million; what unpacks to more is a mistake or an attack. With
-`MAX_BITS` it keeps the memory that one file takes under about 1.2 GB."""
+"""A file with more Rows × Columns is refused undecoded. The largest mammograms have about 5000 × 6000
+pixels, a large film scanned at 43.5 µm has 40 million; anything larger is a mistake or an attack. With
+`MAX_BITS` this keeps the memory for one file under about 1.2 GB."""
 
 MAX_BYTES = 2**31
-"""Length of a file above which it is refused unread: it may be sparse, and take hours to hash."""
+"""A longer file is refused unread: it may be sparse, and take hours to hash."""
 
 MAX_BITS = 32
-"""BitsAllocated above which a file is refused undecoded; mammograms have 8 or 16."""
+"""A file with more BitsAllocated is refused undecoded; mammograms have 8 or 16."""
 
 CANNOT_OPEN = {
     errno.ENOENT: "There is no such file.",
@@ -45,13 +45,13 @@ CANNOT_OPEN = {
     errno.EMFILE: "Too many files are open in this process: use fewer workers, or raise `ulimit -n`.",
     errno.ENFILE: "Too many files are open on this machine: close other programs, and try again.",
 }
-"""What a person is told, by the number of the system's error; its own text would name the folder."""
+"""What the user is told, by the system's error number; the system's own text would name the folder."""
 
 BROKE_OFF = "Reading this file broke off: the disk or the network failed, so try again."
 DAMAGED = "This file is damaged or breaks the DICOM standard in a way that cannot be read."
 
 MIN_SIDE = 64
-"""Rows or Columns below which a file is refused undecoded: not even a thumbnail of a mammogram."""
+"""A file with fewer Rows or Columns is refused undecoded: not even a thumbnail of a mammogram."""
 
 MODALITIES = frozenset({"MG", "CR", "DX", "DR", "RG", "OT"})
 """Modalities used for mammography; digitised film is often CR or OT."""
@@ -62,7 +62,7 @@ OTHER_MODALITIES = frozenset(
         *("IVUS", "DOC", "SR", "PR", "KO", "SEG", "REG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT"),
     }
 )
-"""Modalities that a refusal names (PS3.3 C.7.3.1.1.1); what else stands there may be any text."""
+"""Modalities that a refusal names (PS3.3 C.7.3.1.1.1); anything else may be arbitrary text."""
 
 TOMOSYNTHESIS = frozenset(
     {"1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5"}
@@ -85,7 +85,7 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
     """Read one mammogram from a DICOM file.
 
     Args:
-        path: the file; single-frame and gray, uncompressed or in any transfer syntax of
+        path: the file; single-frame and gray, uncompressed or in any transfer syntax in
             `decode.DECODERS`, which says what decodes it.
         voi: how values become gray levels. `auto`: the file's VOI LUT, else its first usable window, else
             the window that the values inside the breast span. `lut`, `window`, `percentile`: that one.
@@ -94,9 +94,9 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
             gives the same pseudonyms. None: a random key drawn once per process.
 
     Raises:
-        MammogramError: one sentence on what is wrong with the file; it quotes neither the path nor what may
-            identify a person, and no error that does is chained to it.
-        ValueError: `voi` is none of the above, or `key` is empty or no bytes.
+        MammogramError: one sentence on what is wrong with the file; it quotes neither the path nor anything
+            that may identify a person, and no error that does is chained to it.
+        ValueError: `voi` is none of the above, or `key` is empty or not bytes.
 
     Sources: DICOM PS3.3 C.7.6.3, C.8.11 and C.11; PS3.4 N.2 for the order of the transforms.
     """
@@ -108,27 +108,27 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
         with quiet() as heard, open_file(path) as file:
             return _read(file, voi, key or PROCESS_KEY, heard)
     except MammogramError as refusal:
-        refusal.__context__ = None  # what a library said of the file may quote its header or its path
+        refusal.__context__ = None  # a library's message may quote the file's header or path
         raise
     except Exception as error:  # whatever a parser makes of a damaged file ends here, values unquoted
         _log.debug("unreadable: %s", type(error).__name__)
-        # EINVAL is the file's fault: nothing can seek to where a damaged length points.
+        # EINVAL is the file's fault: a damaged length points where nothing can seek.
         of_system = isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
     raise MammogramError(BROKE_OFF if of_system else DAMAGED)
 
 
 def open_file(path: Path) -> BufferedReader:
-    """Open a regular file in binary.
+    """Open a regular file in binary mode.
 
     Raises:
-        MammogramError: it is no regular file, is empty or longer than `MAX_BYTES`, or cannot be opened. The
+        MammogramError: it is not a regular file, is empty, longer than `MAX_BYTES` or cannot be opened. The
             system's own error, which names the folder, is not chained to it.
     """
     try:
         refusal = _why_refused(path.stat())
         if refusal is None:
             return path.open("rb")
-    except ValueError:  # a NUL in the name, or a letter that this system's names cannot have
+    except ValueError:  # a NUL in the name, or a character that this system does not allow
         refusal = "No file can have a name like this one's."
     except OSError as error:
         refusal = CANNOT_OPEN.get(error.errno or 0, "The system cannot open this file, so try again.")
@@ -136,7 +136,7 @@ def open_file(path: Path) -> BufferedReader:
 
 
 def _why_refused(status: os.stat_result) -> str | None:
-    if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, on which opening would wait for ever
+    if not stat.S_ISREG(status.st_mode):  # a folder, or a pipe, which would block forever when opened
         return "This is not a regular file."
     if status.st_size == 0:
         return "This file is empty."
@@ -174,7 +174,7 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
 
 
 def check(header: Dataset) -> list[str]:
-    """Refuse what is not one gray mammogram of a sane size; return warnings about what is doubtful."""
+    """Refuse anything but one gray mammogram of a sane size; return warnings about what is doubtful."""
     warnings = []
     modality = get_text(header, "Modality").upper()
     sop_class = get_text(header, "SOPClassUID")
@@ -183,7 +183,7 @@ def check(header: Dataset) -> list[str]:
             "This is breast tomosynthesis, a stack of slices; only single mammograms can be read."
         )
     if modality and modality not in MODALITIES:
-        named = modality if modality in OTHER_MODALITIES else "none that is used for mammography"
+        named = modality if modality in OTHER_MODALITIES else "not one used for mammography"
         raise MammogramError(f"Not a mammogram: Modality is {named}.")
     if sop_class not in PROJECTION_X_RAY and modality != "MG":
         raise MammogramError("Not a mammogram: this is another kind of DICOM object.")
@@ -202,7 +202,7 @@ def check(header: Dataset) -> list[str]:
         raise MammogramError("This DICOM file holds no pixels.")
     for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"):
         if not isinstance(header.get(keyword), int):
-            raise MammogramError(f"This file is damaged: {keyword} is missing or is no whole number.")
+            raise MammogramError(f"This file is damaged: {keyword} is missing or is not a whole number.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise MammogramError("This file has several frames; only single mammograms can be read.")
     if header.get("SamplesPerPixel", 1) != 1 or not get_text(

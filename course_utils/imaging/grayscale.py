@@ -2,8 +2,8 @@
 
 In: decoded pixels and what the header says. Out: float32 in [0, 1]. The steps follow DICOM PS3.3 C.11.1
 (modality), C.11.2 (values of interest) and C.11.6 (presentation), and PS3.4 N.2 for their order. pydicom's
-own presentation step is not used: it inverts by the image's maximum, so that the same gray would mean
-something else in each file.
+own presentation step is not used: it inverts by the image's maximum, so the same gray would mean
+something different in each file.
 """
 
 from typing import Literal, NamedTuple, TypeAlias
@@ -26,14 +26,14 @@ from course_utils.imaging.transforms import (
 )
 
 VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
-"""Which VOI transform is asked for (see `read_mammogram`)."""
+"""Which VOI transform to use (see `read_mammogram`)."""
 
 RAW_LINEAR = "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
 RAW_LOG = "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing."
 
 
 def check_voi(voi: object) -> None:
-    """Raise ValueError if `voi` is none of `VOI`."""
+    """Raise ValueError if `voi` is not a `VOI`."""
     number = isinstance(voi, int) and not isinstance(voi, bool) and voi >= 0
     if not (number or voi in ("auto", "lut", "window", "percentile", "none")):
         raise ValueError(
@@ -50,7 +50,7 @@ class Display(NamedTuple):
 
 
 class Modality(NamedTuple):
-    """Whole numbers `(H, W)`, the range that they can have, and the line from them to modality values."""
+    """Integers `(H, W)`, their possible range, and the line from them to modality values."""
 
     gray: np.ndarray
     least: int
@@ -81,14 +81,14 @@ def display_values(
     """Return what stored values `(H, W)` look like.
 
     Args:
-        stored: whole numbers, as `decode.stored_values` returns them.
-        padding: where they are no part of the picture, bool `(H, W)`, or None.
-        header: of their file.
+        stored: integers, as `decode.stored_values` returns them.
+        padding: where they are not part of the picture, bool `(H, W)`, or None.
+        header: their file's.
         voi: how values become gray levels (see `read_mammogram`).
         inverted: whether low values are bright (`polarity`).
 
     Raises:
-        MammogramError: the header has not what `voi` asks for, or what it has makes no sense.
+        MammogramError: the header lacks what `voi` asks for, or what it has makes no sense.
     """
     modality = modality_values(stored, header)
     windows, warnings = read_windows(header)
@@ -123,7 +123,7 @@ def display_values(
 
 
 def modality_values(stored: np.ndarray, header: Dataset) -> Modality:
-    """Return the stored values with the file's slope and intercept, or what its modality LUT gives, 1 and 0.
+    """Return the stored values with the file's slope and intercept, or its modality LUT's output, 1 and 0.
 
     Raises:
         MammogramError: the table, the slope or the intercept makes no sense.
@@ -137,7 +137,7 @@ def modality_values(stored: np.ndarray, header: Dataset) -> Modality:
     slope = header.get("RescaleSlope")
     slope = 1.0 if slope is None else float(slope)
     intercept = float(header.get("RescaleIntercept") or 0)
-    if not (1e-9 < abs(slope) < 1e9 and abs(intercept) < 1e12):  # not so for not-a-number either
+    if not (1e-9 < abs(slope) < 1e9 and abs(intercept) < 1e12):  # also false for NaN
         raise MammogramError("The rescale slope or intercept of this file makes no sense.")
     return Modality(stored, *stored_range(header, stored), slope, intercept)
 
@@ -159,10 +159,10 @@ def _through_table(
 
 
 def _bright_is_high(modality: Modality, inverted: bool) -> tuple[np.ndarray, float, float]:
-    """Return float32 `(H, W)` in which bright is high, and the range that they can have.
+    """Return float32 `(H, W)` in which bright is high, and their possible range.
 
-    They are turned while they are still whole numbers. So the same image stored either way round is the same
-    numbers, and no rounding can part the two.
+    They are inverted while still integers, so the same image stored either way round gives the same numbers,
+    and no rounding can separate the two.
     """
     gray, least, greatest, slope, _ = modality
     turned = inverted != (slope < 0)
@@ -171,10 +171,10 @@ def _bright_is_high(modality: Modality, inverted: bool) -> tuple[np.ndarray, flo
 
 
 def _minus_log(modality: Modality) -> tuple[np.ndarray, float, float]:
-    """Return minus the logarithm of a detector's linear signal, float32 `(H, W)`, and the range it can have.
+    """Return minus the logarithm of a detector's linear signal, float32 `(H, W)`, and its possible range.
 
     The signal is bright where there is air. Its logarithm is proportional to what the beam passed through
-    (Beer-Lambert), so that minus the logarithm shows tissue bright, whatever PhotometricInterpretation says.
+    (Beer-Lambert), so minus the logarithm shows tissue bright, whatever PhotometricInterpretation says.
     """
     gray, least, greatest, slope, intercept = modality
     signal = apply_rescale(gray, slope, intercept)
@@ -185,7 +185,7 @@ def _minus_log(modality: Modality) -> tuple[np.ndarray, float, float]:
 
 
 def _is_linear(header: Dataset) -> bool:
-    """Return whether a raw signal is linear in exposure, not logarithmic; refuse what is neither."""
+    """Return whether a raw signal is linear in exposure, not logarithmic; refuse one that is neither."""
     relationship = get_text(header, "PixelIntensityRelationship", "LIN").upper()
     if relationship == "LOG":
         return False
@@ -197,7 +197,7 @@ def _is_linear(header: Dataset) -> bool:
 
 
 def _choose(windows: list[Window | None], voi: VOI) -> Window | None:
-    """Return the window that is asked for by number, else the first usable one, else None."""
+    """Return the window asked for by number, else the first usable one, else None."""
     if isinstance(voi, int):
         if voi >= len(windows) or windows[voi] is None:
             raise MammogramError(
@@ -211,7 +211,7 @@ def _choose(windows: list[Window | None], voi: VOI) -> Window | None:
 
 
 def _of_gray(window: Window, modality: Modality, inverted: bool) -> Window:
-    """Return what a window of modality values is for the values of `_bright_is_high`."""
+    """Translate a window of modality values to the values of `_bright_is_high`."""
     total = modality.least + modality.greatest
     slope, intercept = modality.slope, modality.intercept
     if slope < 0:
@@ -221,7 +221,7 @@ def _of_gray(window: Window, modality: Modality, inverted: bool) -> Window:
 
 
 def _of_breast(values: np.ndarray, padding: np.ndarray | None) -> Window:
-    """Return the window that the values inside the breast span; sets padding to the ground, in place."""
+    """Return the window that the values inside the breast span; set padding to the background, in place."""
     if padding is not None:
         np.copyto(values, values[~padding].min(), where=padding)
     small, _ = shrink(values)

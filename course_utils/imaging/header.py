@@ -1,7 +1,7 @@
 """The header of a DICOM file: which of its elements are read, as text and as numbers (lesson 01).
 
-In: an open file. Out: a pydicom `Dataset` of the elements in `KEYWORDS`, and functions that return a value of
-it without tripping over what writers make of the standard. Names, and whatever vendors add, are never read.
+In: an open file. Out: a pydicom `Dataset` of the elements in `KEYWORDS`, and functions that return its
+values without tripping over what writers make of the standard. Names and vendors' additions are never read.
 """
 
 from collections.abc import MutableSequence
@@ -25,21 +25,21 @@ KEYWORDS = [
     *("PresentationLUTShape", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageLaterality"),
     *("Laterality", "FrameLaterality", "ImagerPixelSpacing", "PixelSpacing"),
 ]
-"""All of the header that is read; the rest is skipped."""
+"""The only header elements read; the rest are skipped."""
 
 LONGEST = {"SQ": 2**21}
-"""Bytes of one of these above which a file is refused, by VR; else 64 kB. A table takes 128 kB; parsed, an
-element takes a hundred times its length in memory and more."""
+"""Bytes above which one of these makes a file refused, by VR; otherwise 64 kB. A table takes 128 kB; parsed,
+an element takes a hundred times its length in memory or more."""
 
 MAX_READS = 50_000
 """Reads of a header after which a file is refused: an element takes two or three, a header has hundreds."""
 
 FOR_PROCESSING = frozenset({"1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1"})
-"""SOP classes of raw images, mammography's and that of digital X-ray (PS3.6 table A-1)."""
+"""SOP classes of raw images, for mammography and digital X-ray (PS3.6 table A-1)."""
 
 
 class _BoundedReader:
-    """A file as `dcmread` gets to see it: a few bytes at a time, and not for ever."""
+    """A file as `dcmread` sees it: a few bytes at a time, and not forever."""
 
     def __init__(self, file: BinaryIO) -> None:
         self.file, self.tell, self.seek, self.left = file, file.tell, file.seek, MAX_READS
@@ -49,7 +49,7 @@ class _BoundedReader:
         self.left -= 1
         if self.left < 0:
             raise MammogramError("This file is damaged: its header has no end.")
-        if size < 0:  # which it asks for only in order to inflate it, however much that is
+        if size < 0:  # asked for only to inflate it all, however large
             raise MammogramError(
                 "This file is deflated as a whole; convert it first, for example with DCMTK's dcmconv."
             )
@@ -57,10 +57,10 @@ class _BoundedReader:
 
 
 def read_header(file: BinaryIO) -> Dataset:
-    """Return the elements of `KEYWORDS`, not yet parsed; the file then stands where the pixels should be.
+    """Return the elements of `KEYWORDS`, not yet parsed; leave the file where the pixels should be.
 
     Raises:
-        MammogramError: this is not DICOM, is deflated, or has a header without end or with an absurd value.
+        MammogramError: this is not DICOM, is deflated, or has a header that is endless or absurd.
     """
     try:
         header = pydicom.dcmread(_BoundedReader(file), stop_before_pixels=True, specific_tags=KEYWORDS)
@@ -73,7 +73,7 @@ def read_header(file: BinaryIO) -> Dataset:
 
 
 def get_text(header: Dataset, keyword: str, default: str = "") -> str:
-    """Return a header value as text without blanks at its ends; several values are joined as in the file."""
+    """Return a header value as text without surrounding blanks; several values are joined as in the file."""
     value = header.get(keyword)
     if value is None or value == "":
         return default
@@ -81,7 +81,7 @@ def get_text(header: Dataset, keyword: str, default: str = "") -> str:
 
 
 def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
-    """Return the numbers of an element, not-a-number for each that is none; empty if there is no element."""
+    """Return the numbers of an element, NaN for each that is not one; empty if there is no element."""
     if keyword not in dataset:
         return []
     value = get_value(dataset, keyword)
@@ -90,15 +90,15 @@ def get_numbers(dataset: Dataset, keyword: str) -> list[float]:
 
 
 def get_value(dataset: Dataset, keyword: str) -> object:
-    """Return the value of an element as pydicom parses it, None if there is no element or no parsing it."""
+    """Return the value of an element as pydicom parses it, None if it is missing or cannot be parsed."""
     try:
         return dataset.get(keyword)
-    except Exception:  # pydicom parses a value when it is asked for it, and what it makes of a bad one varies
+    except Exception:  # pydicom parses a value on access, and what it raises for a bad one varies
         return None
 
 
 def get_spacing(header: Dataset, keyword: str) -> tuple[float, float] | None:
-    """Return the distances in mm between rows and between columns; None if they are not two above 0."""
+    """Return the distances in mm between rows and between columns; None unless both are above 0."""
     try:
         row, column = (float(distance) for distance in header.get(keyword) or ())
     except (TypeError, ValueError):

@@ -1,7 +1,7 @@
 """Whose breast it is and how it was seen: pseudonyms, view, side and scale of one image (lesson 01).
 
 In: a header and the secret key of a run. Out: an `Identity`. The same key gives the same person the same
-pseudonym, and without the key nobody gets back from it to the person. What the header does not say is None.
+pseudonym, and without the key nobody can trace it back to the person. What the header does not say is None.
 """
 
 import hashlib
@@ -16,9 +16,9 @@ from pydicom.dataset import Dataset
 from course_utils.imaging.header import get_spacing, get_text
 
 PROCESS_KEY = secrets.token_bytes(32)
-"""Keys the pseudonyms when the caller has no key: they then hold within this process and nowhere else."""
+"""Keys the pseudonyms when the caller has no key: they are then valid in this process only."""
 
-# CID 4014 "View for Mammography": SNOMED CT code, the SRT code that older files have, ACR abbreviation.
+# CID 4014 "View for Mammography": SNOMED CT code, the SRT code found in older files, ACR abbreviation.
 VIEW_CODES = {
     code: view
     for codes, view in [
@@ -39,13 +39,13 @@ VIEW_CODES = {
 VIEWS = frozenset(VIEW_CODES.values())
 
 # CBIS-DDSM puts the image, not the woman, into PatientID: Mass-Training_P_00001_LEFT_CC, and one more number
-# for a lesion's crop (Lee et al., Sci. Data 4, 170177, 2017). P_00001 is the woman, in the Mass and in the
-# Calc part alike.
+# for a lesion's crop (Lee et al., Sci. Data 4, 170177, 2017). P_00001 is the woman, in both the Mass and
+# the Calc part.
 CBIS_PATIENT_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(LEFT|RIGHT)_(CC|MLO)(?:_\d+)?")
 
 
 class Identity(NamedTuple):
-    """What is known of an image but for its pixels; the fields of a `Mammogram`, and warnings."""
+    """What is known about an image apart from its pixels; the fields of a `Mammogram`, and warnings."""
 
     image_id: str
     patient_key: str | None

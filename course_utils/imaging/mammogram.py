@@ -1,4 +1,4 @@
-"""What all that follows works on: a `Mammogram`, its pixels and the little that is known of them (lesson 01).
+"""What everything else works on: a `Mammogram`, its pixels and the little known about them (lesson 01).
 
 In: whatever a reader has found out about one image. Out: one frozen object, which `dicom` makes and the
 `Preprocessor` takes. Nothing in it identifies a person.
@@ -11,7 +11,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class Mammogram:
-    """One mammogram, ready to look at. What the file does not say is None.
+    """One mammogram, ready to look at. Anything the file does not say is None.
 
     Attributes:
         pixels: float32 `(H, W)` in [0, 1], breast bright on dark ground.
@@ -19,9 +19,9 @@ class Mammogram:
         patient_key: pseudonym of the person, `pat-` and 12 hexadecimal digits.
         view: `CC`, `MLO`, `ML`, `LM`, `XCCL`, … (the abbreviations of PS3.16 CID 4014).
         laterality: `L` or `R`.
-        spacing_mm: distance of pixel centres between rows and between columns; ImagerPixelSpacing is that at
-            the detector, so that the breast itself is a little smaller.
-        voi: what made the display values: `lut`, `window:LINEAR` (or another function), `percentile`, `none`.
+        spacing_mm: distance of pixel centres between rows and between columns; ImagerPixelSpacing applies at
+            the detector, so the breast itself is a little smaller.
+        voi: what set the display values: `lut`, `window:LINEAR` (or another function), `percentile`, `none`.
         warnings: sentences about what was odd, free of personal data.
     """
 

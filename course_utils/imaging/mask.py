@@ -2,7 +2,7 @@
 
 In: float32 pixels, the breast bright on dark ground. Out: a `BreastMask` on a grid of about `WORKING_SIDE`
 blocks, which `grayscale` uses for statistics of tissue and `preprocess` to crop and to blacken; and the side
-of the chest wall. Nothing here knows of files or headers: what a picture shows is all that counts.
+of the chest wall. Nothing here knows about files or headers: only what a picture shows counts.
 """
 
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ WORKING_SIDE = 320  # pixels on the longer side of the copy on which the mask is
 THINNEST = 16  # pixels of that copy on its shorter side; with fewer, edges and opening lose their meaning
 
 # Shares of the way from the ground to Otsu's threshold, in square roots of the gray values.
-CORE = 0.35  # above it lies the core of the breast
-RIM = 0.03  # above it lies what the core may grow into: skin, nipple
+CORE = 0.35  # above it is the core of the breast
+RIM = 0.03  # above it is what the core may grow into: skin, nipple
 FLAT = 0.08  # ground varies by less than this part of the way to the tissue's median; fat varies by more
 
 # Lengths as fractions of the image's shorter side.
 OPENING = 0.06  # radius of the opening
-MARGIN = 0.005  # by how much the mask is wider than what it found
+MARGIN = 0.005  # how much wider the mask is than what was found
 DEEP = 0.015  # how far from the mask's edge blurred skin is left behind
 
 DULL = 99  # percentile of the breast above which its mask does not grow: it would run into a label
@@ -48,7 +48,7 @@ class BreastMask:
     factor: int
 
     def well_inside(self) -> np.ndarray:
-        """Return the mask, bool `(h, w)`, without margin and blurred skin: for statistics of tissue."""
+        """Return the mask, bool `(h, w)`, without margin or blurred skin: for statistics of tissue."""
         deep = cv2.erode(self.inside.astype(np.uint8), _disc(round(DEEP * min(self.inside.shape))))
         return deep.astype(bool) if deep.any() else self.inside
 
@@ -64,7 +64,7 @@ class BreastMask:
 
 
 def breast_mask(pixels: np.ndarray) -> np.ndarray:
-    """Return where the breast is: bool `(H, W)` for pixels `(H, W)` as `find_breast` takes them."""
+    """Return where the breast is: bool `(H, W)` for pixels `(H, W)` as in `find_breast`."""
     height, width = pixels.shape
     return find_breast(pixels).sample(slice(0, height), slice(0, width), (height, width))
 
@@ -72,10 +72,10 @@ def breast_mask(pixels: np.ndarray) -> np.ndarray:
 def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     """Return float32 `(H, W)` averaged over blocks of k × k, the longer side about `WORKING_SIDE`, and k.
 
-    The last blocks at the right and at the lower edge are smaller where k does not divide the side.
+    The last blocks at the right and lower edges are smaller where k does not divide the side.
     """
     k = max(1, round(max(pixels.shape) / WORKING_SIDE))
-    # Whole blocks apart from the rest: OpenCV is much faster where the factor is a whole number.
+    # Whole blocks apart from the rest: OpenCV is much faster with an integer factor.
     rows, columns = ([slice(0, n - n % k), slice(n - n % k, n)] for n in pixels.shape)
     means = [
         [
@@ -93,15 +93,15 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
 
     White film edges are painted over with what lies beside them. The breast's core is what is clearly
     brighter than the ground, though far less than Otsu's threshold asks, so that fat stays. Opening by a disc
-    parts labels and specks from it, and the largest piece is kept. From there the mask grows by the disc's
+    cuts labels and specks off it, and the largest piece is kept. From there the mask grows by the disc's
     radius through all that is brighter than the ground or, where a film is fogged, than the fog: the rim of
     skin, the nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
 
-    Where no ground is to be seen, as in a magnified view, all of the image is breast.
+    Where no ground is visible, as in a magnified view, the whole image is breast.
 
     Raises:
         MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
-        ValueError: the pixels are of another type, negative, infinite or not a number.
+        ValueError: the pixels are of another type, negative, infinite or NaN.
     """
     if pixels.ndim != 2 or pixels.dtype != np.float32:
         raise ValueError(f"pixels must be float32 (H, W), not {pixels.dtype} {pixels.shape}")
@@ -110,7 +110,7 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
     small, factor = shrink(pixels)
     if min(small.shape) < THINNEST:
         raise MammogramError(TOO_SMALL)
-    if not 0 <= small.min() <= small.max() < np.inf:  # not so for not-a-number either
+    if not 0 <= small.min() <= small.max() < np.inf:  # also false for NaN
         raise ValueError("pixels must be finite numbers, none of them negative")
     small, film = _without_film_edges(small)
     inside = _breast(small) & ~film
@@ -158,8 +158,8 @@ def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
     """Return the ground's level, Otsu's threshold and three standard deviations of the ground, or None.
 
     Apart from noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat,
-    Otsu may have parted fat from gland in an image with little ground, so that class is parted once more.
-    None: that is not flat either, so no ground is in the image.
+    Otsu may have split fat from gland in an image with little ground, so that class is split once more.
+    None: that is not flat either, so the image has no ground.
     """
     smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
     dark = np.ones(levels.shape, bool)
@@ -177,7 +177,7 @@ def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
 
 
 def _deviation(values: np.ndarray) -> float:
-    """Return the standard deviation of normal values by their median distance to the median."""
+    """Return the standard deviation of normal values from their median distance to the median."""
     values = values.astype(np.float32)
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
@@ -203,7 +203,7 @@ def chest_wall(inside: np.ndarray) -> Side | None:
 def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return `(h, w)` with white film edges painted over, and where they are, bool `(h, w)`.
 
-    An edge is at most `FILM_EDGE` of the image deep; it is bright as far as to where the image drops, within
+    An edge is at most `FILM_EDGE` of the image deep; it stays bright up to where the image drops, within
     two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
     the drop, or drops itself much deeper in, the neighbours say how deep the edge is.
     """

@@ -31,11 +31,11 @@ class Preprocessor:
 
     Attributes:
         size: height and width of the picture, in pixels.
-        voi: the VOI transform with which files are to be read for this preprocessor (see `read_mammogram`).
+        voi: the VOI transform with which to read files for this preprocessor (see `read_mammogram`).
         mask: set everything outside the breast to 0: labels, film edges, noise.
-        crop: cut to the mask's box with some room around it, so that no tissue is cut.
+        crop: cut to the mask's box with some room around it, so that no tissue is cut off.
         margin: room around the box, as a fraction of its longer side; none at the chest wall.
-        orient: turn the chest wall to the left, as the mask shows it where that is plain, else by laterality.
+        orient: turn the chest wall to the left, by the mask where that is clear, else by laterality.
         keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to a square.
 
     Calling it is free of side effects, so one instance may serve many threads. ValueError: an option is out
@@ -51,7 +51,7 @@ class Preprocessor:
     keep_aspect: bool = True
 
     def __post_init__(self) -> None:
-        # JSON takes no number of numpy's, and 0 and 0.0 are the same margin.
+        # JSON takes no numpy numbers, and 0 and 0.0 are the same margin.
         object.__setattr__(self, "size", operator.index(self.size))
         object.__setattr__(self, "margin", float(self.margin))
         check_voi(self.voi)
@@ -65,7 +65,7 @@ class Preprocessor:
 
         Raises:
             MammogramError: no breast can be told from the background.
-            ValueError: the pixels are not as those of a `Mammogram` should be.
+            ValueError: the pixels are not what those of a `Mammogram` should be.
         """
         *_, (_, picture) = self._steps(mammogram)
         return np.ascontiguousarray(picture[np.newaxis])
@@ -73,14 +73,14 @@ class Preprocessor:
     def trace(self, mammogram: Mammogram) -> dict[str, np.ndarray]:
         """Return the picture after each step, float32 `(h, w)` in [0, 1], in the order of the steps.
 
-        Keys: `read`, `crop`, `resize`, `mask`, `orient`, `pad`; a step that is not taken is left
-        out. The last one is what calling the preprocessor gives, without its channel axis.
+        Keys: `read`, `crop`, `resize`, `mask`, `orient`, `pad`; a step not taken is left
+        out. The last one is what calling the preprocessor returns, without its channel axis.
         """
         return {name: picture.copy() for name, picture in self._steps(mammogram)}
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return all options and the version of the algorithm, as plain values that go into JSON."""
+        """Return all options and the version of the algorithm, as plain JSON-able values."""
         return {**asdict(self), "version": VERSION}
 
     @property
@@ -149,7 +149,7 @@ _LATERALITY_SIDE: dict[str | None, Side] = {"L": "left", "R": "right"}  # of the
 
 
 def resize_area(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Resize float32 `(h, w)`: a new pixel is the mean of the area that it covers; enlarging is linear."""
+    """Resize float32 `(h, w)`: each new pixel is the mean of the area it covers; enlarging is linear."""
     smaller = min(shape[0], picture.shape[0]), min(shape[1], picture.shape[1])
     if smaller != picture.shape:
         picture = cv2.resize(picture, smaller[::-1], interpolation=cv2.INTER_AREA)

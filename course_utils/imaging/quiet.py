@@ -1,7 +1,7 @@
 """What pydicom and imagecodecs print and log while they read: caught, since it quotes the header (lesson 01).
 
-In: a block of code that reads a file. Out: the kinds of warning that it gave, by name, and nothing else:
-neither on the screen nor in a log. Other threads, and the same thread afterwards, are left as they are.
+In: a block of code that reads a file. Out: the kinds of warning that it gave, by name, and nothing else,
+either on the screen or in a log. Other threads, and the same thread afterwards, are left as they are.
 """
 
 import logging
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 LIBRARIES = frozenset({"pydicom", "imagecodecs"})
-"""Top names of the loggers of all that parses or decodes here."""
+"""Top-level logger names of everything that parses or decodes here."""
 
 _heard = threading.local()
 _readers = 0
@@ -24,10 +24,10 @@ _lock = threading.Lock()
 def quiet() -> Iterator[list[str]]:
     """Collect the kinds of warning that this thread gives; their texts quote the header and are not printed.
 
-    Log records of the libraries quote it too, and those of a damaged file have tracebacks: they are dropped.
+    The libraries' log records quote it too, and those for a damaged file have tracebacks: they are dropped.
 
-    `warnings.catch_warnings` alone is not safe with several threads (the one that leaves last puts another's
-    settings back), so the first reader sets it up for all and the last one takes it down.
+    `warnings.catch_warnings` alone is not safe with several threads (the last one out restores another's
+    settings), so the first reader sets it up for all and the last one takes it down.
     """
     global _readers, _outside
     kinds: list[str] = []
@@ -61,7 +61,7 @@ def quiet() -> Iterator[list[str]]:
 def _filter_loggers() -> None:
     """Put `_not_reading` on each logger of `LIBRARIES`: a logger's filters do not see its children's records.
 
-    It stays there, where it does nothing outside `quiet`; adding it once more changes nothing.
+    It stays there, where it does nothing outside `quiet`; adding it again changes nothing.
     """
     for name, logger in list(logging.root.manager.loggerDict.items()):
         if name.partition(".")[0] in LIBRARIES and isinstance(logger, logging.Logger):

@@ -1,8 +1,8 @@
-"""The transforms of gray values, each by itself, and what a header says of them (lesson 01).
+"""The transforms of gray values, one by one, and what a header says about them (lesson 01).
 
 In: arrays of values, and the elements that describe a window or a table. Out: float32 arrays after rescaling,
 a window or a table. The sources are DICOM PS3.3 C.11.1 and C.11.2. pydicom's own VOI LUT is not used: it
-wraps indices in the table's 8 bits. `grayscale` puts the transforms in order.
+wraps indices to the table's 8 bits. `grayscale` puts the transforms in order.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from course_utils.imaging.header import get_numbers, get_value
 WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 PERCENTILES = (0.5, 99.5)
-"""The window of a file that brings none: these percentiles of the values inside the breast."""
+"""The window for a file without one: these percentiles of the values inside the breast."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Window:
     def before_rescale(self, slope: float, intercept: float) -> "Window":
         """Return the window that does to x what this one does to `slope * x + intercept`; slope above 0.
 
-        LINEAR becomes LINEAR_EXACT, for its half and its one are counted in modality units. The centre is
+        LINEAR becomes LINEAR_EXACT, because its half and its one are in modality units. The centre is
         rounded to 6 decimals, see `mirrored`.
         """
         half, one = (0.5, 1) if self.function == "LINEAR" else (0, 0)
@@ -41,10 +41,10 @@ class Window:
         return Window(center, (self.width - one) / slope, function)
 
     def mirrored(self, total: float) -> "Window":
-        """Return the window that makes of `total - x` one minus what this one makes of x.
+        """Return the window that maps `total - x` to one minus what this one maps x to.
 
-        Not for LINEAR, which is not symmetric. The centre is rounded to 6 decimals: so the same image stored
-        both ways round has the same window to the bit, and not one that is a rounding error beside it.
+        Not for LINEAR, which is not symmetric. The centre is rounded to 6 decimals, so the same image stored
+        either way round has the same window to the bit, not one that is off by a rounding error.
         """
         return Window(round(total - self.center, 6), self.width, self.function)
 
@@ -72,9 +72,9 @@ def apply_rescale(values: np.ndarray, slope: float, intercept: float) -> np.ndar
 
 
 def mirror(values: np.ndarray, total: int) -> np.ndarray:
-    """Return `total - values` of whole numbers (H, W) as new float32, the range's ends swapped by it.
+    """Return `total - values` of integers (H, W) as new float32, which swaps the ends of the range.
 
-    The difference is that of whole numbers and exact; only then is it rounded to float32, if it must be.
+    The difference is taken on integers and exact; only then is it rounded to float32, if it must be.
     """
     out = np.empty(values.shape, np.float32)
     for top in range(0, len(values), 64):
@@ -88,7 +88,7 @@ def apply_window(values: np.ndarray, window: Window) -> np.ndarray:
     The three functions are those of PS3.3 C.11.2.1.2.1 (LINEAR), C.11.2.1.3.1 (SIGMOID) and C.11.2.1.3.2
     (LINEAR_EXACT), with an output range of 0 to 1. LINEAR of width 1 is a step.
     """
-    for top in range(0, len(values), 64):  # so few rows stay in the processor's cache from step to step
+    for top in range(0, len(values), 64):  # so few rows stay in the cache from step to step
         _window_rows(values[top : top + 64], window)
     return values
 
@@ -128,7 +128,7 @@ def apply_lut(values: np.ndarray, table: LookupTable) -> np.ndarray:
     entries = table.values.astype(np.float32)
     last = len(entries) - 1
     out = np.empty(values.shape, np.float32)
-    for top in range(0, len(values), 64):  # a few rows at a time, so that no index of full size is kept
+    for top in range(0, len(values), 64):  # a few rows at a time, so that no full-size index is kept
         rows = values[top : top + 64]
         if rows.dtype.kind == "f":
             rows = np.clip(np.rint(rows.astype(np.float64)), table.first, table.first + last)
@@ -153,8 +153,8 @@ def percentile_window(values: np.ndarray, inside: np.ndarray) -> Window:
 def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
     """Return the windows of a header in their order, and warnings.
 
-    A window that cannot be used (empty, not a number, of no width, or a centre or width without its fellow)
-    is None, so that the others keep their number. An empty VOILUTFunction means LINEAR (PS3.3
+    A window that cannot be used (empty, not a number, of no width, or a centre without a width or vice
+    versa) is None, so that the others keep their number. An empty VOILUTFunction means LINEAR (PS3.3
     C.11.2.1.2.1), and so does an unknown one, with a warning.
     """
     warnings: list[str] = []
@@ -167,7 +167,7 @@ def read_windows(dataset: Dataset) -> tuple[list[Window | None], list[str]]:
         get_numbers(dataset, "WindowCenter"), get_numbers(dataset, "WindowWidth"), fillvalue=np.nan
     ):
         wide = width >= 1 if function == "LINEAR" else width > 0
-        usable = wide and width < 1e12 and abs(center) < 1e12  # not so for not-a-number
+        usable = wide and width < 1e12 and abs(center) < 1e12  # false for NaN
         windows.append(Window(center, width, function) if usable else None)  # type: ignore[arg-type]
     if None in windows or (not windows and ("WindowCenter" in dataset or "WindowWidth" in dataset)):
         warnings.append("A window without a usable centre and width was skipped.")
@@ -181,9 +181,9 @@ def read_lut(
 
     Args:
         item: with LUTDescriptor and LUTData.
-        signed: whether the values to look up may be negative; it decides how the first value mapped is to be
-            read, since writers often use the wrong one of US and SS for it. None: as it is written.
-        little_endian: the byte order of the file, for data that are bytes.
+        signed: whether the values to look up may be negative; it decides how the first mapped value is
+            read, since writers often pick the wrong one of US and SS for it. None: as written.
+        little_endian: the byte order of the file, for data given as bytes.
 
     Raises:
         MammogramError: the descriptor or the data are missing or do not fit each other.
@@ -203,7 +203,7 @@ def read_lut(
     )  # 0 stands for 65536, and a signed reading of a large count is negative
     if signed is not None and -32768 <= first <= 65535:
         first = (first + 32768) % 65536 - 32768 if signed else first % 65536
-    if bits <= 8 and len(words) < entries:  # two entries to a word
+    if bits <= 8 and len(words) < entries:  # two entries per word
         words = np.frombuffer(words.astype("<u2").tobytes(), dtype=np.uint8)
     values = words[:entries].astype(np.uint16)
     if not 1 <= bits <= 16 or len(values) < entries:

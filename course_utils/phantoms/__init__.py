@@ -1,8 +1,8 @@
-"""Synthetic mammograms whose truth is known, written as conformant DICOM.
+"""Synthetic mammograms with known truth, written as conformant DICOM.
 
 A `Phantom` is a handful of choices (density, view, side, thickness, vendor style, label text, seeds);
 out come 12-bit FOR PRESENTATION pixels, the tissue behind every pixel in millimetres, and a file. Lessons 01
-and 02 look at the pictures; lessons 07 to 10 ask what embeddings of them really follow.
+and 02 look at the pictures; lessons 07 to 10 ask what their embeddings really follow.
 
 The recipe: `anatomy` makes an outline, compressed to an even thickness that rolls off at the edge, with
 skin, nipple and, in MLO, the pectoral muscle under the breast. `gland` makes glandular tissue from

@@ -1,10 +1,10 @@
 """From a seed to a body: the woman, the outline of her breast in a view, skin and muscle (lessons 01 and 02).
 
 In: a seed, a density and a view. Out: an `Anatomy`, the `Shape` of one breast in one view, and `Tissues`: the
-millimetres of each along every ray. `gland` fills what is left.
+millimetres of each along every ray. `gland` fills the rest.
 
-A breast has coordinates of its own: x from the chest wall to the nipple, and a round cross-section of lateral
-to medial and cranial to caudal. A view squeezes that circle to an ellipse as thick as the paddle leaves it,
+A breast has its own coordinates: x from the chest wall to the nipple, and a round cross-section, lateral
+to medial and cranial to caudal. A view squeezes that circle into an ellipse as thick as the paddle leaves it,
 CC from above, MLO at 45°, and adds up what lies along each ray. So both views of a breast show the same
 glandular lumps, ducts and strands, at the same depth behind the nipple.
 """
@@ -31,7 +31,7 @@ _FIBRES = Band(7, 2.6, 1 / 40, 0.5)
 
 @dataclass(frozen=True)
 class Anatomy:
-    """What a woman brings along to all her images; lengths in mm."""
+    """What all images of a woman share; lengths in mm."""
 
     fraction: float
     height: float  # across the breast in CC
@@ -43,7 +43,7 @@ class Anatomy:
     lump: float  # how much the noise outweighs the prior
     lace: float
     muscle: float  # share of the thickness
-    muscle_top: float  # share of the depth that the muscle covers at the top of an MLO
+    muscle_top: float  # share of the depth covered by the muscle at the top of an MLO
     muscle_end: float  # row at which its edge meets the chest wall
 
     @classmethod
@@ -73,7 +73,7 @@ class Anatomy:
 
 
 def _union(a: Array, b: Array, mm: float) -> Array:
-    """Return the distance inside two shapes together, their meeting rounded off over `mm`."""
+    """Return the distance inside the union of two shapes, the junction rounded off over `mm`."""
     near = np.maximum(1 - np.abs(a - b) / mm, 0.0)
     return np.maximum(a, b) + 0.25 * mm * near * near
 
@@ -114,7 +114,7 @@ class Shape:
         return Frame(rows, top, min(int((self.nipple + self.down + 16) * scale) + 1, rows), right)
 
     def across(self, y: Array) -> Array:
-        """Return the place across the breast, −1 at its upper border, 0 behind the nipple, 1 at its lower."""
+        """Return where across the breast, −1 at its upper border, 0 behind the nipple, 1 at its lower."""
         v = y - self.nipple
         return v / np.where(v < 0, self.up, self.down)
 
@@ -156,14 +156,14 @@ class Shape:
 
 
 def _rolled_off(distance: Array, thickness: float) -> Array:
-    """Return the thickness in mm of a slab whose edge is a half circle."""
+    """Return the thickness in mm of a slab whose edge is a semicircle."""
     inward = np.clip(distance / (thickness / 2), 0.0, 1.0)
     return thickness * np.sqrt(inward * (2 - inward))
 
 
 @dataclass(frozen=True)
 class Tissues:
-    """Ways of the rays in mm through all of the breast, skin, muscle and what is left; two distances."""
+    """Ray paths in mm through the whole breast, skin, muscle and the rest; two distances."""
 
     outer: Array
     skin: Array
@@ -189,7 +189,7 @@ class Tissues:
 
 
 def fibres(shape: Shape, frame: Frame, rng: np.random.Generator) -> Array | float:
-    """Return the texture of the muscle, drawn out along its edge, as a factor near one."""
+    """Return the texture of the muscle, stretched along its edge, as a factor near one."""
     if shape.view == "CC":
         return 1.0
     noise = tile(frame.rows, _FIBRES)

@@ -1,7 +1,7 @@
 """Cohorts of phantoms in which density and every nuisance are crossed, planned and written (lessons 07–10).
 
 In: how many women, in which views. Out: `Phantom`s woman by woman, or a folder of DICOM files with a manifest
-of their truth. Clusters that follow density there cannot have followed thickness or vendor instead.
+of their truth. Clusters that follow density there cannot be following thickness or vendor instead.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from course_utils.phantoms.noise import generator
 from course_utils.phantoms.phantom import DENSITIES, LATERALITIES, VENDORS, VIEWS, Phantom
 
 WOMEN_OF_A_SEED = 100_000
-"""How many women a cohort can have: beyond them begin those of the next seed."""
+"""How many women a cohort can have: beyond that, the next seed's begin."""
 
 
 def cohort(
@@ -40,8 +40,8 @@ def cohort(
     """Yield the phantoms of a cohort in which density and every nuisance are crossed, woman by woman.
 
     Twelve women are the four densities times the three vendor styles; with more women the pattern repeats,
-    with fewer it is cut. Thickness comes in three strata that are dealt out within each density, so that it
-    says nothing about density. `sides=None` takes one side a view and lets it alternate between views and
+    with fewer it is cut off. Thickness comes in three strata dealt out within each density, so it says
+    nothing about density. `sides=None` takes one side per view, alternating between views and
     women; `("L", "R")` takes both sides in every view. Every other image of a woman carries label text; a
     seed of its own says which. With `film_edges` all images of every other woman in each
     density are digitised film. Raises ValueError if `women` is not 1 to `WOMEN_OF_A_SEED`.
@@ -79,7 +79,7 @@ def cohort(
 
 
 def _turns(plan: list[dict[str, Any]], seed: int, part: int) -> dict[str, int]:
-    """Return 0 or 1 for each woman, by turns within each density, in an order of the part's own."""
+    """Return 0 or 1 for each woman, alternating within each density, in the part's own order."""
     turns: dict[str, int] = {}
     for d, density in enumerate(DENSITIES):
         names = sorted({row["woman"] for row in plan if row["density"] == density})
@@ -102,14 +102,14 @@ def write_cohort(
 ) -> pd.DataFrame:
     """Write a cohort (see `cohort`) as RLE DICOM files and `manifest.csv`; return the manifest.
 
-    One row a file: `file, sha256, woman, density, volumetric_fraction, area_density, view, laterality,
+    One row per file: `file, sha256, woman, density, volumetric_fraction, area_density, view, laterality,
     thickness_mm, vendor, label, film_edge, rows, columns, seed, nuisance_seed`. Fractions are shares (0 to
-    1) rounded to four digits. Files of the same names are replaced, and the manifest comes last: where there
-    is one, the cohort is whole. `workers` threads share the work, by default one a core and at most four;
-    the files are the same whatever their number. `progress` shows a bar.
+    1) rounded to four digits. Files with the same names are replaced, and the manifest comes last: where
+    there is one, the cohort is complete. `workers` threads share the work, by default one per core and at
+    most four; the files are the same whatever their number. `progress` shows a bar.
 
     Raises:
-        MammogramError: other DICOM files are in the folder, such as those of another cohort.
+        MammogramError: the folder holds other DICOM files, such as those of another cohort.
         ValueError: `women` or `rows` is out of range.
     """
     folder = Path(folder)
@@ -117,7 +117,7 @@ def write_cohort(
         cohort(women=women, views=views, sides=sides, rows=rows, film_edges=film_edges, seed=seed)
     )
     folder.mkdir(parents=True, exist_ok=True)
-    # Whoever reads the folder would take them for a part of this cohort, without a row in its manifest.
+    # A reader would take them for part of this cohort, without a row in its manifest.
     if {path.name for path in folder.glob("*.dcm")} - {_file_name(p) for p in phantoms}:
         raise MammogramError("The folder holds DICOM files that are not of this cohort: choose an empty one.")
     (folder / "manifest.csv").unlink(missing_ok=True)
@@ -128,7 +128,7 @@ def write_cohort(
         with threadpool_limits(1):  # images run in parallel; threads within each would only queue
             manifest = pd.DataFrame(list(bar))
     finally:
-        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images at hand, not for all
+        pool.shutdown(cancel_futures=True)  # Ctrl-C waits for the images in progress, not for all
     write_atomic(folder / "manifest.csv", manifest.to_csv(index=False, lineterminator="\n").encode())
     return manifest
 
@@ -138,7 +138,7 @@ def _file_name(p: Phantom) -> str:
 
 
 def _write_one(p: Phantom, folder: Path) -> dict[str, Any]:
-    """Write one phantom and return its row of the manifest."""
+    """Write one phantom and return its row in the manifest."""
     path = folder / _file_name(p)
     truth = p.write(path)
     return {

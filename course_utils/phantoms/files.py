@@ -1,7 +1,7 @@
 """The data set of a phantom: Digital Mammography X-Ray Image – For Presentation (PS3.3 A.27; lesson 01).
 
-In: 12-bit pixels and what is known of them. Out: a pydicom `Dataset` that says so as the standard asks.
-Nothing in it comes from the clock or from chance, so that the same phantom is the same file.
+In: 12-bit pixels and what is known about them. Out: a pydicom `Dataset` that says so as the standard asks.
+Nothing in it depends on the clock or on chance, so the same phantom is the same file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _code(value: str, meaning: str) -> Dataset:
 
 
 def _lut() -> list[int]:
-    """Return a gentle S-shaped VOI LUT for 12 bits, as some vendors ship."""
+    """Return a gentle S-shaped VOI LUT for 12 bits, like those some vendors ship."""
     x = np.arange(4096) / 4095
     s = 0.5 + np.tanh(2.2 * (x - 0.48)) / (2 * math.tanh(2.2 * 0.52))
     return [int(v) for v in np.rint(np.clip(s, 0, 1) * 4095)]
@@ -77,7 +77,7 @@ def dataset(
     """Return the data set of PS3.3 A.27, Digital Mammography X-Ray Image – For Presentation.
 
     `pixels` are (rows, columns), 0 to 4095, breast bright; `study` and `instance` are what the UIDs of the
-    visit and of the image are made from.
+    visit and the image are made from.
     """
     style = STYLES[vendor]
     inverse = style.photometric == "MONOCHROME1"
@@ -151,13 +151,13 @@ def dataset(
 
 
 def compress_rle(ds: Dataset) -> None:
-    """Replace the native 16-bit pixels of `ds` by one RLE lossless frame (PS3.5 annex G).
+    """Replace the native 16-bit pixels of `ds` with one RLE lossless frame (PS3.5 annex G).
 
-    pydicom's own encoder gives the same pixels, and takes some ten times as long.
+    pydicom's own encoder gives the same pixels but takes some ten times as long.
     """
     stored = np.frombuffer(ds.PixelData, "<u2").reshape(ds.Rows, ds.Columns)
     segments = []
-    for plane in (stored >> 8, stored & 0xFF):  # the high bytes come first, and no run goes over a row's end
+    for plane in (stored >> 8, stored & 0xFF):  # high bytes first, and no run crosses the end of a row
         packed = bytes(imagecodecs.packbits_encode(plane.astype(np.uint8), axis=-1))
         segments.append(packed + b"\0" * (len(packed) % 2))
     header = np.zeros(16, "<u4")

@@ -1,7 +1,7 @@
 """Glandular tissue and the strands through it: where in a breast, and how many millimetres (lessons 01, 07).
 
 In: the shape of one breast and three generators, for the woman, the side and the view. Out: millimetres of
-gland along each ray, whose volume is the share that the woman is made to have.
+gland along each ray, with the volume share that the woman is meant to have.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from course_utils.phantoms.noise import (
     volume,
 )
 
-_GRID = 192  # samples down the field on which glandular tissue is decided: one per 1.25 mm
+_GRID = 192  # samples down the field where glandular tissue is decided: one per 1.25 mm
 _LAYERS = 20
 _LACE = (
     Band(1, 3.6, 1 / 90, 1 / 20, 2.0),
@@ -45,7 +45,7 @@ _SLOPE = 2.82  # noise, blur and display make 2.8 of it in the picture
 
 
 def _turn(shape: Shape) -> tuple[float, float]:
-    """Return cosine and sine of the view: by how much its plane is turned about the nipple's axis."""
+    """Return cosine and sine of the view: how far its plane is turned about the nipple's axis."""
     angle = 0.0 if shape.view == "CC" else math.pi / 4
     return math.cos(angle), math.sin(angle)
 
@@ -56,7 +56,7 @@ def _radius(anatomy: Anatomy) -> float:
 
 
 def _mixed(woman: np.random.Generator, side: np.random.Generator) -> NDArray[np.float32]:
-    """Return the noise of one breast: what both breasts of a woman share, and what is this one's own."""
+    """Return the noise of one breast: what a woman's two breasts share, and what is this one's own."""
     shifts = [tuple(rng.integers(VOXELS, size=3).tolist()) for rng in (woman, side)]
     shared, own = (np.roll(volume(), shift, (0, 1, 2)) for shift in shifts)
     return np.float32(0.75) * shared + np.float32(0.66) * own
@@ -65,8 +65,8 @@ def _mixed(woman: np.random.Generator, side: np.random.Generator) -> NDArray[np.
 def gland_share(shape: Shape, woman: np.random.Generator, side: np.random.Generator) -> Array:
     """Return the glandular share along each ray, 0 to 1, and the noise behind it: (2, `_GRID`, columns).
 
-    The threshold is found by bisection: the share of the volume that it leaves is the target to within a few
-    per cent, and the picture's own scaling settles the rest.
+    The threshold is found by bisection: the share of the volume that it leaves matches the target to within a
+    few per cent, and the picture's own scaling settles the rest.
     """
     a, r = shape.anatomy, _radius(shape.anatomy)
     frame = shape.frame(_GRID)
@@ -84,12 +84,12 @@ def gland_share(shape: Shape, woman: np.random.Generator, side: np.random.Genera
     px, py, pz = x[None] + ripple, medial + wave[None], caudal + swell[None]
     dx = a.depth + 10 - px
     far = np.sqrt(dx * dx + py * py + pz * pz)
-    # More than half of the noise is drawn out towards the nipple, as ducts are.
+    # More than half of the noise is stretched towards the nipple, as ducts are.
     block = _mixed(woman, side)
     noise = np.float32(0.8) * look_up(block, 38.0 * pz / far, 38.0 * py / far, 0.24 * far)
     noise += np.float32(0.6) * look_up(block, 0.6 * pz, 0.6 * py, 0.6 * px)
 
-    # Gland grows behind the nipple, more of it up and out; not under the skin or before the muscle.
+    # Gland grows behind the nipple, more of it up and out; not under the skin or in front of the muscle.
     from_tip = np.hypot(y - shape.nipple, x - a.depth)
     fat = a.fat * (1.1 - 0.5 * a.fraction) * (1 - np.exp(-((from_tip / 16.0) ** 2)))
     under_skin = np.clip((t.distance - fat) / 9.0, -1.0, 1.0)
@@ -126,7 +126,7 @@ def _strands(
 ) -> tuple[Array, Array, Array]:
     """Return the points (count, 256) of curves through the breast, y and x in mm, and the mm between points.
 
-    They start anywhere in the breast, or at its chest wall, and bend their way towards the nipple.
+    They start anywhere in the breast, or at its chest wall, and bend towards the nipple.
     """
     a, r = shape.anatomy, _radius(shape.anatomy)
     u = rng.random((4, count))
@@ -197,7 +197,7 @@ def gland_mm(
     near = np.clip((t.distance - 3) / 12, 0.0, 1.0)
     lines = _lines(shape, side, view, frame) * near * (0.55 + 1.2 * share * (1 - share))
     body = (share * (1 + 0.02 * fine + 0.04 * mottle) + 0.006 * np.maximum(mottle, 0.0)) * t.inner
-    # There is some fat in all gland, here more and there less: no ray is full of gland.
+    # All gland holds some fat, more here and less there: no ray is full of gland.
     uneven = streaks + 0.5 * mottle
     most = (0.80 + 0.07 * uneven / np.sqrt(1 + uneven * uneven / 6.25)) * t.inner
     goal = shape.anatomy.fraction * float(t.inner.sum())
@@ -211,7 +211,7 @@ def gland_mm(
 def _fill(body: Array, lines: Array, most: Array, goal: float) -> Array:
     """Return gland in mm: the lines, and as much of the body as makes the sum right; never above `most`.
 
-    How much that is comes from every third sample, and at last from all of them.
+    How much that is comes from every third sample, and finally from all of them.
     """
 
     def filled(scale: float, body: Array, lines: Array, most: Array) -> Array:
@@ -238,9 +238,9 @@ def _fill(body: Array, lines: Array, most: Array, goal: float) -> Array:
 
 
 def _sharpness(gland: Array, t: Tissues, frame: Frame) -> float:
-    """Return how much of its fine detail a picture of gland wants for its power to fall as 1/f^2.8.
+    """Return how much of its fine detail a gland picture needs for its power to fall as 1/f^2.8.
 
-    The detail is what a Gaussian of `_SOFT_MM` takes away. Power is that of the largest square well inside
+    The detail is what a Gaussian of `_SOFT_MM` removes. Power is that of the largest square well inside
     the breast, no more than 60 mm wide, averaged over directions; the slope is fitted to logarithms.
     """
     flat = np.pad(t.inner > 0.85 * t.outer.max(), 1).astype(np.uint8)

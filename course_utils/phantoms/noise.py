@@ -1,7 +1,7 @@
 """Random numbers and the noise that all phantoms share: a volume, and tiles at the picture's resolution.
 
 In: the seeds of one part of a phantom. Out: generators that never share a number, and noise whose power falls
-as 1/f^β (lesson 01 says what that looks like). The grid of the field and simple filters stand here too.
+as 1/f^β (lesson 01 says what that looks like). The grid of the field and simple filters are here too.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _PARTS = {
 def generator(part: str, *key: int) -> np.random.Generator:
     """Return the generator of one part of the phantom; parts never share random numbers.
 
-    Keys of one part have one length: SeedSequence takes no notice of zeros at a key's end.
+    Keys of one part have the same length: SeedSequence ignores zeros at a key's end.
     """
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence((_PARTS[part], *key))))
 
@@ -49,7 +49,7 @@ def generator(part: str, *key: int) -> np.random.Generator:
 def volume() -> NDArray[np.float32]:
     """Return periodic noise, `VOXELS` a side of `VOXEL_MM`, power 1/f^3.6, mean 0, variance 1.
 
-    Steeper than the 2.8 that is wanted in the image: thresholding and lines add fine detail.
+    Steeper than the 2.8 wanted in the image: thresholding and lines add fine detail.
     """
     rng = generator("noise", 0)
     f = np.fft.fftfreq(VOXELS, VOXEL_MM) ** 2
@@ -63,7 +63,7 @@ def volume() -> NDArray[np.float32]:
 
 
 def look_up(block: NDArray[np.float32], z: Array, y: Array, x: Array) -> NDArray[np.float32]:
-    """Return a block like the volume at points in mm: its nearest layer in z, bilinear in y and x."""
+    """Sample a block like the volume at points in mm: nearest layer in z, bilinear in y and x."""
     z, y, x = (np.broadcast_to(mm, np.broadcast_shapes(z.shape, y.shape, x.shape)) for mm in (z, y, x))
     last, flat = VOXELS - 1, block.reshape(-1)
     layer = (np.rint(z * (1 / VOXEL_MM)).astype(np.int32) & last) * np.int32(VOXELS**2)
@@ -79,7 +79,7 @@ def look_up(block: NDArray[np.float32], z: Array, y: Array, x: Array) -> NDArray
 
 @dataclass(frozen=True)
 class Band:
-    """Which noise: the draw, power 1/f^beta from `low` to `high` cycles per mm, drawn out along rows."""
+    """Which noise: the draw, power 1/f^beta from `low` to `high` cycles per mm, stretched along rows."""
 
     number: int
     beta: float
@@ -92,8 +92,8 @@ class Band:
 def tile(rows: int, band: Band) -> Array:
     """Return a periodic (rows, rows) tile of noise, 240 mm wide, of unit variance at full resolution.
 
-    The spectrum is drawn once for 1024 samples and cut or padded to `rows`, so that a phantom has the same
-    anatomy at every resolution.
+    The spectrum is drawn once for 1024 samples and cut or padded to `rows`, so a phantom has the same anatomy
+    at every resolution.
     """
     full = 1024
     k = np.fft.fftfreq(full, 1 / full)[:, None]
@@ -156,7 +156,7 @@ class Frame:
 
 
 def _cut(periodic: Array, first: int, count: int) -> Array:
-    """Return `count` rows from `first` on of something that repeats itself."""
+    """Return `count` rows, starting at `first`, of something periodic."""
     first %= len(periodic)
     rest = first + count - len(periodic)
     return (
@@ -177,7 +177,7 @@ def blur(image: Array, sigma: float) -> Array:
 
 
 def splat(size: tuple[int, int], y: Array, x: Array, weight: Array) -> Array:
-    """Return an image to which each point (pixels) has given its weight, shared among four neighbours.
+    """Return an image to which each point (pixels) adds its weight, shared among four neighbours.
 
     OpenCV's own lines and letters change from release to release; these do not.
     """

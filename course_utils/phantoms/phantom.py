@@ -41,7 +41,7 @@ class Rendering:
     `pixels` is uint16, 0 to 4095, breast bright. `raw` is float32: detected quanta per pixel before any
     processing, and `air` what bare air gives. The float32 maps `breast_mm` (the breast inside its skin,
     muscle left out), `gland_mm` (the part of it that is gland), `muscle_mm` and `skin_mm` are the ray's
-    way through each tissue. `tissue`, `label` and `film_edge` are bool: where breast (skin, nipple and
+    path through each tissue. `tissue`, `label` and `film_edge` are bool: where breast (skin, nipple and
     muscle included), burned-in text and the frame of the film lie; the frame covers what is under it.
     `volumetric_fraction` is gland over breast by volume; `area_density` the share of rays with more than
     `DENSE_SHARE` gland, the thin rim left out.
@@ -67,21 +67,21 @@ class Phantom:
 
     `density` is the BI-RADS-like class; `thickness_mm` the compressed thickness (20 to 110); `vendor`
     the style of exposure and rendering; `label` whether text such as RMLO is burned into the dark corner;
-    `film_edge` whether there are the white edges of digitised film, at times with tape or a scratch.
+    `film_edge` whether it has the white edges of digitised film, sometimes with tape or a scratch.
     `seed` is the woman, `nuisance_seed` the visit: positioning, exposure and display, quantum noise,
     place of the label, film. `rows` (128 to 4096) is the sampling of a field of 240 × 192 mm; `woman` the
-    name that goes into the file. Seeds are whole numbers from 0.
+    name that goes into the file. Seeds are non-negative integers.
 
     What is shared: a woman's images all have her size, shape and glandular fraction, and about half of the
     noise behind her gland; CC and MLO of one side are two projections of one breast, with the same lumps,
     ducts and strands at the same depth behind the nipple. What is not: the lace in the fat, the finest
-    texture and the muscle's fibres are each view's own, and a breast is squeezed from a circle to an ellipse,
-    without any mechanics.
+    texture and the muscle's fibres are each view's own, and a breast is squeezed from a circle into an
+    ellipse, without any mechanics.
 
     What can be read without looking at texture, as balanced accuracy for the four classes over sixty women in
     two views (`cohort(women=60)`, women kept apart, chance 0.25): 0.08 from thickness, 0.26 from mean raw
     signal, 0.22 from mean gray inside the breast after preprocessing; 0.93 from `area_density`. The display
-    holds the mean gray as exposure control does, with a gain and a brightness of each visit's own.
+    holds the mean gray as exposure control does, with each visit's own gain and brightness.
 
     Raises ValueError if a field is outside these ranges.
     """
@@ -115,7 +115,7 @@ class Phantom:
 
     @property
     def columns(self) -> int:
-        """Return the columns of the image: pixels are square."""
+        """Return the number of columns: pixels are square."""
         return round(self.rows * FIELD_MM[1] / FIELD_MM[0])
 
     @property
@@ -125,7 +125,7 @@ class Phantom:
 
     @property
     def target_fraction(self) -> float:
-        """Return the volumetric glandular fraction that this woman is made to have."""
+        """Return the volumetric glandular fraction that this woman is meant to have."""
         return Anatomy.of(self.seed, self.density).fraction
 
     def render(self) -> Rendering:
@@ -179,7 +179,7 @@ class Phantom:
         """Render, write a Digital Mammography X-Ray Image – For Presentation file, and return the rendering.
 
         `compress` chooses RLE lossless, else explicit VR little endian. Same phantom, same bytes. Vendors
-        with MONOCHROME1 store 4095 minus `pixels`. The file gets its name only when it is whole.
+        with MONOCHROME1 store 4095 minus `pixels`. The file gets its name only when it is complete.
         """
         rendering = self.render()
         ds = dataset(

@@ -1,7 +1,7 @@
 """From tissue to a picture: exposure, display, burned-in text, a film's frame (lessons 01 and 02).
 
 In: millimetres of each tissue along every ray, and a vendor's `Style`. Out: detected quanta, then gray values
-from 0 to 1, in which text and the frame of a film may cover what is under them.
+from 0 to 1, where text and a film's frame may cover what is under them.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Style:
 
     manufacturer: str
     photometric: Literal["MONOCHROME1", "MONOCHROME2"]
-    quanta: float  # mean detected behind the breast, per pixel of 0.1 mm
+    quanta: float  # mean number detected behind the breast, per pixel of 0.1 mm
     blur_mm: float
-    equalise: float  # share of the missing thickness that is made up for at the edge
+    equalise: float  # share of the missing thickness made up for at the edge
     rim_mm: float  # thickness at which half of that is reached
     sharpen: float
-    mean_gray: float  # display value of the breast on average
+    mean_gray: float  # mean display value of the breast
     gamma: float
     ground: int  # value of the air
     label_mm: float
@@ -165,7 +165,7 @@ def present(
     log += missing * smooth / (smooth + style.rim_mm) * np.minimum(t.outer / 2.0, 1.0)
     log += style.sharpen * (log - blur(log, 0.6 / pixel))
     # As exposure control does for film, the display holds the breast's mean gray; what that mean is varies
-    # from one visit to the next, and so says little about density. Only fat must not drown in the dark.
+    # from one visit to the next, and so says little about density. But fat must not drown in the dark.
     sample = log[::3, ::3][(t.distance[::3, ::3] > 8) & (t.beyond[::3, ::3] > 0)]
     fat, mean = MU_PER_MM["fat"] * thickness, float(sample.mean())
     nth = int(0.99 * sample.size)
@@ -174,7 +174,7 @@ def present(
     gain = 0.48 / max(bright - mean, 0.012 * thickness) * float(rng.uniform(0.85, 1.15))
     gain = min(gain, 0.67 / (bright - fat + 0.2))
     value = max(gray, 0.11 + gain * (mean - fat)) + gain * (log - mean)
-    value = 0.5 * (value + np.sqrt(value**2 + 0.003))  # a soft toe: the skin fades, it is not cut
+    value = 0.5 * (value + np.sqrt(value**2 + 0.003))  # a soft toe: the skin fades rather than being cut off
     over = np.maximum(value - 0.82, 0.0)
     value -= over * over / (over + 0.18)  # and a soft shoulder
     return np.where(t.outer > 0, value, 0.0) ** style.gamma

@@ -59,7 +59,7 @@ BAD = {
     ),
     "a modality that nobody knows": (
         lambda w, t: w(Modality="PRUDENCE"),
-        "none that is used for mammography",
+        "not one used for mammography",
     ),
     "MR as a secondary capture": (lambda w, t: w(**FILM | {"Modality": "MR"}), "Modality is MR"),
     "nameless CT": (

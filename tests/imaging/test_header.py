@@ -27,7 +27,7 @@ def test_a_list_in_place_of_a_number_is_refused_before_it_is_multiplied(write_ma
     ds = pydicom.dcmread(path)
     ds.add_new(keyword, "US", [16] * 300)
     ds.save_as(path)
-    with pytest.raises(MammogramError, match=f"{keyword} is missing or is no whole number"):
+    with pytest.raises(MammogramError, match=f"{keyword} is missing or is not a whole number"):
         read_mammogram(path)
 
 
