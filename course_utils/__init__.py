@@ -6,10 +6,10 @@ answer; ``teaching`` is the classroom and ``cli`` the command line. Nothing heav
 
 import os
 
-# OpenMP reads this once, when torch is first imported. By default its threads go on spinning after each loop
-# of the network, on the very cores that the threads which read ahead need: a fifth of a run on two cores.
+# OpenMP reads this once, when torch is first imported. By default its threads keep spinning after each loop
+# of the network, on the very cores that the read-ahead threads need: a fifth of a run on two cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-# Arrow reads this when pyarrow is imported. Its usual allocator keeps some of what a store frees, more with
+# Arrow reads this when pyarrow is imported. Its default allocator keeps some of what a store frees, more with
 # every thousand files; the system's does not (`make bench`, d).
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 

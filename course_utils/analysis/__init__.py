@@ -1,4 +1,4 @@
-"""Vectors become an answer that one may believe, or not. Never imports torch (lessons 07 to 10)."""
+"""Vectors become an answer to believe, or not. Never imports torch (lessons 07 to 10)."""
 
 from course_utils.analysis.clustering import Clustering, cluster
 from course_utils.analysis.errors import AnalysisError

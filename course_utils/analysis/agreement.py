@@ -1,8 +1,8 @@
 """How far two embeddings of the same images agree: full precision beside a cheaper one (lesson 06).
 
-Two tables of vectors go in, one row an image in both; a few numbers come out. Cosine is not enough: the
+Two tables of vectors go in, one row per image in both; a few numbers come out. Cosine is not enough: the
 features of one network share a large mean, and beside it even a bad error looks small. What an archive is
-used for is told by its neighbours and its clusters, so these are compared too.
+used for depends on neighbours and clusters, so these are compared too.
 """
 
 from dataclasses import asdict, dataclass
@@ -22,11 +22,11 @@ class Agreement:
 
     Attributes:
         relative_difference: the largest difference of any number, as a share of the reference's largest.
-        cosine: `(N,)`, −1 to 1, of each image's two vectors as they are.
-        centred_cosine: `(N,)`, the same once the reference's mean vector is taken off both.
+        cosine: `(N,)`, −1 to 1, between each image's two vectors as they are.
+        centred_cosine: `(N,)`, the same after subtracting the reference's mean vector from both.
         recall: the share of an image's nearest neighbours that it keeps, 0 to 1, mean over the images.
         neighbours: how many nearest neighbours were compared.
-        ari: adjusted Rand index of the k-means clusters of the two: 1 the same, 0 what chance gives.
+        ari: adjusted Rand index between the k-means clusters of the two: 1 the same, 0 chance.
         k: number of clusters.
     """
 
@@ -39,7 +39,7 @@ class Agreement:
     k: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain, JSON-able values; of each cosine the median and the worst."""
+        """Return everything as plain, JSON-able values; for each cosine, the median and the worst."""
         plain = asdict(self)
         for name in ("cosine", "centred_cosine"):
             values = plain.pop(name)
@@ -58,13 +58,13 @@ def agreement(
     """Compare vectors with reference vectors of the same images.
 
     Args:
-        reference: `(N, D)` finite numbers, one row an image; N at least `neighbours` + 2.
-        vectors: `(N, D)` finite numbers, row i of the same image as row i of the reference.
-        neighbours: how many nearest neighbours (Euclidean, the image itself left out) should be the same.
-        k: number of clusters; `"auto"` lets `cluster` choose it on the reference, then takes it for both.
+        reference: `(N, D)` finite numbers, one row per image; N at least `neighbours` + 2.
+        vectors: `(N, D)` finite numbers, row i from the same image as row i of the reference.
+        neighbours: how many nearest neighbours (Euclidean, the image itself left out) to compare.
+        k: number of clusters; `"auto"` lets `cluster` choose it on the reference, then uses it for both.
         seed: seed of k-means.
 
-    Both are centred on the *reference's* mean: vectors that are all shifted alike are no longer
+    Both are centred on the *reference's* mean: vectors all shifted alike are no longer
     interchangeable with the reference's, and the centred cosine should say so.
 
     Raises:
@@ -107,7 +107,7 @@ def _cosine(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float6
 def _recall(a: NDArray[np.float64], b: NDArray[np.float64], neighbours: int) -> float:
     from sklearn.neighbors import NearestNeighbors
 
-    # Without points of its own to ask for, kneighbors leaves each row out of its own neighbours.
+    # Without query points, kneighbors leaves each row out of its own neighbours.
     near_a, near_b = (
         NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(m).kneighbors(return_distance=False)
         for m in (a, b)

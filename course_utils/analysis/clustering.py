@@ -1,6 +1,6 @@
-"""Vectors become groups: vectors (N, D) go in, one cluster number an image comes out (lesson 08).
+"""Vectors become groups: vectors (N, D) go in, one cluster number per image comes out (lesson 08).
 
-The way is always the same: centre, reduce by PCA, cluster. Whether the groups mean anything is not asked
+The steps are always the same: centre, reduce by PCA, cluster. Whether the groups mean anything is not asked
 here but in `evaluation`: k-means finds k clusters in anything, pure noise included.
 """
 
@@ -21,13 +21,13 @@ from course_utils.analysis.reduction import (
 )
 
 Method = Literal["kmeans"]
-"""The ways to cluster that there are."""
+"""The available methods."""
 
 MOST_DIMS = 50
-"""PCA keeps at most so many dimensions: distances in thousands of dimensions are all alike, and slow."""
+"""PCA keeps at most this many dimensions: in thousands of dimensions, distances are all alike, and slow."""
 
 MOST_ROWS = 1000
-"""Silhouettes of larger sets are taken over so many rows, drawn at random: they cost N² distances."""
+"""Silhouettes of larger sets use this many rows, drawn at random: they cost N² distances."""
 
 DEFAULTS: dict[str, dict[str, Any]] = {
     "kmeans": {"k": "auto", "dims": None, "n_init": 10, "standardise": False},
@@ -40,10 +40,10 @@ class Clustering:
     """Which image is in which cluster, and how that came about.
 
     Attributes:
-        labels: int `(N,)`, 0 for the largest cluster, then by falling size (of equals, the one whose first
+        labels: int `(N,)`, 0 for the largest cluster, then by decreasing size (ties: the one whose first
             member comes first).
-        probabilities: float `(N, k)` that sum to 1 along a row, or None for a method that gives none.
-        params: what was really used, JSON-able: `k`, `dims`, `n_init`, `standardise`; where k was
+        probabilities: float `(N, k)` that sum to 1 along a row, or None for a method without them.
+        params: what was actually used, JSON-able: `k`, `dims`, `n_init`, `standardise`; where k was
             chosen, also `k_asked`, `k_searched` and `k_excess` (for each k searched, the silhouette
             minus its mean on data without clusters).
         method: `"kmeans"`.
@@ -57,7 +57,7 @@ class Clustering:
     seed: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Return method, params and seed, JSON-able; the labels belong into a table, beside the images."""
+        """Return method, params and seed, JSON-able; the labels belong in a table, beside the images."""
         return {"method": self.method, "params": self.params, "seed": self.seed}
 
 
@@ -65,17 +65,17 @@ def cluster(vectors: ArrayLike, method: Method = "kmeans", *, seed: int = 0, **p
     """Group vectors: centre, reduce by PCA, then k-means.
 
     Args:
-        vectors: `(N, D)` finite numbers, one row an image.
+        vectors: `(N, D)` finite numbers, one row per image.
         method: `"kmeans"`.
         seed: seed of every random choice, 0 to 2³² − 1; the same seed gives the same labels.
         params: `k` (a number, or `"auto"`), `dims` (dimensions kept by PCA; None means 50, or N − 1 or
-            D if that is less), `n_init` (starts of k-means, of which the best is kept; 10), `standardise`
+            D if smaller), `n_init` (starts of k-means, of which the best is kept; 10), `standardise`
             (divide each column by its standard deviation first; False).
 
-    `k="auto"` tries k from 2 to 10 (at most N / 2), and for each k takes the silhouette minus the mean one
+    `k="auto"` tries k from 2 to 10 (at most N / 2), and for each k takes the silhouette minus the mean
     that the same k-means reaches on Gaussian clouds of the same covariance: the silhouette alone would favour
     some k even in noise. The smallest k within one standard deviation (of the clouds) of the largest excess
-    is taken. The choice is a choice and no proof: see `evaluate`.
+    is taken. It is a choice, not a proof: see `evaluate`.
 
     Raises:
         AnalysisError: vectors that cannot be clustered, an unknown method or parameter, k larger than N, a
@@ -103,7 +103,7 @@ def nearest_to_centre(
 ) -> dict[int, NDArray[np.int64]]:
     """Return for each cluster the rows nearest its mean, nearest first: its prototypes, at most `count`.
 
-    `params` are those of the Clustering, so that "near" is meant in the space where it was made.
+    `params` are those of the Clustering, so that "near" refers to the space where it was made.
     """
     groups = np.asarray(labels)
     space, _ = pca_space(check_vectors(vectors), DEFAULTS["kmeans"] | (params or {}))
@@ -149,9 +149,9 @@ def gaussian_scores(singular: NDArray[np.float64], n: int, rng: np.random.Genera
     """Draw n points (n, dims) from a Gaussian, given that their mean is 0 and their scatter is exactly
     `singular²`.
 
-    It is what is left of N Gaussian vectors once their mean and covariance are known: random directions in
-    the space of the samples, scaled by the singular values. So it needs no inverse of a covariance, and holds
-    where there are far fewer vectors than dimensions.
+    This is what remains of N Gaussian vectors once their mean and covariance are known: random directions in
+    the space of the samples, scaled by the singular values. So it needs no inverse covariance, and holds
+    even with far fewer vectors than dimensions.
 
     Source: Langsrud, Rotation tests, Statistics and Computing 15 (2005) 53–60.
     """
@@ -163,7 +163,7 @@ def gaussian_scores(singular: NDArray[np.float64], n: int, rng: np.random.Genera
 
 def _check_k(k: Any, matrix: NDArray[np.float64]) -> None:
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise AnalysisError(f"k={k!r}: the number of clusters is a whole number from 1 on, or 'auto'")
+        raise AnalysisError(f"k={k!r}: the number of clusters must be a whole number from 1, or 'auto'")
     if k > len(matrix):
         raise AnalysisError(f"k={k} clusters from {len(matrix)} vectors: k can be at most {len(matrix)}")
     distinct = len(np.unique(matrix, axis=0))
@@ -194,7 +194,7 @@ def _choose_k(
     ks = list(range(2, most + 1))
     scale = np.sqrt(n / len(space))
     clouds = [gaussian_scores(singular * scale, n, rng) for _ in range(_AUTO_DRAWS)]
-    # Hundreds of tiny fits: on a busy machine the threads of each would wait for each other, for minutes.
+    # Hundreds of tiny fits: on a busy machine their threads would wait for each other for minutes.
     with threadpool_limits(1):
         null = np.array([silhouettes(cloud, ks, n_init, seed) for cloud in clouds])
         excess = silhouettes(space[rows], ks, n_init, seed) - null.mean(axis=0)

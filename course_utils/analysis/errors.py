@@ -1,5 +1,5 @@
-"""The one error of this package."""
+"""This package's one error."""
 
 
 class AnalysisError(Exception):
-    """Vectors or parameters that an analysis cannot use; the message says which and what would do."""
+    """Vectors or parameters that an analysis cannot use; the message says which and what would work."""

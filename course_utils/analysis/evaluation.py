@@ -1,10 +1,10 @@
-"""Clusters become an answer that one may believe, or not: validity beside its null baselines, and confounders
+"""Clusters become an answer to believe, or not: validity beside its null baselines, and confounders
 (lesson 09).
 
-A validity index is never shown alone. Beside the silhouette of the clusters stands what the same pipeline
-(PCA, k-means, and the search for k if there was one) finds in data that have no clusters; beside the clusters
-stand the things that the files say anyway, such as view and side, since a cluster that follows one of them is
-no discovery.
+A validity index is never shown alone. Beside the clusters' silhouette is what the same pipeline (PCA,
+k-means, and the search for k if there was one) finds in data without clusters; beside the clusters are the
+things that the files say anyway, such as view and side, since a cluster that follows one of them is not a
+discovery.
 """
 
 from dataclasses import asdict, dataclass, field
@@ -29,11 +29,11 @@ _LEVEL = 0.05
 _PERMUTATIONS = 999
 _TIE = 1e-12
 _MOST_NUMBERS = 8
-"""A column of more different numbers is a measurement, or a running number, and no category."""
+"""A column with more distinct numbers is a measurement or a serial number, not a category."""
 
 
 def two_decimals(value: float) -> str:
-    """Return a number as it is shown, never "-0.00"."""
+    """Return a number as shown, never "-0.00"."""
     return f"{round(value, 2) + 0.0:.2f}"
 
 
@@ -42,10 +42,10 @@ class Null:
     """What the pipeline finds in data without clusters.
 
     Attributes:
-        name: `"gaussian"` (a cloud with exactly the covariance of the vectors) or `"permuted"` (every
-            column shuffled by itself, which leaves no correlation between columns).
-        silhouettes: for each k searched, one mean silhouette a draw.
-        p_value: the share of draws, the data counted among them, that stand out as much as the data do.
+        name: `"gaussian"` (a cloud with exactly the covariance of the vectors) or `"permuted"` (each
+            column shuffled separately, which leaves no correlation between columns).
+        silhouettes: for each k searched, one mean silhouette per draw.
+        p_value: the share of draws, including the data, that stand out as much as the data do.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Null:
     p_value: float
 
     def span(self, k: int) -> str:
-        """Return the least and the greatest silhouette of the draws at `k`, in words."""
+        """Return the smallest and largest silhouette of the draws at `k`, in words."""
         return f"{two_decimals(min(self.silhouettes[k]))} to {two_decimals(max(self.silhouettes[k]))}"
 
 
@@ -65,8 +65,8 @@ class Association:
         column: its name.
         rows: how many images have a value there (and a cluster).
         levels: how many images have each value.
-        ari: adjusted Rand index: 1 the same partition, 0 what chance gives; may be slightly below 0.
-        p_value: the share of shuffles of the labels, the data counted among them, that agree as well.
+        ari: adjusted Rand index: 1 the same partition, 0 chance; may be slightly below 0.
+        p_value: the share of label shuffles, including the data, that agree as well.
     """
 
     column: str
@@ -77,7 +77,7 @@ class Association:
 
     @property
     def sentence(self) -> str:
-        """Say in words what the numbers mean."""
+        """Return what the numbers mean, in words."""
         if self.p_value > _LEVEL:
             how = "agree no better than chance with"
         elif self.ari > 0.99:
@@ -93,19 +93,19 @@ class Association:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How far clusters may be believed; every number beside what chance gives.
+    """How far clusters can be believed; every number beside what chance gives.
 
     Attributes:
         silhouette: mean silhouette of the labels in the space where they were made, −1 to 1; None where it is
             not defined (fewer than 3 images, one cluster, or as many clusters as images).
         k: number of clusters (noise, label −1, is not one and is left out everywhere).
-        rows: over how many images the silhouettes were taken: all, or MOST_ROWS of them drawn at random.
-        curve: silhouette of the data for each k that was searched; for `k` that of the labels themselves.
+        rows: how many images the silhouettes were taken over: all, or MOST_ROWS drawn at random.
+        curve: silhouette of the data for each k searched; at `k`, that of the labels themselves.
         nulls: the baselines, see Null.
-        p_value: the larger one of the baselines' p-values; None where there is no silhouette.
-        verdict: what all that says, in words.
-        associations: agreement with each column of the metadata that can be compared.
-        skipped: columns that cannot, with the reason.
+        p_value: the larger of the baselines' p-values; None where there is no silhouette.
+        verdict: what all this says, in words.
+        associations: agreement with each metadata column that can be compared.
+        skipped: columns that cannot be, with the reason.
         draws: number of null data sets of each kind.
         seed: seed of every random choice.
     """
@@ -134,7 +134,7 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, plain: dict[str, Any]) -> "Evaluation":
-        """Rebuild from what `to_dict` gave, as read back from JSON.
+        """Rebuild from what `to_dict` returned, as read back from JSON.
 
         Raises:
             KeyError, TypeError, ValueError or AttributeError: it is something else.
@@ -148,7 +148,7 @@ class Evaluation:
         found = cls(**plain | {"nulls": nulls, "associations": associations, "curve": curve})
         at_k = {null.name for null in nulls if null.silhouettes.get(found.k)}
         if found.silhouette is not None and at_k != {"gaussian", "permuted"}:
-            raise ValueError("a silhouette stands without its two nulls")
+            raise ValueError("a silhouette comes without its two nulls")
         return found
 
 
@@ -163,19 +163,19 @@ def evaluate(
     """Judge clusters: silhouette beside two null baselines, and agreement with what the files say.
 
     The baselines are put through the pipeline that made the labels: for a Clustering its own (dimensions,
-    number of starts, and the search for k if k was chosen), for bare labels `cluster(vectors, k=…)` with
-    its defaults and as many clusters as there are labels. Where k was searched, the statistic that is
+    number of starts, and the search for k if k was chosen), for bare labels, `cluster(vectors, k=…)` with
+    its defaults and as many clusters as there are labels. Where k was searched, the statistic
     compared is the largest excess over k, so that the search does not make the p-value too small. With the
     Gaussian baseline the test is exact: if the vectors are Gaussian, p ≤ 0.05 comes up in 5% of cases.
 
     Args:
-        vectors: `(N, D)` finite numbers, one row an image.
+        vectors: `(N, D)` finite numbers, one row per image.
         labels: the Clustering, or `(N,)` labels; −1 is noise and is left out.
-        metadata: one row an image, in the order of the vectors. Columns of few repeated values are compared
+        metadata: one row per image, in the vectors' order. Columns of few repeated values are compared
             with the labels by the adjusted Rand index, with a permutation test (999 shuffles).
         seed: seed of every random choice, 0 to 2³² − 1.
-        draws: null data sets of each kind; the smallest p-value is 1 / (draws + 1), so 19 is the least that
-            can reach 0.05.
+        draws: null data sets of each kind; the smallest p-value is 1 / (draws + 1), so at least 19 are
+            needed to reach 0.05.
 
     Raises:
         AnalysisError: vectors that cannot be used, labels or metadata of another length, or a seed out of
@@ -219,12 +219,12 @@ def evaluate(
 
 
 def _labels_and_params(labels: Clustering | ArrayLike) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Return labels as whole numbers (noise stays −1), and the parameters that the nulls repeat."""
+    """Return labels as integers (noise stays −1), and the parameters that the nulls repeat."""
     if isinstance(labels, Clustering):
         return labels.labels, labels.params
     given = np.asarray(labels)
     if given.ndim != 1:
-        raise AnalysisError(f"labels have shape {given.shape}; needed is (N,), one an image")
+        raise AnalysisError(f"labels have shape {given.shape}; needed is (N,), one per image")
     _, numbers = np.unique(given, return_inverse=True)
     noise = given == -1 if np.issubdtype(given.dtype, np.number) else np.zeros(len(given), bool)
     return np.where(noise, -1, numbers), dict(DEFAULTS["kmeans"])
@@ -273,7 +273,7 @@ def _null(name: str, curve: NDArray[np.float64], drawn: NDArray[np.float64], ks:
 
 
 def _verdict(silhouette: float, nulls: tuple[Null, ...], k: int, rows: int, *, searched: bool) -> str:
-    """Say in plain words what the silhouette beside its nulls means."""
+    """Return what the silhouette means beside its nulls, in plain words."""
     value = two_decimals(silhouette)
     span = {null.name: null.span(k) for null in nulls}
     p_values = {null.name: null.p_value for null in nulls}
@@ -332,8 +332,8 @@ def _compare_with_metadata(
 def _ari_with_permutations(groups: NDArray[np.int64], values: NDArray[Any], seed: int) -> tuple[float, float]:
     """Return the adjusted Rand index of two labellings (N,), and the share of shuffles that agree as well.
 
-    Shuffling leaves the sizes of groups and values alone, so the index is a fixed line in the number of pairs
-    of images that share both: only this number is counted anew.
+    Shuffling leaves the sizes of groups and values alone, so the index is a fixed linear function of the
+    number of image pairs that share both: only this number is recounted.
     """
     _, a = np.unique(groups, return_inverse=True)
     _, b = np.unique(values, return_inverse=True)

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from course_utils.analysis.errors import AnalysisError
 
 Method = Literal["pca"]
-"""The ways to reduce that there are."""
+"""The available methods."""
 
 _DEFAULTS: dict[str, dict[str, Any]] = {"pca": {"standardise": False}}
 
@@ -22,11 +22,11 @@ def reduce(
     """Reduce vectors to a few coordinates that keep as much of their spread as `dims` numbers can.
 
     Args:
-        vectors: `(N, D)` finite numbers, one row an image, N at least 2.
+        vectors: `(N, D)` finite numbers, one row per image, N at least 2.
         method: `"pca"`, principal component analysis of the centred columns.
         dims: how many coordinates; at most `min(N - 1, D)`, since N points span no more than N − 1
             dimensions.
-        seed: taken so that every method is called alike; PCA has no chance in it.
+        seed: accepted so that every method has the same signature; PCA is deterministic.
         params: `standardise` (default False): divide each column by its standard deviation first. Off,
             because a feature that hardly varies would then weigh as much as one that does.
 
@@ -64,10 +64,10 @@ def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
         matrix = np.asarray(vectors, np.float64)
     except (TypeError, ValueError):
         raise AnalysisError(
-            "the vectors are not one table of numbers: give an array (N, D), one row an image"
+            "the vectors are not one table of numbers: give an array (N, D), one row per image"
         ) from None
     if matrix.ndim != 2 or matrix.shape[1] == 0:
-        raise AnalysisError(f"vectors have shape {matrix.shape}; needed is (N, D), one row an image")
+        raise AnalysisError(f"vectors have shape {matrix.shape}; needed is (N, D), one row per image")
     if len(matrix) < least:
         got = "1 vector" if len(matrix) == 1 else f"{len(matrix)} vectors"
         raise AnalysisError(f"got {got}; at least {least} are needed here: embed more images")
@@ -83,7 +83,7 @@ def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
 
 
 def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
-    """Return `dims` if `matrix` (N, D) has so many principal components, else raise AnalysisError."""
+    """Return `dims` if `matrix` (N, D) has that many principal components, else raise AnalysisError."""
     most = min(len(matrix) - 1, matrix.shape[1])
     if not isinstance(dims, int | np.integer) or not 1 <= dims <= most:
         raise AnalysisError(
@@ -94,7 +94,7 @@ def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
 
 
 def check_seed(seed: int) -> None:
-    """Raise AnalysisError unless `seed` is a whole number that every generator takes, 0 to 2³² − 1."""
+    """Raise AnalysisError unless `seed` is an integer that every generator accepts, 0 to 2³² − 1."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
         raise AnalysisError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
 
@@ -102,14 +102,14 @@ def check_seed(seed: int) -> None:
 def choose_params(
     caller: str, defaults: dict[str, dict[str, Any]], method: str, given: dict[str, Any]
 ) -> dict[str, Any]:
-    """Return the defaults of `method` with what was `given` put in; refuse unknown names."""
+    """Return the defaults of `method` updated with what was `given`; refuse unknown names."""
     if method not in defaults:
-        raise AnalysisError(f"{caller} has no method {method!r}; there is: {', '.join(defaults)}")
+        raise AnalysisError(f"{caller} has no method {method!r}; available: {', '.join(defaults)}")
     unknown = sorted(set(given) - set(defaults[method]))
     if unknown:
         raise AnalysisError(
             f"{caller}(…, {method!r}) has no parameter {', '.join(unknown)}; "
-            f"there is: {', '.join(defaults[method])}"
+            f"available: {', '.join(defaults[method])}"
         )
     return defaults[method] | given
 
@@ -129,7 +129,7 @@ def principal_components(
     """Return scores (N, dims) and singular values (dims,) of centred vectors (N, D), largest first.
 
     Taken from the eigenvectors of the smaller of the two products X Xᵀ and Xᵀ X: exact, and far cheaper than
-    a singular value decomposition where N and D are unlike.
+    a singular value decomposition where N and D differ.
     """
     n, d = centred.shape
     if n <= d:

@@ -1,7 +1,7 @@
-"""Figures: numbers and pictures go in, an Illustration comes out that a notebook and a web page can show.
+"""Figures: numbers and pictures go in; out comes an Illustration that a notebook or a web page can show.
 
-An Illustration carries its picture, a caption that says what to see and a text for those who cannot see it.
-End a cell with one and the notebook shows all three. The same input gives the same bytes.
+An Illustration carries its picture, a caption that says what to look for and a text for those who cannot see
+it. End a cell with one and the notebook shows all three. The same input gives the same bytes.
 """
 
 from course_utils.plots.clusters import prototypes, silhouette_against_null

@@ -63,7 +63,7 @@ def prototypes(
 def silhouette_against_null(
     evaluation: Evaluation, *, caption: str | None = None, theme: Theme = "light"
 ) -> Illustration:
-    """Show the silhouette beside its null baselines: a dot for each null data set, a diamond for the data.
+    """Show the silhouette beside its null baselines: a dot per null data set, a diamond for the data.
 
     Where k was searched, a second panel shows the data's silhouette over k, above the range of each null.
     """

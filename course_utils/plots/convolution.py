@@ -23,14 +23,14 @@ from course_utils.plots.illustration import (
 def convolution_window(
     picture: ArrayLike, kernel: ArrayLike, row: int, column: int, *, theme: Theme = "light"
 ) -> Illustration:
-    """Show one place of a kernel on a picture: the window, the kernel, their products and the sum of these.
+    """Show a kernel at one place on a picture: the window, the kernel, their products and the sum of these.
 
     Args:
         picture: `(H, W)` in [0, 1].
         kernel: `(k, k)`; it is not flipped, and the picture is not padded.
-        row: where the window begins, from the top; beyond the last place, the last.
+        row: where the window begins, from the top; clipped to the last place.
         column: likewise, from the left.
-        theme: on a light or on a dark ground.
+        theme: light or dark background.
     """
     pixels, weights = np.asarray(picture, np.float64), np.asarray(kernel, np.float64)
     windows = np.lib.stride_tricks.sliding_window_view(pixels, weights.shape)
@@ -89,14 +89,14 @@ def receptive_fields(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw the receptive field of one place at each stage over a square picture, and what of it is padding.
+    """Draw the receptive field of one place at each stage over a square picture, and how much is padding.
 
     Args:
-        picture: a square.
-        fields: name of a stage and the side of its field, in pixels of the picture.
+        picture: a square one.
+        fields: the side of each stage's field, in pixels of the picture, by the stage's name.
         centre: row and column of the place, in pixels; None: the middle of the picture.
-        caption: what to see; None: what the squares are.
-        theme: on a light or on a dark ground.
+        caption: what to look for; None: says what the squares are.
+        theme: light or dark background.
     """
     pixels = pixels_of(picture)
     size, widest = len(pixels), max(fields.values())

@@ -29,14 +29,14 @@ def batch_in_order(
     *,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show one batch among the files in their order, and the table of vectors as it stands after that batch.
+    """Show one batch among the files in order, and the table of vectors as it is after that batch.
 
     Args:
         pictures: N pictures, in the order of the files.
-        vectors: `(N, D)`, one row a picture.
-        batch_size: pictures a batch; the last batch holds what is left.
-        batch: which one, from 1; beyond the last, the last.
-        theme: on a light or on a dark ground.
+        vectors: `(N, D)`, one row per picture.
+        batch_size: pictures per batch; the last batch holds what is left.
+        batch: which one, from 1; clipped to the last.
+        theme: light or dark background.
     """
     values = np.asarray(vectors)
     count = len(pictures)
@@ -75,7 +75,7 @@ def batch_in_order(
 
 
 class Span(NamedTuple):
-    """One piece of work: in which thread, of which kind, with what name, from when to when (seconds)."""
+    """One piece of work: its thread, kind and name, when it began and when it ended (seconds)."""
 
     thread: str
     work: str
@@ -87,10 +87,10 @@ class Span(NamedTuple):
 def timeline(
     runs: Mapping[str, Sequence[Span]], *, caption: str | None = None, theme: Theme = "light"
 ) -> Illustration:
-    """Show which thread worked on what and when: a panel a run, a line a thread, a bar a piece of work.
+    """Show which thread worked on what and when: a panel per run, a line per thread, a bar per piece of work.
 
-    The clock of each run starts at its first piece; all panels have the same scale. Kinds of work have a
-    colour and a hatch each, at most four. Where a bar is wide enough, its label stands in it.
+    The clock of each run starts at its first piece; all panels have the same scale. Each kind of
+    work, at most four, has a colour and a hatch. Where a bar is wide enough, it holds its label.
     """
     runs = {name: sorted(spans, key=lambda span: span.begin) for name, spans in runs.items()}
     lanes = {name: list(dict.fromkeys(span.thread for span in spans)) for name, spans in runs.items()}
@@ -150,16 +150,16 @@ def throughput_maps(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show the images a second of the settings tried so far: a panel an archive, a square a setting.
+    """Show the images per second of the settings tried so far: one panel per archive, one square per setting.
 
     Args:
         tried: for each archive, the rate of each pair (batch size, workers) that was tried.
         batch_sizes: the columns.
         workers: the rows.
         last: archive, batch size and workers of the square to outline.
-        title: one line above all.
-        caption: what to see; None: what a square is.
-        theme: on a light or on a dark ground.
+        title: one line above everything.
+        caption: what to look for; None: says what a square is.
+        theme: light or dark background.
     """
     figure = new_figure(8.2, 0.55 * len(workers) + 1.7, theme)
     panels = figure.subplots(1, len(tried), squeeze=False)[0]

@@ -1,7 +1,7 @@
-"""What every figure of the course has in common: its colours, its axes, and the Illustration that carries it.
+"""What all the course's figures have in common: colours, axes, and the Illustration that carries them.
 
-Colours are those of Okabe and Ito, told apart by most colour-blind readers, and each comes with a marker of
-its own.
+Colours are those of Okabe and Ito, which most colour-blind readers can tell apart; each comes with its own
+marker.
 """
 
 import base64
@@ -32,7 +32,7 @@ PALETTE = {
 """Okabe and Ito's colours (2008) in an order that suits points; their black and yellow, which a theme
 would swallow, are replaced."""
 GRAY = {"light": "#7F7F7F", "dark": "#9A9A9A"}
-"""For what is missing, and for baselines."""
+"""For missing values and baselines."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 INK = {"light": "#1d2327", "dark": "#e6e3dc"}
 FAINT = {"light": "#c9c7c0", "dark": "#454a4f"}
@@ -49,7 +49,7 @@ class Illustration:
     alt: str
 
     def __post_init__(self) -> None:
-        """Lay the figure out once and for all: a layout moves a little each time it is computed."""
+        """Lay the figure out once and for all: a layout shifts a little each time it is computed."""
         self.figure.set_dpi(DPI)
         if isinstance(self.figure.get_layout_engine(), ConstrainedLayoutEngine):
             with boxes_for_missing_letters():
@@ -64,7 +64,7 @@ class Illustration:
         return data.getvalue()
 
     def html(self) -> str:
-        """Return an HTML figure that holds everything and asks for no file."""
+        """Return an HTML figure that holds everything and needs no other file."""
         source = data_uri(self.png())
         return (
             f'<figure><img src="{source}" alt="{escape(self.alt)}">'
@@ -72,7 +72,7 @@ class Illustration:
         )
 
     def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return one bundle for front ends that ask for it: the PNG, and as text what it shows."""
+        """Return one bundle for front ends that ask for it: the PNG, and what it shows as text."""
         png = base64.b64encode(self.png()).decode()
         bundle = {"image/png": png, "text/plain": f"{self.alt}\n{self.caption}"}
         return bundle, {"image/png": {"alt": self.alt}}
@@ -92,7 +92,7 @@ def data_uri(png: bytes) -> str:
 
 
 def new_figure(width: float, height: float, theme: Theme) -> Figure:
-    """Return an empty figure, in inches, that belongs to no window and to no global state."""
+    """Return an empty figure, sized in inches, that belongs to no window and no global state."""
     return Figure((width, height), layout="constrained", facecolor=GROUND[theme], dpi=100)
 
 
@@ -109,7 +109,7 @@ def plain_axes(axes: Axes, theme: Theme) -> None:
 def legend_beside(
     axes: Axes, title: str, theme: Theme, entries: Sequence[tuple[Artist, str]] | None = None
 ) -> None:
-    """Put a legend to the right of the axes, where it hides nothing; without entries, of the labels."""
+    """Put a legend to the right of the axes, where it hides nothing; entries default to its labels."""
     if entries is None:
         entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
     legend = axes.legend(

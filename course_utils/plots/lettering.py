@@ -1,4 +1,4 @@
-"""Words from outside in a figure: no formula is made of them, and a font is sought that has their letters."""
+"""Users' words in a figure: not read as formulas, and set in a font that has their letters."""
 
 import functools
 import logging
@@ -59,7 +59,7 @@ def write_words(artist: Text, words: str) -> None:
 
 @contextmanager
 def boxes_for_missing_letters() -> Iterator[None]:
-    """Draw boxes for letters that no font has, without the line that matplotlib warns of for each letter."""
+    """Draw boxes for letters that no font has, without matplotlib's warning for each letter."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"Glyph \d+ .* missing from")
         yield
@@ -67,7 +67,7 @@ def boxes_for_missing_letters() -> Iterator[None]:
 
 @functools.cache
 def _fonts_for(letters: frozenset[str]) -> tuple[list[str], frozenset[str]]:
-    """Return font families that together have the letters, and the letters that are in none."""
+    """Return font families that together have the letters, and the letters that none has."""
     families = ["DejaVu Sans"]
     missing = letters - _letters_of("DejaVu Sans")
     for name in _OTHER_FONTS:
@@ -89,4 +89,4 @@ def _letters_of(family: str) -> frozenset[str]:
 
 @functools.cache
 def _say_once() -> None:
-    logger.warning("Some letters are in no font of this machine: boxes stand for them in the figures.")
+    logger.warning("Some letters are in no font on this machine: the figures show boxes instead.")

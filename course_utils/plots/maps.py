@@ -1,4 +1,4 @@
-"""Maps of embeddings: points (N, 2) become a scatter plot, or pictures that lie on a map (lesson 07)."""
+"""Maps of embeddings: points (N, 2) become a scatter plot, or pictures laid out on a map (lesson 07)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,7 @@ from course_utils.plots.illustration import (
 from course_utils.plots.lettering import boxes_for_missing_letters, shortened
 
 MISSING = "not stated"
-"""What a category is called that a file does not state."""
+"""The name of a category that a file does not state."""
 
 
 def map_scatter(
@@ -40,7 +40,7 @@ def map_scatter(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Scatter a map of embeddings (N, 2), each category with a colour and a marker of its own.
+    """Scatter a map of embeddings (N, 2), each category with its own colour and marker.
 
     `name` says what the categories are; `shares` (2,) are the shares of variance of the two axes (PCA).
     More than eight categories: the seven largest keep their names and the others become one.
@@ -86,10 +86,10 @@ def map_pictures(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Lay the pictures themselves on the map (N, 2), framed in the colour of their category.
+    """Lay the pictures themselves out on the map (N, 2), framed in the colour of their category.
 
-    Where they would hide one another, some are left out and stand as dots: at most `limit` pictures, none
-    over another. An image without a picture (empty bytes) is a dot, too.
+    Where they would hide one another, some become dots instead: at most `limit` pictures, none over another.
+    An image without a picture (empty bytes) is also a dot.
     """
     coordinates = np.asarray(points, np.float64)
     labels = tidy_categories(categories) if categories is not None else None
@@ -136,7 +136,7 @@ def map_pictures(
 
 
 def tidy_categories(categories: Sequence[Any]) -> list[str]:
-    """Return categories as text: what is missing is called so; beyond eight, the smallest become others."""
+    """Return categories as text: missing ones are called so; beyond eight, the smallest become others."""
     labels = [MISSING if _is_missing(each) else str(each) for each in categories]
     counts = {each: labels.count(each) for each in set(labels)}
     if len(counts) <= len(MARKERS):
@@ -150,14 +150,14 @@ def _is_missing(value: Any) -> bool:
 
 
 def _in_order(labels: Sequence[str]) -> list[str]:
-    """Return the distinct labels: numbers by value, then words, and what is missing last."""
+    """Return the distinct labels: numbers by value, then words, and missing ones last."""
     return sorted(
         set(labels), key=lambda each: (each == MISSING, each == "others", not each.isdigit(), len(each), each)
     )
 
 
 def _styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
-    """Return colour and marker for each category; what is missing is always gray."""
+    """Return colour and marker for each category; missing ones are always gray."""
     styles = {name: (PALETTE[theme][i % 8], MARKERS[i % 8]) for i, name in enumerate(names)}
     return styles | {name: (GRAY[theme], ".") for name in (MISSING, "others") if name in styles}
 

@@ -18,7 +18,7 @@ def contact_sheet(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show pictures side by side, in their order; of more than `limit` a selection, spread evenly."""
+    """Show pictures side by side, in order; if more than `limit`, an evenly spread selection."""
     shown = spread(len(pictures), limit)
     columns = min(columns, max(len(shown), 1))
     rows = max(-(-len(shown) // columns), 1)
@@ -46,7 +46,7 @@ def contact_sheet(
 def side_by_side(
     pictures: Mapping[str, Picture], *, caption: str, alt: str, theme: Theme = "light"
 ) -> Illustration:
-    """Show a few pictures of the same height beside one another, each with its name above it."""
+    """Show a few pictures of the same height beside one another, each with its name above."""
     shown = [pixels_of(picture) for picture in pictures.values()]
     widths = [pixels.shape[1] / pixels.shape[0] for pixels in shown]
     figure = new_figure(2.1 * sum(widths) + 0.1 * len(widths), 2.4, theme)
@@ -60,7 +60,7 @@ def side_by_side(
 
 
 def spread(n: int, limit: int) -> NDArray[np.int64]:
-    """Return at most `limit` of the numbers 0 … n − 1, spread evenly, first and last among them."""
+    """Return at most `limit` of the numbers 0 … n − 1, spread evenly, including first and last."""
     return (
         np.unique(np.linspace(0, n - 1, min(n, limit)).round().astype(np.int64))
         if n

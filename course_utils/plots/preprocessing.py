@@ -30,20 +30,20 @@ def gray_curves(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show which gray each value becomes: curves over the histogram of the values, and the picture if given.
+    """Show which gray each value becomes: curves over the values' histogram, and the picture if given.
 
     Args:
-        values: what goes in, of any shape; few enough to count quickly if a slider is to be dragged.
-        curves: name and function, from values to display values in [0, 1]; at most four.
+        values: what goes in, of any shape; few enough to count quickly if there is a slider.
+        curves: functions from values to display values in [0, 1], by name; at most four.
         picture: what the first curve makes of it, shown on the left.
-        span: the range of the values that is shown.
+        span: the range of values shown.
         unit: what the values are.
-        caption: what to see; None: what the two parts are.
-        theme: on a light or on a dark ground.
+        caption: what to look for; None: says what the two parts are.
+        theme: light or dark background.
     """
     figure = new_figure(7.0, 3.6, theme) if picture is not None else new_figure(5.4, 3.2, theme)
     widths = (2, 3) if picture is not None else (1,)
-    figure.set_layout_engine("none")  # to find a layout takes as long as to draw, which a slider would feel
+    figure.set_layout_engine("none")  # finding a layout takes as long as drawing, which a slider would feel
     room = {"left": 0.01 if picture is not None else 0.12, "right": 0.98, "bottom": 0.15, "top": 0.9}
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=room)[0]
     axes = panels[-1]
@@ -65,7 +65,7 @@ def gray_curves(
     if picture is not None:
         panels[0].imshow(pixels_of(picture), cmap="gray", vmin=0, vmax=1)
         panels[0].set_axis_off()
-        panels[0].set_position((0, 0.01, 0.36, 0.98))  # all the height: it is the picture that one looks at
+        panels[0].set_position((0, 0.01, 0.36, 0.98))  # full height: the picture is what one looks at
     if caption is None:
         caption = "Curve: which gray each value becomes. Hills: how many pixels have it, the highest cut off."
     names = ", ".join(curves)
@@ -134,7 +134,7 @@ def before_and_after(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show pictures with the outline of the breast in each, and below each what the network gets to see.
+    """Show pictures with the outline of the breast in each, and below each what the network sees.
 
     `masks` are bool, each of the shape of its picture.
     """
@@ -179,14 +179,14 @@ def shifts(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Show how far vectors move under each treatment, beside how far different women lie apart.
+    """Show how far vectors move under each treatment, beside how far apart different women are.
 
     Args:
-        moved: for each treatment `(N,)` distances, each of one image to itself treated otherwise.
-        between: `(M,)` distances between different women, treated alike.
+        moved: for each treatment `(N,)` distances, each from one image to itself treated differently.
+        between: `(M,)` distances between different women, treated the same.
         unit: what is measured.
-        caption: what to see; None: what dots, diamonds and band are.
-        theme: on a light or on a dark ground.
+        caption: what to look for; None: says what dots, diamonds and band are.
+        theme: light or dark background.
     """
     apart = np.asarray(between)
     rows = sorted(

@@ -33,18 +33,18 @@ def flame_graph(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw where the time of a profiled call went: a bar for each function, below it what it called.
+    """Draw where a profiled call spent its time: one bar per function, with what it called below.
 
-    A function that is called from several places has its time divided among them as the profile tells it, one
-    level deep; below that, in proportion. Only names of functions are shown.
+    The time of a function called from several places is divided among them as the profile says, one level
+    deep; below that, in proportion. Only function names are shown.
 
     Args:
         profile: of one call, as `profile.runcall(function)` makes it.
         leaves: names of functions whose insides are not shown.
         least: share of the whole below which a function is not drawn.
-        levels: how many are drawn at most, the call itself being the first.
-        caption: what to see; None: what bars and colours are.
-        theme: on a light or on a dark ground.
+        levels: the most to draw, the call itself being the first.
+        caption: what to look for; None: says what bars and colours are.
+        theme: light or dark background.
 
     Source: B. Gregg, The Flame Graph, Communications of the ACM 59 (6), 48–57, 2016.
     """
@@ -96,14 +96,14 @@ def roofline(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw what a machine can attain over arithmetic intensity, and what each layer did attain.
+    """Draw what a machine can attain over arithmetic intensity, and what each layer attained.
 
     Args:
-        layers: for each kind of layer three arrays `(n,)`: FLOP, bytes moved, and seconds.
-        peaks: the largest FLOP a second that were measured, by name (a precision, say), the first one solid.
-        bandwidth: bytes a second from and to memory.
-        caption: what to see; None: what lines and points are.
-        theme: on a light or on a dark ground.
+        layers: for each kind of layer, three arrays `(n,)`: FLOP, bytes moved, and seconds.
+        peaks: the most FLOP per second measured, by name (a precision, say), the first one solid.
+        bandwidth: bytes per second to and from memory.
+        caption: what to look for; None: says what lines and points are.
+        theme: light or dark background.
 
     Source: Williams, Waterman, Patterson, Communications of the ACM 52 (4), 65–76, 2009.
     """
@@ -158,14 +158,14 @@ def ladder(
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw the rate after each step, first step on top, beside the limits that were measured.
+    """Draw the rate after each step, first step on top, beside the measured limits.
 
     Args:
-        rates: images a second, by step; at most a dozen.
-        limits: images a second that the machine cannot pass, by name; at most three.
+        rates: images per second, by step; at most a dozen.
+        limits: images per second that the machine cannot exceed, by name; at most three.
         unit: what a rate is.
-        caption: what to see; None: what bars and lines are.
-        theme: on a light or on a dark ground.
+        caption: what to look for; None: says what bars and lines are.
+        theme: light or dark background.
     """
     figure = new_figure(7.2, 0.4 * len(rates) + 1.3, theme)
     axes = figure.subplots()
@@ -214,19 +214,19 @@ def reading_threads(
     card: bool = False,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw the images a second that reading threads can bring, worked out from what each part costs.
+    """Draw the images per second that reading threads can deliver, worked out from what each part costs.
 
-    With n threads on at most as many cores, reading takes `read_ms / n`. In turn with the network the two
-    add up, which is Amdahl's law. At the same time the slower one decides, unless both need the same cores:
-    `cores` of them cannot do more than `read_ms + cores * network_ms` of work an image.
+    With n threads on at most as many cores, reading takes `read_ms / n`. In turn with the network, the two
+    add up, which is Amdahl's law. In parallel, the slower one decides, unless both need the same cores:
+    `cores` of them cannot do better than `read_ms + cores * network_ms` of work per image.
 
     Args:
         read_ms: what one image costs one core, from file to picture.
         network_ms: what one image costs the network, on all cores or on the card.
         cores: how many there are.
-        threads: how many read; it is marked.
-        card: whether the network computes on a card of its own, and leaves the cores to the readers.
-        theme: on a light or on a dark ground.
+        threads: how many read; marked in the figure.
+        card: whether the network runs on its own card, leaving the cores to the readers.
+        theme: light or dark background.
 
     Source: G. M. Amdahl, AFIPS Spring Joint Computer Conference 1967, 483–485.
     """

@@ -1,7 +1,7 @@
-"""Live pictures: sliders that redraw a figure while a kernel runs, and a still picture where none does.
+"""Live pictures: sliders that redraw a figure while a kernel runs, and a still picture where none is running.
 
 A drawing function goes in, a widget comes out. `ipywidgets.interact` and `Output` are not used: they
-stall now and then when a notebook is executed without a screen. Lesson 05 is the first to use it.
+occasionally stall when a notebook is executed without a screen. Lesson 05 is the first to use it.
 """
 
 from __future__ import annotations
@@ -28,15 +28,14 @@ __all__ = ["LivePicture"]
 class LivePicture(ipywidgets.VBox):
     """A picture with its controls above it; moving one redraws the picture.
 
-    `draw(**values)` is called with one value a control and returns a matplotlib `Figure`, an
+    `draw(**values)` is called with one value per control and returns a matplotlib `Figure`, an
     `Illustration`, an array `(H, W)` in [0, 1], or the bytes of a PNG. A control is given as `(low,
-    high)` or `(low, high, step)` for a slider (of whole numbers if all are whole), as a list of choices,
-    or as any ipywidget with a `value`. It starts at the default that `draw` has for it, or at its first
-    value.
+    high)` or `(low, high, step)` for a slider (of integers if all are integers), as a list of choices,
+    or as any ipywidget with a `value`. It starts at `draw`'s default for it, or at its first value.
 
-    `alt` says in words what the picture shows, for those who cannot see it; an `Illustration` brings
-    its own. In a stored notebook the first picture stays, as a still. An error in the first drawing is
-    raised; an error later stands as a sentence in the picture's place until a control moves on.
+    `alt` says in words what the picture shows, for those who cannot see it; an `Illustration` has its
+    own. A stored notebook keeps the first picture, as a still. An error in the first drawing is raised;
+    a later one appears as a sentence in place of the picture until a control is moved.
     """
 
     def __init__(self, draw: Callable[..., Any], *, alt: str | None = None, **controls: Any) -> None:
@@ -92,7 +91,7 @@ def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widg
 
 
 def _figure(drawn: Any, png: bytes, alt: str) -> str:
-    """Return the picture as HTML, with its words and caption; it names its size, so that nothing jumps."""
+    """Return the picture as HTML, with its alt text and caption; it states its size, so nothing jumps."""
     width, height = struct.unpack(">II", png[16:24])  # PNG specification, 11.2.2: IHDR
     source = base64.b64encode(png).decode("ascii")
     caption = html.escape(getattr(drawn, "caption", ""))
@@ -117,12 +116,12 @@ def _png(drawn: Any) -> bytes:
         plt.close(drawn)  # or the notebook would show it a second time, below the controls
         return buffer.getvalue()
     raise TypeError(
-        f"draw gave back a {type(drawn).__name__}; a figure, an array (H, W) or PNG bytes is needed."
+        f"draw returned a {type(drawn).__name__}; a figure, an array (H, W) or PNG bytes is needed."
     )
 
 
 def _png_of_array(picture: np.ndarray) -> bytes:
     if picture.ndim != 2:
-        raise ValueError(f"draw gave back an array of shape {picture.shape}; (H, W) is needed.")
+        raise ValueError(f"draw returned an array of shape {picture.shape}; (H, W) is needed.")
     gray = np.rint(np.clip(picture, 0.0, 1.0) * 255).astype(np.uint8)
     return cv2.imencode(".png", gray)[1].tobytes()

@@ -64,9 +64,9 @@ def test_one_cluster_and_as_many_as_vectors_are_allowed_if_asked_for():
     ("params", "sentence"),
     [
         ({"k": 31}, "k=31 clusters from 30 vectors: k can be at most 30"),
-        ({"k": 0}, "whole number from 1 on"),
-        ({"k": "three"}, "whole number from 1 on"),
-        ({"clusters": 3}, "no parameter clusters; there is: k, dims, n_init, standardise"),
+        ({"k": 0}, "whole number from 1, or"),
+        ({"k": "three"}, "whole number from 1, or"),
+        ({"clusters": 3}, "no parameter clusters; available: k, dims, n_init, standardise"),
         ({"dims": 30}, "between 1 and 29 dimensions"),
     ],
 )
@@ -93,7 +93,7 @@ def test_vectors_that_cannot_be_clustered_get_a_sentence_of_their_own():
         cluster(np.eye(2))
     with pytest.raises(AnalysisError, match="only 2 of 6 vectors differ"):
         cluster(np.repeat(np.eye(2), 3, axis=0), k=3)
-    with pytest.raises(AnalysisError, match="no method 'dbscan'; there is: kmeans"):
+    with pytest.raises(AnalysisError, match="no method 'dbscan'; available: kmeans"):
         cluster(np.eye(5), "dbscan")
 
 

@@ -79,7 +79,7 @@ def test_vectors_that_cannot_be_reduced_get_a_sentence_of_their_own(data, senten
 
 
 def test_an_unknown_method_or_parameter_names_what_there_is():
-    with pytest.raises(AnalysisError, match="no method 'umap'; there is: pca"):
+    with pytest.raises(AnalysisError, match="no method 'umap'; available: pca"):
         reduce(vectors(5, 5), "umap")
-    with pytest.raises(AnalysisError, match="no parameter perplexity; there is: standardise"):
+    with pytest.raises(AnalysisError, match="no parameter perplexity; available: standardise"):
         reduce(vectors(5, 5), perplexity=3)

@@ -389,7 +389,7 @@ def test_hints_come_one_after_another_and_then_name_the_solved_lesson(capsys, mo
 
 @pytest.mark.parametrize("wrong_id", ["00.9", "77.1", "nonsense"])
 def test_an_unknown_id_is_answered_with_what_there_is(wrong_id):
-    with pytest.raises(LookupError, match=r"There is: 00\.1, 00\.2"):
+    with pytest.raises(LookupError, match=r"Available: 00\.1, 00\.2"):
         exercise(wrong_id)
 
 

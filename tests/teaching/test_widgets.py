@@ -88,7 +88,7 @@ def test_an_error_after_a_move_stands_in_the_pictures_place_until_the_next_move(
 
 
 def test_an_error_in_the_first_drawing_is_raised():
-    with pytest.raises(TypeError, match="draw gave back a str"):
+    with pytest.raises(TypeError, match="draw returned a str"):
         LivePicture(lambda: "not a picture")
     with pytest.raises(ValueError, match=r"\(H, W\) is needed"):
         LivePicture(lambda: np.zeros((2, 2, 3)))

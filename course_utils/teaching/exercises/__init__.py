@@ -1,9 +1,9 @@
 """Exercises: a check that says what is wrong and where to look, hints, and the mistakes worth catching.
 
-In a lesson stands ``exercise("04.1").check(my_function)``; the rest of exercise 04.1 is one ``Exercise`` in
-``lesson_04.py`` beside this file. The solution stands in the lesson's source and nowhere else.
+A lesson calls ``exercise("04.1").check(my_function)``; the rest of exercise 04.1 is one ``Exercise`` in
+``lesson_04.py`` beside this file. The solution is in the lesson's source and nowhere else.
 
-A lesson's module holds ``EXERCISES``, a tuple, and for each exercise one function that tests an answer.
+A lesson's module holds ``EXERCISES``, a tuple, and, for each exercise, one function that tests an answer.
 That function returns when the answer is right and raises ``NotYet("what is wrong, and where to look")``
 when it is not.
 """
@@ -54,7 +54,7 @@ class NotTried(Exception):
 class Planted:
     """A wrong answer, kept so that a test can prove that the check tells this mistake from others.
 
-    ``mistake`` names what the student did in a few words; ``says`` is a part of the message that must come
+    ``mistake`` names what the student did in a few words; ``says`` is part of the message that must come
     back.
     """
 
@@ -89,14 +89,14 @@ class Exercise:
     planted: tuple[Planted, ...]
 
     def check(self, answer: Any) -> None:
-        """Print what the answer is worth. Raises nothing, unless ``COURSE_STRICT=1`` and it is not right."""
+        """Print the verdict on the answer. Raise nothing, unless ``COURSE_STRICT=1`` and it is not right."""
         verdict = self.judge(answer)
         _print_wrapped(verdict.text)
         if verdict.state != "right" and os.environ.get("COURSE_STRICT") == "1":
             raise AssertionError(verdict.text)
 
     def judge(self, answer: Any) -> Verdict:
-        """The verdict on an answer, without printing; an answer that raises is wrong, not an error."""
+        """Return the verdict on an answer, without printing; an answer that raises is wrong, not an error."""
         try:
             if self._asks_for_a_function() and not callable(tried(answer)):
                 raise NotYet("Give `check` the function itself, without brackets.")
@@ -126,25 +126,25 @@ class Exercise:
 
 
 def exercise(exercise_id: str) -> Exercise:
-    """The exercise with this id, such as ``"04.1"``. Raises LookupError with what there is otherwise."""
+    """Return the exercise with this id, such as ``"04.1"``; otherwise raise LookupError, listing all ids."""
     module = f"{__name__}.lesson_{exercise_id.partition('.')[0]}"
     if exercise_id.partition(".")[0] in _lessons():
         for candidate in importlib.import_module(module).EXERCISES:
             if candidate.id == exercise_id:
                 return candidate
     there_is = ", ".join(e.id for e in all_exercises()) or "none so far"
-    raise LookupError(f"There is no exercise {exercise_id!r}. There is: {there_is}.")
+    raise LookupError(f"There is no exercise {exercise_id!r}. Available: {there_is}.")
 
 
 def all_exercises() -> list[Exercise]:
-    """Every exercise of every lesson, in order."""
+    """Return every exercise of every lesson, in order."""
     return [e for n in _lessons() for e in importlib.import_module(f"{__name__}.lesson_{n}").EXERCISES]
 
 
 def tried(value: Any) -> Any:
-    """The value itself; raises ``NotTried`` for ``...`` and ``None``, which is what an untouched stub leaves.
+    """Return the value; raise ``NotTried`` for ``...`` and ``None``, which is what an untouched stub leaves.
 
-    The first result of a function is looked at without asking. A test whose answer is a class calls this on
+    The first result of a function is checked automatically. A test whose answer is a class calls this on
     the first thing that the class computes.
     """
     if value is ... or value is None:
@@ -153,7 +153,7 @@ def tried(value: Any) -> Any:
 
 
 def kind_of(value: Any, array: str = "one") -> str:
-    """Say what came out, for a message: ``one of shape (3, 4)`` of an array, else ``a list`` and the like."""
+    """Describe a result for a message: ``one of shape (3, 4)`` for an array, else ``a list`` and the like."""
     return f"{array} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
@@ -167,7 +167,7 @@ def _is_function(answer: Any) -> bool:
 
 
 def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """The same function, which says so if it turns out to be the stub or to lack a ``return``."""
+    """Return the function wrapped to say so if it turns out to be the stub or to lack a ``return``."""
     first = True
 
     @functools.wraps(answer)
@@ -185,7 +185,7 @@ def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _is_empty(function: Callable[..., Any]) -> bool:
-    """Whether the body does nothing at all: ``...``, ``pass`` or a docstring alone."""
+    """Return whether the body does nothing at all: ``...``, ``pass`` or a docstring alone."""
     does_nothing = {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"}
     return (
         isinstance(function, FunctionType)
@@ -194,7 +194,7 @@ def _is_empty(function: Callable[..., Any]) -> bool:
 
 
 def _explain(error: Exception, answer: Any) -> str:
-    """One sentence about an exception: its type, its message, and the student's line where it came up."""
+    """Return a sentence about an exception: its type, its message, and the student's line that raised it."""
     code = getattr(answer, "__code__", None)
     line, traceback = None, error.__traceback__
     while traceback:
