@@ -295,7 +295,7 @@ def test_the_figure_of_made_up_numbers_is_small_enough_for_the_docs(measured, tm
 
 
 def limit_row(text: str, name: str) -> list[str]:
-    """What stands behind a name in the table of limits."""
+    """What follows a name in the table of limits."""
     (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
     return [cell.strip() for cell in line[1:-1].split("|")][1:]
 

@@ -51,7 +51,7 @@ def samples():
 
 @pytest.fixture
 def archive(tmp_path, samples):
-    """A folder with a sub-folder, good files and bad ones, and things that are no images at all."""
+    """A folder with a sub-folder, good files and bad ones, and things that are not images at all."""
     folder = tmp_path / "archive"
     (folder / "b").mkdir(parents=True)
     for name, path in [("b/2.dcm", samples[0]), ("b/1.dcm", samples[1]), ("a.dcm", samples[2])]:
@@ -369,7 +369,7 @@ def test_samples_says_what_is_wrong_with_its_folder(capsys):
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals as here")
 def test_ctrl_c_in_the_middle_of_samples_leaves_whole_files_and_a_sentence(working_folder):
-    women = 1000  # so many that the run is not over, however late the signal comes
+    women = 1000  # so many that the run is still going, however late the signal comes
     with _running("samples", "-o", "out", "--women", str(women), "--rows", "512") as run:
         _wait_until(lambda: any(working_folder.glob("out/*.dcm")), run)
         run.send_signal(signal.SIGINT)

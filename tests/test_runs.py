@@ -1,4 +1,4 @@
-"""A run folder holds the old run or the new one, whatever happens; and it is read, or it is said why not."""
+"""A run folder holds the old run or the new one, whatever happens; and it is read, or one is told why not."""
 
 import csv
 import errno

@@ -56,7 +56,7 @@ def resnet_file(torchvision_resnet, tmp_path_factory):
 
 @pytest.fixture
 def no_network(monkeypatch, tmp_path):
-    """An empty weights cache, and a weights server that nobody answers at."""
+    """An empty weights cache, and a weights server where nobody answers."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.delenv("COURSE_BACKBONE", raising=False)
     monkeypatch.delenv("COURSE_WEIGHTS", raising=False)
@@ -65,7 +65,7 @@ def no_network(monkeypatch, tmp_path):
 
 @pytest.fixture
 def server(resnet_file):
-    """A loopback server in the place of torchvision's, so that its own fetching code is at work."""
+    """A loopback server in place of torchvision's, so that its own fetching code is at work."""
     handler = functools.partial(_Quiet, directory=str(resnet_file.parent))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -1,4 +1,4 @@
-"""Damage files and read them, in a process of its own: `python damage.py SEEDS FIRST LAST SECONDS`.
+"""Damage files and read them, in a separate process: `python damage.py SEEDS FIRST LAST SECONDS`.
 
 SEEDS is a folder of sound files, and SECONDS is how long reading one of them may take. Number n is always the
 same file with the same damage, so that `damage.py SEEDS n n+1 20` shows again what went wrong. A file that
@@ -39,11 +39,11 @@ VALUES = [
         if number < 256**width
     ),
 ]
-"""What an element may hold of a sudden: nothing, numbers as text and as such, words, the start of an item."""
+"""What an element may suddenly hold: nothing, numbers as text and as such, words, the start of an item."""
 
 
 class Element(NamedTuple):
-    """Where an element begins, where its length stands and in how many bytes, and where its value is."""
+    """Where an element begins, where its length is and in how many bytes, and where its value is."""
 
     start: int
     length_at: int
@@ -203,7 +203,7 @@ def check(path: Path, voi: object) -> str:
         outcome, chained = "pixels", None
         assert got.pixels.dtype == np.float32
         assert got.pixels.ndim == 2
-        assert (got.pixels >= 0).all()  # not so for not-a-number either
+        assert (got.pixels >= 0).all()  # also false for NaN
         assert (got.pixels <= 1).all()
     assert chained is None
     for secret in (*PERSONAL, str(path.parent), path.name):

@@ -21,7 +21,7 @@ from course_utils.imaging import MammogramError, read_mammogram
 
 
 def header_at(stream):
-    """Return where the height stands in a JPEG, JPEG-LS or JPEG 2000 stream, and in how many bytes."""
+    """Return where the height is in a JPEG, JPEG-LS or JPEG 2000 stream, and in how many bytes."""
     if stream[:4] == b"\xff\x4f\xff\x51":
         return 12, 4
     at = next(at for mark in (b"\xc0", b"\xc1", b"\xc3", b"\xf7") if (at := stream.find(b"\xff" + mark)) > 0)

@@ -86,7 +86,7 @@ def seeds(write_mammogram, lut, breast, tmp_path):
 @pytest.mark.parametrize("part", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, PARTS))])
 def test_a_damaged_file_gives_pixels_or_a_sentence(seeds, part):
     first, last = part * FILES // PARTS, (part + 1) * FILES // PARTS
-    ran = subprocess.run(  # in another process: a decoder that crashes or hangs takes all of it along
+    ran = subprocess.run(  # in another process: a decoder that crashes or hangs takes everything with it
         [sys.executable, Path(__file__).with_name("damage.py"), seeds, *map(str, (first, last, patience(4)))],
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""Samples, real mammograms and public archives, and what is said when they cannot be had."""
+"""Samples, real mammograms and public archives, and what is said when they are not available."""
 
 import hashlib
 import shutil

@@ -52,7 +52,7 @@ def test_display_values_are_those_of_dcmtk(write_mammogram, lut, breast, tmp_pat
     got = read_mammogram(path)
     assert got.pixels.dtype == np.float32
     assert got.voi.startswith(kind.split()[0] if kind.startswith("lut") else "window")
-    # DCMTK brings a LUT of n bits to 16 by shifting: its brightest gray is up to 2**-n short of white.
+    # DCMTK expands a LUT of n bits to 16 by shifting: its brightest gray is up to 2**-n short of white.
     short = 2.0 ** -int(kind.split()[1]) if kind.startswith("lut") else 0
     assert_allclose(got.pixels, expected, atol=2e-5 + short)
 

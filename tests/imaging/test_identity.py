@@ -1,4 +1,4 @@
-"""What is known of an image but for its pixels: view, side, scale, and pseudonyms that give nobody away."""
+"""What is known of an image besides its pixels: view, side, scale, and pseudonyms that give nobody away."""
 
 import hashlib
 import hmac

@@ -111,7 +111,7 @@ def test_a_table_clamps_values_of_32_bits_too():
 def test_tables_of_8_12_and_16_bits_are_read_from_words(bits, lut):
     values = np.linspace(0, 2**bits - 1, 301).astype(
         np.uint16
-    )  # an odd number: 8 bits need a byte of filling
+    )  # an odd number: 8 bits need a byte of padding
     table, problems = read_lut(lut(values, first=5, bits=bits)[0])
     assert_array_equal(table.values, values)
     assert (table.first, table.bits, problems) == (5, bits, [])
@@ -216,7 +216,7 @@ values_of_16_bits = st.one_of(
     arrays(np.uint16, st.tuples(st.just(3), st.integers(1, 40))),
     arrays(np.int16, st.tuples(st.just(3), st.integers(1, 40))),
 )
-decimals = st.decimals(-70000, 70000, places=3)  # of the kind that stands in a header
+decimals = st.decimals(-70000, 70000, places=3)  # of the kind found in a header
 windows = st.builds(
     lambda center, width, function: Window(center, width + (function == "LINEAR"), function),
     st.floats(-70000, 70000),

@@ -1,4 +1,4 @@
-"""One phantom in every encoding, held against DCMTK, against second decoders and against itself.
+"""One phantom in every encoding, checked against DCMTK, second decoders and itself.
 
 The last part sends all variants and all broken files through `course embed` at once. `tests/README.md` says
 where DCMTK differs, and why.
@@ -55,7 +55,7 @@ DCMTK = {
 
 
 def charls(stream):
-    """Decode JPEG-LS by pyjpegls, which brings a CharLS of its own."""
+    """Decode JPEG-LS with pyjpegls, which has its own CharLS."""
     import jpeg_ls
 
     return jpeg_ls.decode(np.frombuffer(stream, np.uint8))
@@ -90,7 +90,7 @@ MEAN_OTHERWISE = {
     "linear_exact": "it takes LINEAR_EXACT for LINEAR",
     "for_processing": "it shows the raw signal as it is",
 }
-"""Variants that DCMTK shows otherwise, and why; each has a test of its own below."""
+"""Variants that DCMTK shows differently, and why; each has its own test below."""
 
 
 def syntax_of(path):
@@ -98,14 +98,14 @@ def syntax_of(path):
 
 
 def decoded_elsewhere(path):
-    """Return the stored values as another decoder than the reader's sees them."""
+    """Return the stored values as a decoder other than the reader's sees them."""
     ds = pydicom.dcmread(path)
     stream = next(generate_frames(ds.PixelData, number_of_frames=1))
     return DECODERS[ds.file_meta.TransferSyntaxUID](stream)
 
 
 def uncompressed(path, folder):
-    """Return a copy of a file with native pixels, decoded by another decoder than the reader's."""
+    """Return a copy of a file with native pixels, decoded by a decoder other than the reader's."""
     ds = pydicom.dcmread(path)
     ds.PixelData = decoded_elsewhere(path).astype("<u2").tobytes()
     ds["PixelData"].VR, ds["PixelData"].is_undefined_length = "OW", False
@@ -115,7 +115,7 @@ def uncompressed(path, folder):
 
 
 def by_dcmtk(path, folder, *how):
-    """Return DCMTK's rendering, uint16 (H, W), overlays left away."""
+    """Return DCMTK's rendering, uint16 (H, W), without overlays."""
     syntax = syntax_of(path)
     if syntax in (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K):
         path = uncompressed(path, folder)  # DCMTK decodes neither
@@ -153,7 +153,7 @@ EIGHT_BITS = [case for case in CASES if case.values[3] == 8]
 @pytest.mark.parametrize(("name", "voi", "how", "bits"), AGREEING)
 def test_dcmtk_shows_the_same_gray_values(name, voi, how, bits, tmp_path):
     got = read_mammogram(PATH[name], voi=voi).pixels
-    # DCMTK brings n bits to 16 by shifting: its brightest gray is up to 2**-n short of white.
+    # DCMTK expands n bits to 16 by shifting: its brightest gray is up to 2**-n short of white.
     short = 2.0**-bits if bits < 16 else 2e-5
     one_level = (
         1 / 3599 if name in ("htj2k_lossy", "jpeg_extended") else 0

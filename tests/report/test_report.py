@@ -354,7 +354,7 @@ def test_a_folder_that_is_no_run_gets_one_clear_sentence(tmp_path):
 
 @pytest.fixture
 def no_maps(monkeypatch):
-    """Leave the maps away, which take most of a page's time, where a test is about words alone."""
+    """Leave out the maps, which take most of a page's time, where a test is about words alone."""
     monkeypatch.setattr("course_utils.report.page.map_points", lambda run: (None, None, "No map here."))
 
 
