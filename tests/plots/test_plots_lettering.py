@@ -62,7 +62,7 @@ def test_letters_that_no_font_has_are_boxes_and_are_told_once(caplog, monkeypatc
         plots.map_scatter(POINTS, ["左", "右"] * 9, name="側").png()
     lettering._fonts_for.cache_clear()
     assert len(caplog.records) == 1
-    assert "boxes stand for them" in caplog.text
+    assert "boxes instead" in caplog.text
     legend = imread(io.BytesIO(with_boxes))[:, -60:, :3]
     assert legend.min() < 0.5, "nothing is drawn where the letters should be"
 
