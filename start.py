@@ -71,7 +71,7 @@ def why_not_this_python(version: tuple, system: str, machine: str) -> str | None
         return f"The course needs Python 3.11 or newer; you have {have} ({sys.executable})."
     if system == "Darwin" and machine == "x86_64":
         return (
-            "The last PyTorch for Macs with an Intel processor is 2.2.2, and the course needs 2.7.\n"
+            "The last PyTorch for Macs with an Intel processor is 2.2.2, and the course needs 2.6.\n"
             "On a Mac with Apple silicon, install an arm64 Python. On others, use conda: see README.md."
         )
     if sys.maxsize < 2**32:
