@@ -142,7 +142,7 @@ def _weights() -> Iterator[Check]:
         yield Check(
             "note",
             "ResNet-50's ImageNet weights are not here and cannot be reached now: "
-            "the lessons use EfficientNet-Lite0 until you are online once",
+            "the lessons use EfficientNet-Lite0 until you have been online once",
         )
     try:
         offline = load_backbone("efficientnet_lite0", weights="imagenet")
