@@ -14,9 +14,10 @@ import itertools
 import logging
 import os
 import socket
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlparse
 
 import torch
@@ -198,8 +199,8 @@ def _imagenet_resnet50() -> Backbone:
             f"Three ways out: {ways_out}."
         )
     try:
-        # torchvision prints the folder that it saves to; none of our output names a folder of this machine.
-        with contextlib.redirect_stdout(io.StringIO()):
+        # torch names the folder that it saves to; none of our output names a folder of this machine.
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(_ProgressOnly(sys.stderr)):
             state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
     except Exception as error:  # the network fails in many ways
         raise WeightsUnavailable(
@@ -208,6 +209,22 @@ def _imagenet_resnet50() -> Backbone:
         ) from error
     weights = Weights("ResNet50_Weights.IMAGENET1K_V2", "torchvision", "BSD-3-Clause (torchvision)", True)
     return _resnet50(_without_classifier(state), weights)
+
+
+class _ProgressOnly(io.TextIOBase):
+    """Standard error without the line in which torch 2.6 names a folder, among its progress bars."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return len(text) if text.startswith("Downloading:") else self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
 
 
 def _imagenet_lite0() -> Backbone:

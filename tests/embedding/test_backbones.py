@@ -230,6 +230,25 @@ def test_auto_fetches_resnet50_and_checks_its_hash(monkeypatch, tmp_path, server
     assert str(tmp_path) not in printed.out + printed.err
 
 
+def test_no_version_of_torch_shows_the_folder_that_it_saves_to(
+    monkeypatch, tmp_path, server, resnet_file, capsys
+):
+    download = torch.hub.download_url_to_file
+
+    def as_torch_2_6_does(url, folder, *arguments, **options):
+        sys.stderr.write(f'Downloading: "{url}" to {folder}\n')
+        sys.stderr.write("50%\r")
+        return download(url, folder, *arguments, **options)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", as_torch_2_6_does)
+    _stand_in(monkeypatch, f"{server}/{resnet_file.name}")
+    load_backbone("resnet50")
+    printed = capsys.readouterr()
+    assert str(tmp_path) not in printed.out + printed.err
+    assert "50%" in printed.err
+
+
 def test_a_fetched_file_with_the_wrong_hash_is_refused(monkeypatch, tmp_path, server, resnet_file):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     shutil.copy(resnet_file, resnet_file.with_name("resnet50-01234567.pth"))
