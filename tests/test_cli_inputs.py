@@ -210,7 +210,9 @@ def test_from_the_root_folder_no_other_folder_is_named(archive, working_folder, 
     here = working_folder.relative_to(working_folder.anchor)
     out = working_folder / "out"
     cache = ["--cache", str(here / "cache")]
-    assert cli.main(["embed", str(here / "archive"), "-o", str(here / "out"), *cache, *SMALL]) == 0
+    command = ["embed", str(here / "archive"), "-o", str(here / "out"), *cache, *SMALL]
+    monkeypatch.setattr(sys, "argv", ["course", *command])  # as it is recorded
+    assert cli.main(command) == 0
     assert cli.main(["cluster", str(here / "out"), "-k", "2"]) == 0
     assert cli.main(["report", str(here / "out")]) == 0
     assert cli.main(["embed", str(here / "nowhere"), "-o", str(here / "out")]) == 2

@@ -114,7 +114,7 @@ def legend_beside(
         entries = list(zip(*axes.get_legend_handles_labels(), strict=True))
     legend = axes.legend(
         [artist for artist, _ in entries],
-        [" "] * len(entries),  # matplotlib would leave out words that begin with an underscore
+        [" "] * len(entries),  # an older matplotlib leaves out words that begin with an underscore
         loc="upper left",
         bbox_to_anchor=(1.0, 1.0),
         frameon=False,

@@ -12,7 +12,7 @@ from course_utils.analysis import reduce
 from course_utils.plots import lettering
 
 POINTS = reduce(VECTORS)
-WORDS = ["$x^2$ and $y$", "$\\frac{", "_hidden", "5\" 'film'", "a_b^c", "左乳", "ثدي", "100 %", "<b>&</b>"]
+WORDS = ["$x^2$ and $y$", "$\\frac{$", "_hidden", "5\" 'film'", "a_b^c", "左乳", "ثدي", "100 %", "<b>&</b>"]
 
 
 @pytest.fixture(autouse=True)
