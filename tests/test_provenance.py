@@ -84,9 +84,7 @@ def test_a_file_that_is_no_record_is_refused(tmp_path):
             provenance.RunRecord.read(tmp_path / "run.json")
 
 
-@pytest.mark.parametrize(
-    ("version", "said"), [("9.0.1", True), ("/srv/x", False), (None, False), (9, False)]
-)
+@pytest.mark.parametrize(("version", "said"), [("9.0.1", True), ("/srv/x", False), (None, False), (9, False)])
 def test_a_record_of_a_newer_version_is_said_to_be_one(tmp_path, version, said):
     file = tmp_path / "run.json"
     file.write_text(json.dumps({"command": "x", "versions": {"course": version}}))
