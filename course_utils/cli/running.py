@@ -47,9 +47,9 @@ def _keep_other_libraries_quiet() -> None:
     """Let only this course's own log through: other libraries quote headers and name folders."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(lambda entry: entry.name.startswith("course_utils"))
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(logging.Filter("course_utils"))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
 
 
 def _sentence(error: Exception) -> str:

@@ -40,8 +40,6 @@ def test_what_the_libraries_log_while_reading_goes_nowhere_and_outside_it_still_
     write_mammogram, tmp_path, caplog, monkeypatch
 ):
     monkeypatch.setattr(pydicom.config, "debugging", True)
-    # A test of the command line that ran before has told every handler to keep to the course's own records.
-    monkeypatch.setattr(caplog.handler, "filters", [])
     caplog.set_level(logging.DEBUG)
     for name in ("pydicom", "pydicom.pixels.decoders.base", "pydicom.pixels.utils"):
         caplog.set_level(logging.DEBUG, logger=name)
