@@ -66,10 +66,13 @@ def card(runs):
 
 
 def assert_it_is_held(card, run):
-    """The lesson passes with its own card, and fails with that of a lesson half as heavy, or twice."""
+    """The lesson passes with its own card, fails with that of one half as heavy, and of one far heavier.
+
+    Too light is a reminder to measure again, not a fault, so that factor leaves room for the machine's noise.
+    """
     assert cards.complaint(card, run) == ""
     assert "heavier than" in cards.complaint(dataclasses.replace(card, seconds=card.seconds / 2), run)
-    assert "lighter than" in cards.complaint(dataclasses.replace(card, seconds=card.seconds * 2.2), run)
+    assert "lighter than" in cards.complaint(dataclasses.replace(card, seconds=card.seconds * 4), run)
 
 
 @pytest.fixture
