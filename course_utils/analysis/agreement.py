@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from course_utils.analysis.checks import check_vectors
 from course_utils.analysis.clustering import cluster
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.reduction import check_vectors
 
 
 @dataclass(frozen=True)

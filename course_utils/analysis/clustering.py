@@ -10,15 +10,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from course_utils.analysis.checks import check_dims, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.reduction import (
-    centre,
-    check_dims,
-    check_seed,
-    check_vectors,
-    choose_params,
-    principal_components,
-)
+from course_utils.analysis.reduction import centre, choose_params, principal_components
 
 Method = Literal["kmeans"]
 """The available methods."""

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from course_utils.analysis.checks import check_seed, check_vectors
 from course_utils.analysis.clustering import (
     DEFAULTS,
     MOST_ROWS,
@@ -23,7 +24,6 @@ from course_utils.analysis.clustering import (
     silhouettes,
 )
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.reduction import check_seed, check_vectors
 
 _LEVEL = 0.05
 _PERMUTATIONS = 999

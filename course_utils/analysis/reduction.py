@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from course_utils.analysis.checks import check_dims, check_vectors
 from course_utils.analysis.errors import AnalysisError
 
 Method = Literal["pca"]
@@ -56,47 +57,6 @@ def variance_shares(vectors: ArrayLike, coordinates: ArrayLike) -> NDArray[np.fl
     """
     total = float(check_vectors(vectors).var(axis=0).sum())
     return np.asarray(coordinates, np.float64).var(axis=0) / total
-
-
-def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
-    """Return `vectors` as float64 (N, D), or raise AnalysisError saying why no analysis can use them."""
-    try:
-        matrix = np.asarray(vectors, np.float64)
-    except (TypeError, ValueError):
-        raise AnalysisError(
-            "the vectors are not one table of numbers: give an array (N, D), one row per image"
-        ) from None
-    if matrix.ndim != 2 or matrix.shape[1] == 0:
-        raise AnalysisError(f"vectors have shape {matrix.shape}; needed is (N, D), one row per image")
-    if len(matrix) < least:
-        got = "1 vector" if len(matrix) == 1 else f"{len(matrix)} vectors"
-        raise AnalysisError(f"got {got}; at least {least} are needed here: embed more images")
-    if not np.isfinite(matrix).all():
-        row = int(np.flatnonzero(~np.isfinite(matrix).all(axis=1))[0])
-        raise AnalysisError(f"vector {row} holds NaN or infinity: leave it out, and find out why it does")
-    if (matrix == matrix[0]).all():
-        raise AnalysisError(
-            f"all {len(matrix)} vectors are identical, so nothing sets them apart: is it one image many "
-            "times, or did preprocessing make every picture the same?"
-        )
-    return matrix
-
-
-def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
-    """Return `dims` if `matrix` (N, D) has that many principal components, else raise AnalysisError."""
-    most = min(len(matrix) - 1, matrix.shape[1])
-    if not isinstance(dims, int | np.integer) or not 1 <= dims <= most:
-        raise AnalysisError(
-            f"dims={dims!r}: {len(matrix)} vectors of {matrix.shape[1]} numbers have between 1 and {most} "
-            "dimensions (never more than the number of vectors minus one)"
-        )
-    return int(dims)
-
-
-def check_seed(seed: int) -> None:
-    """Raise AnalysisError unless `seed` is an integer that every generator accepts, 0 to 2³² − 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
-        raise AnalysisError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
 
 
 def choose_params(
