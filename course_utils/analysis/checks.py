@@ -1,5 +1,6 @@
-"""What an analysis takes: each check returns its argument in the form that the others work on, or says what is
-wrong with it.
+"""What an analysis takes: each check returns its argument in the form that the others work on.
+
+If it cannot, it raises AnalysisError with a sentence on what is wrong.
 """
 
 from collections.abc import Sequence
