@@ -11,7 +11,9 @@ import pydicom
 import pytest
 from needs import needs, needs_pyjpegls
 
+from course_utils.imaging.datasets import sample_run
 from course_utils.phantoms import Phantom
+from course_utils.runs import Extraction
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "data_samples"
@@ -22,6 +24,7 @@ VARIANTS = pd.read_csv(SAMPLES / "variants" / "manifest.csv", keep_default_na=Fa
 sys.path.insert(0, str(ROOT / "tools"))
 import samples  # noqa: E402
 import variants  # noqa: E402
+import vector_cohort  # noqa: E402
 
 
 def _phantom(row):
@@ -90,6 +93,33 @@ def test_a_shipped_file_is_what_its_seed_gives(index, tmp_path):
     assert (tmp_path / "again.dcm").read_bytes() == (COHORT / row.file).read_bytes()
     assert truth.volumetric_fraction == pytest.approx(row.volumetric_fraction, abs=1e-4)
     assert truth.area_density == pytest.approx(row.area_density, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "rows", [[0, 3], pytest.param(range(240), marks=pytest.mark.slow)], ids=["two", "all"]
+)
+def test_the_vectors_of_the_larger_cohort_are_what_its_seeds_give(rows, tmp_path):
+    shipped = Extraction.read(sample_run())
+    truth = pd.read_csv(sample_run() / "manifest.csv").iloc[list(rows)]
+    paths = [tmp_path / file for file in truth.file]
+    for row, path in zip(truth.itertuples(), paths, strict=True):
+        _phantom(row._asdict()).write(path)
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == row.sha256
+    assert truth.sha256.tolist() == shipped.table.sha256.iloc[list(rows)].tolist()
+    again = vector_cohort.embed(paths)
+    assert vector_cohort.same_vectors(again.vectors, shipped.vectors[list(rows)])
+    neighbours = np.roll(shipped.vectors, -1, axis=0)[list(rows)]
+    assert not vector_cohort.same_vectors(again.vectors, neighbours)
+
+
+def test_the_larger_cohort_has_four_images_of_each_of_sixty_women_with_density_crossed_with_vendor():
+    truth = pd.read_csv(sample_run() / "manifest.csv")
+    shipped = Extraction.read(sample_run())
+    assert shipped.vectors.shape == (240, 1280)
+    assert shipped.table.file.tolist() == truth.file.tolist()
+    assert (truth.groupby("woman")[["view", "laterality"]].nunique() == 2).all(axis=None)
+    assert (pd.crosstab(truth.density, truth.vendor) == 20).all(axis=None)
+    assert shipped.record.weights["id"] and shipped.failures.empty
 
 
 @needs_pyjpegls

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pydicom
 import variants
+import vector_cohort
 from pydicom.dataset import Dataset
 
 from course_utils.phantoms import write_cohort
@@ -25,6 +26,7 @@ from course_utils.phantoms import write_cohort
 HERE = Path(__file__).resolve().parent.parent / "data_samples"
 ROWS, WOMEN, SEED = 640, 12, 2024
 FOLDERS = ("cohort", "variants", "broken")
+VECTORS = "vectors"
 VARYING = ("PixelData", "LossyImageCompressionRatio")
 """What another version of an encoder may write differently."""
 
@@ -84,6 +86,7 @@ def build(folder: Path) -> None:
     for name, write in (("variants", variants.write_variants), ("broken", variants.write_broken)):
         (folder / name).mkdir()
         write(folder / name, source)
+    vector_cohort.write(folder / VECTORS)
     text = with_tables((HERE / "README.md").read_text(encoding="utf-8"), folder)
     (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
@@ -114,7 +117,11 @@ def same_but_packed(ours: Path, theirs: Path) -> bool:
 
 def differences(built: Path, shipped: Path) -> tuple[list[str], list[str]]:
     """Return sentences: on each file that is missing, left over or wrong, and on each packed differently."""
-    made = {p.relative_to(built).as_posix() for p in built.rglob("*") if p.is_file()}
+    made = {
+        p.relative_to(built).as_posix()
+        for p in built.rglob("*")
+        if p.is_file() and p.relative_to(built).parts[0] != VECTORS
+    }
     there = {
         p.relative_to(shipped).as_posix()
         for name in FOLDERS
@@ -156,9 +163,10 @@ def main(arguments: list[str] | None = None) -> int:
         build(built)
         if check:
             wrong, packed = differences(built, HERE)
+            wrong += vector_cohort.differences(built / VECTORS, HERE / VECTORS)
             print("\n".join(wrong + packed) or "data_samples/ is what its seeds give.")
             return 1 if wrong else 0
-        for name in FOLDERS:
+        for name in (*FOLDERS, VECTORS):
             shutil.rmtree(HERE / name, ignore_errors=True)
         shutil.copytree(built, HERE, dirs_exist_ok=True)
     size = sum(p.stat().st_size for p in HERE.rglob("*") if p.is_file())

@@ -122,6 +122,21 @@ def broken_samples() -> pd.DataFrame:
     return _samples("broken", "use a checkout")
 
 
+def sample_run() -> Path:
+    """Return the folder of a finished run: 240 synthetic images of 60 women, embedded (lessons 07 to 10).
+
+    `runs.Extraction.read` reads it. Its `manifest.csv` holds the truth about each image, in the order of the
+    run's rows, with the columns of `sample_cohort` (README).
+
+    Raises:
+        MammogramError: as `sample_cohort`.
+    """
+    folder = SAMPLES / "vectors"
+    if not (folder / "manifest.csv").is_file():
+        raise MammogramError("The vectors of data_samples/vectors are not here; use a checkout.")
+    return folder
+
+
 def _samples(name: str, way_out: str) -> pd.DataFrame:
     """Return the manifest of one folder of samples, with the `path` of each file first."""
     folder = SAMPLES / name

@@ -1,0 +1,60 @@
+"""The larger cohort, which ships as vectors: sixty women are drawn and embedded, and a run folder remains.
+
+240 images would be 300 MB of DICOM. What lessons 07 to 10 need of them is what `course embed` makes of them,
+and the truth: `manifest.csv`, one row per image, in the order of the run's rows.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from course_utils.embedding import EmbeddingExtractor, load_backbone
+from course_utils.imaging import Preprocessor
+from course_utils.phantoms import write_cohort
+from course_utils.runs import Extraction
+
+WOMEN, ROWS, SEED = 60, 1024, 0
+TOLERANCE = 1e-3
+"""How far a number may be off on another processor, as a share of the largest."""
+
+
+def embed(paths: Sequence[Path], *, progress: bool = False) -> Extraction:
+    """Embed the images with the network whose weights come with the course, in fp32 on the processor."""
+    backbone = load_backbone("efficientnet_lite0")
+    extractor = EmbeddingExtractor(backbone, device="cpu", batch_size=8, deterministic=True)
+    return extractor.extract(paths, Preprocessor(), workers=2, progress=progress)
+
+
+def write(folder: Path) -> None:
+    """Write the run of the whole cohort, and its truth, into ``folder`` (5 minutes)."""
+    with tempfile.TemporaryDirectory() as scratch:
+        cohort = Path(scratch) / "vectors"
+        truth = write_cohort(
+            cohort, women=WOMEN, sides=("L", "R"), rows=ROWS, seed=SEED, workers=2, progress=True
+        )
+        embed([cohort / file for file in truth["file"]], progress=True).write(folder)
+        shutil.copy(cohort / "manifest.csv", folder / "manifest.csv")
+
+
+def same_vectors(ours: np.ndarray, theirs: np.ndarray) -> bool:
+    """Tell whether two processors gave these vectors of the same images."""
+    return bool(np.abs(ours - theirs).max() <= TOLERANCE * np.abs(theirs).max())
+
+
+def differences(made: Path, shipped: Path) -> list[str]:
+    """Return a sentence on each thing that a fresh run gives otherwise."""
+    ours, theirs = Extraction.read(made), Extraction.read(shipped)
+    wrong = []
+    if not pd.read_csv(made / "manifest.csv").equals(pd.read_csv(shipped / "manifest.csv")):
+        wrong.append("vectors/manifest.csv: differs from what its seed gives")
+    if ours.table["sha256"].tolist() != theirs.table["sha256"].tolist():
+        wrong.append("vectors: the images are not those that the seed gives")
+    elif not same_vectors(ours.vectors, theirs.vectors):
+        wrong.append("vectors: a fresh run gives other vectors")
+    return wrong
