@@ -119,7 +119,8 @@ def test_the_larger_cohort_has_four_images_of_each_of_sixty_women_with_density_c
     assert shipped.table.file.tolist() == truth.file.tolist()
     assert (truth.groupby("woman")[["view", "laterality"]].nunique() == 2).all(axis=None)
     assert (pd.crosstab(truth.density, truth.vendor) == 20).all(axis=None)
-    assert shipped.record.weights["id"] and shipped.failures.empty
+    assert shipped.record.weights["id"]
+    assert shipped.failures.empty
 
 
 @needs_pyjpegls
