@@ -16,7 +16,15 @@ from course_utils.plots.illustration import (
     Theme,
     data_uri,
 )
-from course_utils.plots.maps import MISSING, map_pictures, map_scatter, tidy_categories
+from course_utils.plots.maps import (
+    MISSING,
+    category_styles,
+    in_order,
+    is_missing,
+    map_pictures,
+    map_scatter,
+    tidy_categories,
+)
 from course_utils.plots.pictures import contact_sheet, side_by_side, spread
 from course_utils.plots.preprocessing import (
     before_and_after,
@@ -38,11 +46,14 @@ __all__ = [
     "Theme",
     "batch_in_order",
     "before_and_after",
+    "category_styles",
     "contact_sheet",
     "convolution_window",
     "data_uri",
     "flame_graph",
     "gray_curves",
+    "in_order",
+    "is_missing",
     "ladder",
     "map_pictures",
     "map_scatter",

@@ -1,5 +1,7 @@
 """Maps of embeddings: points (N, 2) become a scatter plot, or pictures laid out on a map (lesson 07)."""
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,24 +38,25 @@ def map_scatter(
     categories: Sequence[Any],
     *,
     name: str = "cluster",
+    axis: str = "principal component",
     shares: Sequence[float] | None = None,
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
     """Scatter a map of embeddings (N, 2), each category with its own colour and marker.
 
-    `name` says what the categories are; `shares` (2,) are the shares of variance of the two axes (PCA).
-    More than eight categories: the seven largest keep their names and the others become one.
+    `name` says what the categories are and `axis` what the axes are; `shares` (2,) are the shares of variance
+    of the two axes (PCA). Many categories become few, as `tidy_categories` says.
     """
     coordinates = np.asarray(points, np.float64)
     labels = tidy_categories(categories)
     figure = new_figure(5.0, 4.4, theme)
     axes = figure.subplots()
     size = float(np.clip(2400 / max(len(labels), 1), 12, 64))
-    counts = {each: labels.count(each) for each in _in_order(labels)}
+    counts = {each: labels.count(each) for each in in_order(labels)}
     name, short = shortened(name), {each: shortened(each) for each in counts}
     entries: list[tuple[Artist, str]] = []
-    for each, (colour, marker) in _styles(list(counts), theme).items():
+    for each, (colour, marker) in category_styles(list(counts), theme).items():
         rows = np.flatnonzero(np.array(labels, dtype=object) == each)
         points_of = axes.scatter(
             coordinates[rows, 0],
@@ -66,12 +69,12 @@ def map_scatter(
             alpha=0.9,
         )
         entries.append((points_of, f"{short[each]} ({counts[each]})"))
-    _map_axes(axes, coordinates, shares, theme)
+    _map_axes(axes, coordinates, axis, shares, theme)
     legend_beside(axes, name, theme, entries)
     of = ", ".join(f"{short[each]} {count}" for each, count in counts.items())
     if caption is None:
         caption = f"Each point is one image, coloured by {name}; the axes have no unit."
-    alt = f"Scatter plot of {len(labels)} images on two principal components, coloured by {name}: {of}."
+    alt = f"Scatter plot of {len(labels)} images, {axis} 2 against {axis} 1, coloured by {name}: {of}."
     return Illustration(figure, caption, alt)
 
 
@@ -81,6 +84,7 @@ def map_pictures(
     categories: Sequence[Any] | None = None,
     *,
     name: str = "cluster",
+    axis: str = "principal component",
     shares: Sequence[float] | None = None,
     limit: int = 60,
     caption: str | None = None,
@@ -96,8 +100,8 @@ def map_pictures(
     name = shortened(name)
     figure = new_figure(8.2, 5.6, theme)
     axes = figure.subplots()
-    _map_axes(axes, coordinates, shares, theme, margin=0.09)
-    styles = _styles(_in_order(labels), theme) if labels else {}
+    _map_axes(axes, coordinates, axis, shares, theme, margin=0.09)
+    styles = category_styles(in_order(labels), theme) if labels else {}
     colours = [styles[label][0] if labels else INK[theme] for label in labels or [""] * len(coordinates)]
     axes.scatter(coordinates[:, 0], coordinates[:, 1], s=9, c=colours, zorder=1)
     with boxes_for_missing_letters():
@@ -136,27 +140,55 @@ def map_pictures(
 
 
 def tidy_categories(categories: Sequence[Any]) -> list[str]:
-    """Return categories as text: missing ones are called so; beyond eight, the smallest become others."""
-    labels = [MISSING if _is_missing(each) else str(each) for each in categories]
-    counts = {each: labels.count(each) for each in set(labels)}
+    """Return categories as text, at most eight of them: missing ones are called so.
+
+    Beyond eight, the smallest become others, and measurements become their four quarters ("41 to 52").
+    """
+    labels = [MISSING if is_missing(each) else str(each) for each in categories]
+    counts = Counter(labels)
     if len(counts) <= len(MARKERS):
         return labels
+    if _are_measurements(categories):
+        return _quarters(categories)
     keep = sorted(counts, key=lambda each: (-counts[each], each))[: len(MARKERS) - 1]
     return [each if each in keep else "others" for each in labels]
 
 
-def _is_missing(value: Any) -> bool:
+def is_missing(value: Any) -> bool:
+    """Say whether a value is None, NaN or one of pandas' own."""
     return value is None or type(value).__name__ == "NAType" or value != value
 
 
-def _in_order(labels: Sequence[str]) -> list[str]:
-    """Return the distinct labels: numbers by value, then words, and missing ones last."""
-    return sorted(
-        set(labels), key=lambda each: (each == MISSING, each == "others", not each.isdigit(), len(each), each)
-    )
+def _are_measurements(values: Sequence[Any]) -> bool:
+    """Tell measurements from numbers that are names, such as those of clusters: few, and whole."""
+    present = [each for each in values if not is_missing(each)]
+    if not all(isinstance(each, int | float | np.number) for each in present):
+        return False
+    return len(set(present)) > 3 * len(MARKERS) or any(each % 1 for each in present)
 
 
-def _styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
+def _quarters(values: Sequence[Any]) -> list[str]:
+    """Return the quarter of the range of ranks that each number falls into, named by its ends."""
+    numbers = np.array([np.nan if is_missing(each) else each for each in values], np.float64)
+    edges = np.nanquantile(numbers, [0.25, 0.5, 0.75])
+    quarter = np.searchsorted(edges, numbers, side="right")
+    ends = [numbers[(quarter == q) & ~np.isnan(numbers)] for q in range(4)]
+    names = [f"{each.min():.4g} to {each.max():.4g}" if len(each) else "" for each in ends]
+    return [MISSING if np.isnan(number) else names[q] for number, q in zip(numbers, quarter, strict=True)]
+
+
+def in_order(labels: Sequence[str]) -> list[str]:
+    """Return the distinct labels: numbers and ranges by value, then words, and missing ones last."""
+
+    def rank(label: str) -> tuple[bool, bool, float, int, str]:
+        number = re.fullmatch(r"(\d+)|(-?\d+(?:\.\d+)?(?:e[+-]\d+)?) to \S+", label)
+        value = float(number[1] or number[2]) if number else np.inf
+        return label == MISSING, label == "others", value, len(label), label
+
+    return sorted(set(labels), key=rank)
+
+
+def category_styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
     """Return colour and marker for each category; missing ones are always gray."""
     styles = {name: (PALETTE[theme][i % 8], MARKERS[i % 8]) for i, name in enumerate(names)}
     return styles | {name: (GRAY[theme], ".") for name in (MISSING, "others") if name in styles}
@@ -165,13 +197,14 @@ def _styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
 def _map_axes(
     axes: Axes,
     coordinates: NDArray[np.float64],
+    axis: str,
     shares: Sequence[float] | None,
     theme: Theme,
     margin: float = 0.05,
 ) -> None:
     percent = [f" ({share:.0%} of variance)" for share in shares] if shares is not None else ["", ""]
-    axes.set_xlabel(f"principal component 1{percent[0]}")
-    axes.set_ylabel(f"principal component 2{percent[1]}")
+    axes.set_xlabel(f"{axis} 1{percent[0]}")
+    axes.set_ylabel(f"{axis} 2{percent[1]}")
     low, high = coordinates.min(axis=0), coordinates.max(axis=0)
     room = np.maximum((high - low) * margin, (high - low).max() * 0.02) + 1e-9
     axes.set_xlim(low[0] - room[0], high[0] + room[0])

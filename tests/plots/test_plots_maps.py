@@ -30,6 +30,19 @@ def test_more_than_eight_categories_become_seven_and_others():
     assert set(labels) == {*"abcdefg", "others"}
 
 
+def test_a_measurement_becomes_its_four_quarters_and_the_numbers_of_clusters_stay():
+    ages = [*range(40, 80), None]
+    labels = plots.tidy_categories(ages)
+    assert plots.in_order(labels) == ["40 to 49", "50 to 59", "60 to 69", "70 to 79", plots.MISSING]
+    assert labels[0] == labels[9] == "40 to 49"
+    assert labels[10] == "50 to 59"
+    assert plots.in_order(plots.tidy_categories([0.5 * i - 9.5 for i in range(12)])) == [
+        *("-9.5 to -8.5", "-8 to -7", "-6.5 to -5.5", "-5 to -4")
+    ]
+    assert plots.tidy_categories([*range(10), 0, 1])[0] == "0"
+    assert plots.in_order(["1st to 2nd", "10", "9"]) == ["9", "10", "1st to 2nd"]
+
+
 def test_pictures_on_a_map_never_hide_one_another():
     close = np.concatenate([np.zeros((10, 2)), np.ones((8, 2))])
     shown = plots.map_pictures(close, PICTURES)
