@@ -1,7 +1,7 @@
 """Mammograms to work on: samples shipped with the course, eight real ones, public archives (all lessons).
 
-Every function returns a table; where its rows are files, `path` comes first. Only `download` uses the
-network, and it states size, licence and citation first.
+Every function returns a table but `sample_run`; where its rows are files, `path` comes first. Samples that are
+not there are a MammogramError. Only `download` uses the network, and it states size, licence and citation first.
 
 The archives are collections of the NCI Imaging Data Commons (IDC). Their contents are listed in the package
 `idc-index-data`, so choosing works offline. IDC's own client, `idc-index`, downloads too, but without a
@@ -104,9 +104,6 @@ def sample_variants() -> pd.DataFrame:
     These are `file`, `sha256`, `what` (a sentence), `transfer_syntax`, `photometric`, `voi` (what
     `Mammogram.voi` says under `"auto"`), `lossless`, `same_as` (`"reference"` where the display
     pixels must equal those of `reference.dcm`, else an empty string) and `conformant` (README).
-
-    Raises:
-        MammogramError: as `sample_cohort`.
     """
     return _samples("variants", "use a checkout")
 
@@ -115,9 +112,6 @@ def broken_samples() -> pd.DataFrame:
     """Return one file for each thing that can go wrong: `path` and the manifest's columns.
 
     These are `file`, `sha256`, `what` (a sentence) and `reason`, the sentence from `read_mammogram`.
-
-    Raises:
-        MammogramError: as `sample_cohort`.
     """
     return _samples("broken", "use a checkout")
 
@@ -127,9 +121,6 @@ def sample_run() -> Path:
 
     `runs.Extraction.read` reads it. Its `manifest.csv` holds the truth about each image, in the order of the
     run's rows, with the columns of `sample_cohort` (README).
-
-    Raises:
-        MammogramError: as `sample_cohort`.
     """
     folder = SAMPLES / "vectors"
     if not (folder / "manifest.csv").is_file():
