@@ -1,7 +1,7 @@
 """Mammograms to work on: samples shipped with the course, eight real ones, public archives (all lessons).
 
-Every function returns a table but `sample_run`; where its rows are files, `path` comes first. Samples that are
-not there are a MammogramError. Only `download` uses the network, and it states size, licence and citation first.
+All but `sample_run` return a table; where its rows are files, `path` comes first. Samples that are missing
+are a MammogramError. Only `download` uses the network, and it states size, licence and citation first.
 
 The archives are collections of the NCI Imaging Data Commons (IDC). Their contents are listed in the package
 `idc-index-data`, so choosing works offline. IDC's own client, `idc-index`, downloads too, but without a
