@@ -15,14 +15,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.checks import check_seed, check_vectors
-from course_utils.analysis.clustering import (
-    DEFAULTS,
-    MOST_ROWS,
-    Clustering,
-    gaussian_scores,
-    pca_space,
-    silhouettes,
-)
+from course_utils.analysis.clustering import MOST_ROWS, Clustering, Method, fit, gaussian_scores, pca_space
 from course_utils.analysis.errors import AnalysisError
 
 _LEVEL = 0.05
@@ -188,7 +181,7 @@ def evaluate(
     """
     check_seed(seed)
     matrix = check_vectors(vectors)
-    groups, params = _labels_and_params(labels)
+    groups, method, params = _labels_and_params(labels)
     if len(groups) != len(matrix):
         raise AnalysisError(f"{len(groups)} labels for {len(matrix)} vectors: there must be one for each")
     if metadata is not None and len(metadata) != len(matrix):
@@ -208,7 +201,7 @@ def evaluate(
         return Evaluation(None, k, len(rows), {}, (), None, verdict, associations, skipped, draws, seed)
 
     ks = params.get("k_searched") or [k]
-    curve, draws_of = _silhouettes_of_data_and_nulls(matrix[rows], kept, k, ks, params, seed, draws)
+    curve, draws_of = _silhouettes_of_data_and_nulls(matrix[rows], kept, k, ks, method, params, seed, draws)
     nulls = tuple(_null(name, curve, drawn, ks) for name, drawn in draws_of.items())
     observed = dict(zip(ks, (round(float(value), 6) for value in curve), strict=True))
     p_value = max(null.p_value for null in nulls)
@@ -218,16 +211,16 @@ def evaluate(
     )
 
 
-def _labels_and_params(labels: Clustering | ArrayLike) -> tuple[NDArray[np.int64], dict[str, Any]]:
-    """Return labels as integers (noise stays −1), and the parameters that the nulls repeat."""
+def _labels_and_params(labels: Clustering | ArrayLike) -> tuple[NDArray[np.int64], Method, dict[str, Any]]:
+    """Return labels as integers (noise stays −1), and the method and parameters that the nulls repeat."""
     if isinstance(labels, Clustering):
-        return labels.labels, labels.params
+        return labels.labels, labels.method, labels.params
     given = np.asarray(labels)
     if given.ndim != 1:
         raise AnalysisError(f"labels have shape {given.shape}; needed is (N,), one per image")
     _, numbers = np.unique(given, return_inverse=True)
     noise = given == -1 if np.issubdtype(given.dtype, np.number) else np.zeros(len(given), bool)
-    return np.where(noise, -1, numbers), dict(DEFAULTS["kmeans"])
+    return np.where(noise, -1, numbers), "kmeans", {"n_init": 10}
 
 
 def _silhouettes_of_data_and_nulls(
@@ -235,6 +228,7 @@ def _silhouettes_of_data_and_nulls(
     groups: NDArray[np.int64],
     k: int,
     ks: list[int],
+    method: Method,
     params: dict[str, Any],
     seed: int,
     draws: int,
@@ -243,16 +237,16 @@ def _silhouettes_of_data_and_nulls(
     from sklearn.metrics import silhouette_score
     from threadpoolctl import threadpool_limits
 
-    n, n_init = len(matrix), params["n_init"]
+    n = len(matrix)
     space, singular = pca_space(matrix, params)
     others = [other for other in ks if other != k]
     gaussian, permuted = np.random.default_rng([seed, 1]), np.random.default_rng([seed, 2])
 
     def scores(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
-        return silhouettes(vectors, ks, n_init, seed)
+        return _silhouettes(vectors, ks, method, params, seed)
 
     with threadpool_limits(1):  # tiny fits, as in the search for k
-        found = dict(zip(others, silhouettes(space, others, n_init, seed), strict=True))
+        found = dict(zip(others, _silhouettes(space, others, method, params, seed), strict=True))
         found[k] = silhouette_score(space, groups)
         nulls = {
             "permuted": [
@@ -261,6 +255,21 @@ def _silhouettes_of_data_and_nulls(
             "gaussian": [scores(gaussian_scores(singular, n, gaussian)) for _ in range(draws)],
         }
     return np.array([found[each] for each in ks]), {name: np.array(drawn) for name, drawn in nulls.items()}
+
+
+def _silhouettes(
+    space: NDArray[np.float64], ks: list[int], method: Method, params: dict[str, Any], seed: int
+) -> NDArray[np.float64]:
+    """Return the mean silhouette (len(ks),) of the method's clusters without noise; 0 for fewer than two."""
+    from sklearn.metrics import silhouette_score
+
+    values = []
+    for k in ks:
+        labels = fit(space, method, params | {"k": k}, seed).labels
+        member = labels >= 0
+        several = 2 <= len(np.unique(labels[member])) < member.sum()
+        values.append(silhouette_score(space[member], labels[member]) if several else 0.0)
+    return np.array(values)
 
 
 def _null(name: str, curve: NDArray[np.float64], drawn: NDArray[np.float64], ks: list[int]) -> Null:
