@@ -25,6 +25,7 @@ from course_utils.plots.maps import (
     map_scatter,
     tidy_categories,
 )
+from course_utils.plots.panels import several_maps
 from course_utils.plots.pictures import contact_sheet, side_by_side, spread
 from course_utils.plots.preprocessing import (
     before_and_after,
@@ -63,6 +64,7 @@ __all__ = [
     "reading_threads",
     "receptive_fields",
     "roofline",
+    "several_maps",
     "shifts",
     "side_by_side",
     "silhouette_against_null",

@@ -45,6 +45,9 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "window": plots.convolution_window(PICTURES[0][0], np.eye(3), 5, 7, theme=theme),
         "fields": plots.receptive_fields(PICTURES[0], {"stem": 11, "stage 1": 35}, theme=theme),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
+        "maps": plots.several_maps(
+            {"one": points, "other": 3 * points}, VIEWS, name="view", caption="Two maps.", theme=theme
+        ),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
         "null": plots.silhouette_against_null(evaluate(VECTORS, found, draws=3), theme=theme),
