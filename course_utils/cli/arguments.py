@@ -120,6 +120,19 @@ def _add_cluster(every: Any) -> None:
         "--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)"
     )
     cluster.add_argument(
+        "--remove",
+        type=_names,
+        default=[],
+        metavar="COLUMN[,COLUMN]",
+        help="first take off the vectors what these columns explain of them, such as view (default: nothing)",
+    )
+    cluster.add_argument(
+        "--per",
+        default="image",
+        choices=["image", "woman"],
+        help="what is clustered: each image, or the mean of each woman's images (default: image)",
+    )
+    cluster.add_argument(
         "--labels",
         type=_path,
         metavar="TABLE.csv",
@@ -214,6 +227,13 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
     return Path(text)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of columns, with a comma between two")
+    return list(dict.fromkeys(names))
 
 
 def _positive(text: str) -> int:

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
@@ -164,16 +165,32 @@ def cluster(arguments: argparse.Namespace) -> int:
 
     try:
         labels = None if arguments.labels is None else read_labels(arguments.labels)
-        _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
+        _cluster_run(
+            arguments.run_folder,
+            k=arguments.k,
+            seed=arguments.seed,
+            labels=labels,
+            remove=arguments.remove,
+            per=arguments.per,
+        )
     except LabelsError as error:
         raise UsageError(f"--labels: {error}") from error
     print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
 
 
-def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
+def _cluster_run(
+    folder: Path,
+    *,
+    k: int | str,
+    seed: int,
+    labels: pd.DataFrame | None,
+    remove: Sequence[str] = (),
+    per: Literal["image", "woman"] = "image",
+) -> None:
     from course_utils.analysis import cluster, evaluate
-    from course_utils.runs import Extraction, compared_columns, match_labels, write_clusters
+    from course_utils.analysis.harmonise import prepare
+    from course_utils.runs import Extraction, compared_columns, match_labels, women, write_clusters
 
     extraction = Extraction.read(folder)
     if len(extraction.vectors) == 0:
@@ -182,16 +199,64 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     matched = None if labels is None else match_labels(labels, extraction.table)
     if matched is not None:
         compared = compared.join(matched.columns)
-    clustering = cluster(extraction.vectors, seed=seed, k=k)
-    evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
+    groups = women(extraction.table)
+    _check_preparation(compared, groups, remove, per)
+    prepared = prepare(extraction.vectors, compared, groups, remove=remove, per=per)
+    clustering = cluster(prepared.vectors, seed=seed, k=k)
+    evaluation = evaluate(prepared.vectors, clustering, metadata=prepared.metadata, seed=seed)
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
-    written = write_clusters(folder, extraction, clustering.labels, compared, result)
+    result["params"] = {**result["params"], "remove": list(remove), "per": per}
+    written = write_clusters(folder, extraction, clustering.labels[prepared.row_of], compared, result)
     if matched is not None:
         print(printable(matched.sentence(evaluation.skipped)))
+        _warn_if_confounded(matched.columns, compared, remove)
+    _print_preparation(extraction.table, prepared.left_out, remove)
     print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
-    print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")
+    of = counted(len(extraction.table), "image")
+    if per == "woman":
+        of = f"{len(prepared.vectors)} women ({of})"
+    print(f"{evaluation.k} clusters of {of} in {display_path(written)}")
+
+
+def _check_preparation(
+    known: pd.DataFrame, groups: pd.Series | None, remove: Sequence[str], per: str
+) -> None:
+    """Refuse columns that are not there, and women whom no file names."""
+    unknown = [name for name in remove if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--remove: there is no column {unknown[0]}; there are {', '.join(map(str, known))}"
+            " (and those of --labels)"
+        )
+    if per == "woman" and groups is None:
+        raise UsageError("--per woman: no file of this run says which woman it is of (PatientID)")
+
+
+def _warn_if_confounded(labels: pd.DataFrame, known: pd.DataFrame, remove: Sequence[str]) -> None:
+    from course_utils.analysis.harmonise import CONFOUNDED, confounded, confounding
+
+    others = [str(name) for name in labels if name not in remove]
+    for name, share in confounding(known, remove, others).items():
+        if share >= CONFOUNDED:
+            print(printable(f"Warning: {confounded(remove, name, share)}"))
+
+
+def _print_preparation(table: pd.DataFrame, left_out: Sequence[str], remove: Sequence[str]) -> None:
+    """Say what was taken off, what is not compared, and who is counted as whom."""
+    alone = int(table["patient_key"].isna().sum())
+    if 0 < alone < len(table):
+        count = (
+            "1 image names no woman: it counts"
+            if alone == 1
+            else f"{alone} images name no woman: each counts"
+        )
+        print(f"{count} as a woman of its own")
+    if remove:
+        print(printable(f"Taken off the vectors: {', '.join(remove)}"))
+    if left_out:
+        print(printable(f"Not compared, because it varies within a woman: {', '.join(left_out)}"))
 
 
 def report(arguments: argparse.Namespace) -> int:
