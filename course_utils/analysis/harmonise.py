@@ -131,12 +131,8 @@ def harmonise(
     if alone.all():
         raise AnalysisError(f"taking off {_and(columns)} would leave nothing: no two images are alike in it")
     if alone.any():
-        logger.warning(
-            "Nothing is left of %d of %d images: no other is like them in %s.",
-            alone.sum(),
-            len(alone),
-            _and(columns),
-        )
+        of, them = f"{alone.sum()} of {len(alone)} images", "it" if alone.sum() == 1 else "them"
+        logger.warning("Nothing is left of %s: no other is like %s in %s.", of, them, _and(columns))
     return matrix - basis @ (basis.T @ matrix)
 
 
