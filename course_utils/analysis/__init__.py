@@ -3,6 +3,16 @@
 from course_utils.analysis.clustering import Clustering, cluster
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.evaluation import Evaluation, evaluate
+from course_utils.analysis.map_quality import Faithfulness, faithfulness
 from course_utils.analysis.reduction import reduce
 
-__all__ = ["AnalysisError", "Clustering", "Evaluation", "cluster", "evaluate", "reduce"]
+__all__ = [
+    "AnalysisError",
+    "Clustering",
+    "Evaluation",
+    "Faithfulness",
+    "cluster",
+    "evaluate",
+    "faithfulness",
+    "reduce",
+]

@@ -1,7 +1,7 @@
 """Many dimensions become few: vectors (N, D) go in, coordinates (N, dims) come out (lesson 07).
 
 The same vectors and the same seed give the same coordinates, signs included. How far a map may be believed is
-measured in `faithfulness`.
+measured in `map_quality`.
 """
 
 import logging
@@ -22,6 +22,9 @@ DIMS_BEFORE = 50
 
 FEWEST = 5
 """The fewest vectors that t-SNE and UMAP are asked to lay out."""
+
+TWO_THREADS_FROM = 2000
+"""Vectors from which t-SNE is given a second thread."""
 
 logger = logging.getLogger(__name__)
 
@@ -190,8 +193,10 @@ def _tsne(scores: NDArray[np.float32], dims: int, seed: int, *, perplexity: floa
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits
 
-    # Sums over three threads or more come in any order, and the map depends on it; over two they are exact.
-    with threadpool_limits(2, user_api="openmp"):
+    # The map depends on the order in which threads add up: with three or more it may differ each time. On a
+    # small map they would spend their time waiting for each other.
+    threads = 2 if len(scores) >= TWO_THREADS_FROM else 1
+    with threadpool_limits(threads, user_api="openmp"):
         return TSNE(dims, perplexity=perplexity, init="pca", random_state=seed).fit_transform(scores)
 
 

@@ -294,7 +294,7 @@ def test_outliers_are_farthest_from_their_mean_as_their_own_cluster_measures():
     """Two wide clusters and a tight one: the planted stray of the tight one comes first."""
     data, truth = blobs(sizes=(20, 20, 20), d=6)
     data[truth < 2] += np.random.default_rng(2).normal(0, 5, (40, 6))
-    data[truth == 2] = np.random.default_rng(3).normal(0, 0.1, (20, 6)) + [30, 0, 0, 0, 0, 0]
+    data[truth == 2] = np.random.default_rng(3).normal(0, 0.1, (20, 6)) + 30 * np.eye(6)[0]
     data[47] += 1.0
     found = outliers(data, truth, count=60)
     assert found[0] == 47
