@@ -88,8 +88,9 @@ class Association:
     @property
     def statistic(self) -> float:
         """Return what was tested: ARI for categories, η² for a number."""
-        value = self.ari if self.kind == "categories" else self.eta_squared
-        assert value is not None
+        value = {"categories": self.ari, "number": self.eta_squared}[self.kind]
+        if value is None:
+            raise ValueError(f"no {self.statistic_name} of {self.column}")
         return value
 
     @property
@@ -172,8 +173,8 @@ class Associations:
         """Return what `to_dict` was called on. Raises KeyError, TypeError or ValueError for anything else."""
         found = tuple(Association(**one) for one in plain["found"])
         for one in found:
-            if not math.isfinite(one.statistic + one.p_holm) or one.kind not in ("categories", "number"):
-                raise ValueError("not an association")
+            if not math.isfinite(one.statistic + one.p_holm):
+                raise ValueError(f"the association with {one.column} is not a number")
         return cls(found, dict(plain["skipped"]), tuple(map(str, plain["warnings"])))
 
 
