@@ -4,6 +4,7 @@ An Illustration carries its picture, a caption that says what to look for and a 
 it. End a cell with one and the notebook shows all three. The same input gives the same bytes.
 """
 
+from course_utils.plots.associations import associations_beside_chance
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
 from course_utils.plots.extraction import Span, batch_in_order, throughput_maps, timeline
@@ -45,6 +46,7 @@ __all__ = [
     "Picture",
     "Span",
     "Theme",
+    "associations_beside_chance",
     "batch_in_order",
     "before_and_after",
     "category_styles",
