@@ -19,8 +19,11 @@ from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
+    from course_utils.analysis.clustering import Method
     from course_utils.provenance import RunRecord
 
 
@@ -156,6 +159,50 @@ def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
     return counts
 
 
+def map_(arguments: argparse.Namespace) -> int:
+    """Write a map of a run, and say how to read it."""
+    method = arguments.method
+    options = {
+        name: getattr(arguments, name)
+        for name in ("perplexity", "neighbours", "min_dist")
+        if getattr(arguments, name) is not None
+    }
+    for name in options:
+        belongs = "tsne" if name == "perplexity" else "umap"
+        if method != belongs:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --method {belongs}")
+    with stops_at_once():
+        import sklearn.manifold  # noqa: F401  (the maps need it)
+
+        from course_utils.analysis import faithfulness, reduce
+        from course_utils.analysis.reduction import used_params, variance_shares
+        from course_utils.runs import Extraction, write_map
+
+    extraction = Extraction.read(arguments.run_folder)
+    vectors = extraction.vectors
+    if len(vectors) < 4:
+        raise UsageError(f"a map needs at least four images; this run has {len(vectors)}")
+    used = used_params(method, len(vectors), **options)
+
+    def make(these: ArrayLike) -> NDArray[np.float32]:
+        return reduce(these, method, seed=arguments.seed, **used)
+
+    if method != "pca":
+        also = "" if arguments.no_noise else " and of noise to compare with"
+        first = " (umap is compiled first, which takes its time)" if method == "umap" else ""
+        print(f"Working: {method} of {len(vectors)} images{also}{first} …", flush=True)
+    points = make(vectors)
+    found = faithfulness(vectors, points, method=None if arguments.no_noise else make, seed=arguments.seed)
+    result = {"method": method, "params": used, "seed": arguments.seed, "faithfulness": found.to_dict()}
+    if method == "pca":
+        result["variance_shares"] = variance_shares(vectors, points).tolist()
+    written = write_map(arguments.run_folder, extraction, points, result)
+    print(found.sentence)
+    print(f"Map of {len(vectors)} images in {display_path(written)}")
+    print(f"Next: course report {display_path(arguments.run_folder)}")
+    return 0
+
+
 def cluster(arguments: argparse.Namespace) -> int:
     """Write the clusters of a run, and how far to believe them."""
     with stops_at_once():
@@ -167,6 +214,7 @@ def cluster(arguments: argparse.Namespace) -> int:
         labels = None if arguments.labels is None else read_labels(arguments.labels)
         _cluster_run(
             arguments.run_folder,
+            method=arguments.method,
             k=arguments.k,
             seed=arguments.seed,
             labels=labels,
@@ -182,16 +230,20 @@ def cluster(arguments: argparse.Namespace) -> int:
 def _cluster_run(
     folder: Path,
     *,
-    k: int | str,
+    method: Method = "kmeans",
+    k: int | Literal["auto"],
     seed: int,
     labels: pd.DataFrame | None,
     remove: Sequence[str] = (),
     per: Literal["image", "woman"] = "image",
 ) -> None:
     from course_utils.analysis import cluster, evaluate
+    from course_utils.analysis.clustering import NOISE
     from course_utils.analysis.harmonise import prepare
     from course_utils.runs import Extraction, compared_columns, match_labels, women, write_clusters
 
+    if method == "hdbscan" and k != "auto":
+        raise UsageError("-k: hdbscan finds the number of clusters itself")
     extraction = Extraction.read(folder)
     if len(extraction.vectors) == 0:
         raise UsageError("this run embedded no image: failures.csv says why")
@@ -202,7 +254,7 @@ def _cluster_run(
     groups = women(extraction.table)
     _check_preparation(compared, groups, remove, per)
     prepared = prepare(extraction.vectors, compared, groups, remove=remove, per=per)
-    clustering = cluster(prepared.vectors, seed=seed, k=k)
+    clustering = cluster(prepared.vectors, method, seed=seed, k=k)
     evaluation = evaluate(prepared.vectors, clustering, metadata=prepared.metadata, seed=seed)
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
     result["params"] = {**result["params"], "remove": list(remove), "per": per}
@@ -217,7 +269,9 @@ def _cluster_run(
     of = counted(len(extraction.table), "image")
     if per == "woman":
         of = f"{len(prepared.vectors)} women ({of})"
-    print(f"{evaluation.k} clusters of {of} in {display_path(written)}")
+    noise = int((clustering.labels == NOISE).sum())
+    left = f", {noise} in none (noise)," if noise else ""
+    print(f"{counted(evaluation.k, 'cluster')} of {of}{left} in {display_path(written)}")
 
 
 def _check_preparation(

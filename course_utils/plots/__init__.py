@@ -19,6 +19,7 @@ from course_utils.plots.illustration import (
 )
 from course_utils.plots.maps import (
     MISSING,
+    NOISE,
     category_styles,
     in_order,
     is_missing,
@@ -41,6 +42,7 @@ __all__ = [
     "GRAY",
     "MARKERS",
     "MISSING",
+    "NOISE",
     "PALETTE",
     "Illustration",
     "Picture",
