@@ -73,11 +73,11 @@ class Faithfulness:
         if noise is not None:
             beside.append(f"a map of noise keeps {noise.neighbours:.0%}")
         others = (
-            ("trustworthiness", kept.trustworthiness, noise and noise.trustworthiness),
-            ("rank correlation of distances", kept.distances, noise and noise.distances),
+            ("trustworthiness", kept.trustworthiness, None if noise is None else noise.trustworthiness),
+            ("rank correlation of distances", kept.distances, None if noise is None else noise.distances),
         )
         listed = ", ".join(
-            f"{name} {value:.2f}" + ("" if other is None else f" ({other:.2f})")
+            f"{name} {_shown(value)}" + ("" if other is None else f" ({_shown(other)})")
             for name, value, other in others
         )
         asked = f" ({self.rows} of {self.images} images asked)" if self.rows < self.images else ""
@@ -165,6 +165,10 @@ def faithfulness(
         cloud = gaussian_scores(singular, len(matrix), rng)
         noise = _kept(cloud, _map_of(cloud, method, points.shape[1], seed), rows, neighbours)
     return Faithfulness(kept, noise, neighbours, len(matrix), len(rows))
+
+
+def _shown(value: float) -> str:
+    return f"{round(value, 2) + 0.0:.2f}"  # never -0.00
 
 
 def _kept(

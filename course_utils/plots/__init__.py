@@ -5,6 +5,7 @@ it. End a cell with one and the notebook shows all three. The same input gives t
 """
 
 from course_utils.plots.associations import associations_beside_chance
+from course_utils.plots.beside_noise import choice_of_k, faithfulness_of_maps
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
 from course_utils.plots.extraction import Span, batch_in_order, throughput_maps, timeline
@@ -52,9 +53,11 @@ __all__ = [
     "batch_in_order",
     "before_and_after",
     "category_styles",
+    "choice_of_k",
     "contact_sheet",
     "convolution_window",
     "data_uri",
+    "faithfulness_of_maps",
     "flame_graph",
     "gray_curves",
     "in_order",

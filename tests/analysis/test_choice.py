@@ -134,8 +134,8 @@ def test_the_sentence_says_what_was_chosen_and_who_disagrees():
     other = scripted([0.1, 0.2, 0.5], [0.01] * 3, "davies_bouldin")
     third = scripted([0.1, 0.5, 0.1], [0.01] * 3, "calinski_harabasz")
     assert Choice((2, 3, 4), (one, third), "silhouette", 50).sentence == (
-        "k = 3 of 2 to 4: there the silhouette stands out most from Gaussian clouds of the same covariance; "
-        "every other criterion says the same."
+        "k = 3, the smallest of 2 to 4 at which the silhouette stands out from Gaussian clouds of the same "
+        "covariance as far as anywhere, within one standard deviation; every other criterion says the same."
     )
     assert Choice((2, 3, 4), (one, other), "silhouette", 50).sentence.endswith(
         "Others would choose differently (Davies and Bouldin: 4): the number is a choice, not a finding."

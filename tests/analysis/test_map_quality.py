@@ -125,11 +125,16 @@ def test_the_sentence_follows_from_the_figures(near, far, words):
     found = Faithfulness(Kept(near, 0.974, far), Kept(0.5, 0.9, 0.7), 10, 201, 201)
     assert found.sentence == (
         f"This map keeps {near:.0%} of each image's 10 nearest neighbours (by chance 5%, a map of noise "
-        f"keeps 50%); trustworthiness 0.97 (0.90), rank correlation of distances {far:.2f} (0.70). {words}; noise "
-        "makes islands too, so a gap on a map proves nothing."
+        f"keeps 50%); trustworthiness 0.97 (0.90), rank correlation of distances {far:.2f} (0.70). {words}; "
+        "noise makes islands too, so a gap on a map proves nothing."
     )
     alone = Faithfulness(Kept(near, 0.974, far), None, 10, 201, 201).figures
     assert alone.endswith(f"(by chance 5%); trustworthiness 0.97, rank correlation of distances {far:.2f}.")
+
+
+def test_next_to_nothing_has_no_sign():
+    found = Faithfulness(Kept(0.05, 0.5, -0.001), Kept(0.05, 0.5, -0.004), 10, 201, 201)
+    assert "rank correlation of distances 0.00 (0.00)." in found.figures
 
 
 def test_half_of_the_neighbours_is_little_where_chance_gives_nearly_as_many():
