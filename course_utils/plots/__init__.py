@@ -9,6 +9,7 @@ from course_utils.plots.beside_noise import choice_of_k, faithfulness_of_maps
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
 from course_utils.plots.extraction import Span, batch_in_order, throughput_maps, timeline
+from course_utils.plots.grouping import cumulative_dips, histograms, kmeans_rounds, map_and_silhouettes
 from course_utils.plots.illustration import (
     GRAY,
     MARKERS,
@@ -56,13 +57,17 @@ __all__ = [
     "choice_of_k",
     "contact_sheet",
     "convolution_window",
+    "cumulative_dips",
     "data_uri",
     "faithfulness_of_maps",
     "flame_graph",
     "gray_curves",
+    "histograms",
     "in_order",
     "is_missing",
+    "kmeans_rounds",
     "ladder",
+    "map_and_silhouettes",
     "map_pictures",
     "map_scatter",
     "one_step",

@@ -57,6 +57,12 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "timeline": plots.timeline(RUNS, theme=theme),
         "rates": plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2), theme=theme),
         "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),
+        "rounds": plots.kmeans_rounds(points, points[:3], 2, theme=theme),
+        "by k": plots.map_and_silhouettes(
+            points, found.labels, {2: 0.2, 3: 0.3}, {2: [0.1, 0.2], 3: [0.1]}, theme=theme
+        ),
+        "rain": plots.histograms({"first": points[:, 0], "second": points[:, 1]}, 5, rain=True, theme=theme),
+        "dips": plots.cumulative_dips({"first": points[:, 0]}, theme=theme),
         "flames": plots.flame_graph(PROFILE, theme=theme),
         "roofline": plots.roofline(LAYERS, {"fp32": 4e11, "bf16": 8e11}, 4e10, theme=theme),
         "ladder": plots.ladder({"plain": 10, "fused": 24.5}, {"limit": 30}, theme=theme),
