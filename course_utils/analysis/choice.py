@@ -116,8 +116,8 @@ class Choice:
                 others.setdefault(criterion.k, []).append(criterion.shown)
         chosen = (
             f"k = {self.k}, the smallest of {self.ks[0]} to {self.ks[-1]} at which "
-            f"{self[self.decided].shown} stands out from Gaussian clouds of the same covariance as far as anywhere, within one standard "
-            "deviation"
+            f"{self[self.decided].shown} stands out from Gaussian clouds of the same covariance as far as "
+            "anywhere, within one standard deviation"
         )
         if not others:
             return f"{chosen}; every other criterion says the same."
