@@ -64,6 +64,7 @@ function render({ model, el }) {
   let theme, width, height, xs, ys;
   let current = null; // the image that is looked at
   let drag = null; // { mode, path, adds } while a lasso or a box is drawn
+  let before = []; // where the mouse was on the screen
 
   // What is on the page
 
@@ -91,9 +92,13 @@ function render({ model, el }) {
   modes.querySelector(`[value=${over.dataset.mode}]`).checked = true;
   bar.append(neighbours ? chooser("Distance", Object.keys(neighbours), "metric") : modes);
   const side = make("div", { class: "pm-side" }, legend, card);
+  const body = make("div", { class: "pm-body" }, stage, side);
+  const root = make("div", { class: "pm" }, bar, body, status, help, gallery);
   // JupyterLab would take keys for its own: Enter edits the cell, and D twice deletes it.
-  const root = make("div", { class: "pm", "data-lm-suppress-shortcuts": "true" });
-  root.append(bar, make("div", { class: "pm-body" }, stage, side), status, help, gallery);
+  root.onkeydown = (event) => {
+    const isForLab = event.ctrlKey || event.metaKey || event.altKey || (event.shiftKey && event.key === "Enter");
+    if (!isForLab) event.stopPropagation();
+  };
   el.append(root);
 
   function chooser(label, choices, trait) {
@@ -269,6 +274,7 @@ function render({ model, el }) {
 
   /** A click or Enter: ask for the neighbours of an image, or put it into the gallery or out of it. */
   function pick(row) {
+    look(row);
     if (neighbours) choose([row]);
     else choose(chosen().includes(row) ? chosen().filter((each) => each !== row) : [...chosen(), row]);
   }
@@ -281,7 +287,8 @@ function render({ model, el }) {
         const words = neighbours ? likeness(row, i) : [text(coloured(), row)];
         const button = make("button", { type: "button" }, tile(row, { "aria-hidden": "true" }));
         button.append(make("span", {}, swatchOf(row), `image ${row}`), ...words.map((each) => make("span", {}, each)));
-        button.onpointerenter = button.onfocus = () => look(row);
+        button.onpointermove = (event) => hasMoved(event) && look(row);
+        button.onfocus = () => look(row);
         button.onclick = () => (neighbours ? pick(row) : look(row));
         return make("li", {}, button);
       }),
@@ -337,6 +344,13 @@ function render({ model, el }) {
 
   // Mouse and finger
 
+  /** Browsers report a mouse at rest, too, when the page moves below it: keys would then start from there. */
+  function hasMoved({ screenX, screenY }) {
+    const moved = screenX !== before[0] || screenY !== before[1];
+    before = [screenX, screenY];
+    return moved;
+  }
+
   function under(event) {
     const box = over.getBoundingClientRect();
     return [event.clientX - box.left, event.clientY - box.top];
@@ -370,7 +384,7 @@ function render({ model, el }) {
       drawOver();
       return;
     }
-    const row = nearestOnMap(under(event));
+    const row = hasMoved(event) ? nearestOnMap(under(event)) : null;
     if (row !== null && row !== current) look(row);
   };
 
@@ -383,7 +397,6 @@ function render({ model, el }) {
     const isClick = done.path.every((point) => Math.hypot(point[0] - x, point[1] - y) < CLICK);
     if (isClick) {
       const row = nearestOnMap(under(event));
-      if (row !== null) look(row);
       if (row !== null) pick(row);
       else if (!neighbours) choose([]);
     } else if (done.mode !== "off") {
@@ -416,6 +429,7 @@ function render({ model, el }) {
   over.onkeydown = (event) => {
     const turns = { Home: 0, End: count - 1, PageUp: Math.max(current - 1, 0), PageDown: Math.min(current + 1, count - 1) };
     const { key } = event;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     if (key === "Escape") {
       drag = null;
       choose([]);
@@ -424,8 +438,7 @@ function render({ model, el }) {
       look(current === null ? 0 : key in turns ? turns[key] : step(ARROWS[key]));
       say(`${describe(current)}${chosen().includes(current) ? ", selected" : ""}.`);
     } else return;
-    event.preventDefault();
-    event.stopPropagation();
+    event.preventDefault(); // or the page would scroll
   };
 
   // What may change from outside

@@ -192,21 +192,24 @@ class PictureNeighbours(PictureMap):
         self._start = self.selected[0]
 
     def _still(self) -> tuple[bytes, str]:
+        asked = self._start
         near = self._data["neighbours"][self.metric]
-        rows, distances = near["rows"][self._start], near["distances"][self._start]
-        columns = {column["name"]: column["codes"] for column in self._data["columns"]}
-        titles, counts = [], {each["word"]: 0 for each in self._data["compared"]}
-        for row, distance in zip(rows, distances, strict=True):
-            titles.append(f"distance {distance}")
-            for name, word in ((each["name"], each["word"]) for each in self._data["compared"]):
-                if columns[name][row] == columns[name][self._start] >= 0:
-                    titles[-1] += f"\nsame {word}"
-                    counts[word] += 1
-        shown = [_gray(self._pictures[row], row) / 255 for row in (self._start, *rows)]
-        png = plots.contact_sheet(shown, [f"image {self._start}", *titles], columns=6).png()
-        shared = ", ".join(f"{count} the same {word}" for word, count in counts.items()) or "nothing compared"
-        nearest = f"the {len(rows)} images nearest to it ({self.metric} distance)"
-        return png, f"{self._title}. Image {self._start} and {nearest}: {shared}."
+        rows, titles = near["rows"][asked], [f"distance {each}" for each in near["distances"][asked]]
+        counted: list[str] = []
+        for each in self._data["compared"]:
+            column = next(column for column in self._data["columns"] if column["name"] == each["name"])
+            codes = np.array(column["codes"])
+            same = (codes == codes[asked]) & (codes >= 0)
+            for place, row in enumerate(rows):
+                titles[place] += f"\nsame {each['word']}" if same[row] else ""
+            chance = len(rows) * np.delete(same, asked).mean()
+            have, by = ("", "") if counted else ("have ", "by chance ")
+            counted.append(f"{same[rows].sum()} {have}the same {each['word']} ({by}{chance:.1f})")
+        shown = [_gray(self._pictures[row], row) / 255 for row in (asked, *rows)]
+        png = plots.contact_sheet(shown, [f"image {asked}", *titles], columns=6).png()
+        counts = ", ".join(counted) or "nothing is compared"
+        nearest = f"Of the {len(rows)} nearest to image {asked} ({self.metric} distance)"
+        return png, f"{self._title}. {nearest}, {counts}."
 
 
 def _checked(
