@@ -64,7 +64,13 @@ function render({ model, el }) {
   let theme, width, height, xs, ys;
   let current = null; // the image that is looked at
   let drag = null; // { mode, path, adds } while a lasso or a box is drawn
+  const ends = []; // what to do when the map is closed
   let before = []; // where the mouse was on the screen
+
+  function listen(trait, listener) {
+    model.on(`change:${trait}`, listener);
+    ends.push(() => model.off(`change:${trait}`, listener));
+  }
 
   // What is on the page
 
@@ -108,7 +114,7 @@ function render({ model, el }) {
       model.set(trait, select.value);
       model.save_changes();
     };
-    model.on(`change:${trait}`, show);
+    listen(trait, show);
     show();
     return make("label", {}, `${label} `, select);
   }
@@ -333,7 +339,8 @@ function render({ model, el }) {
   /** How many of the nearest share what, beside how many would by chance: the same share of all the others. */
   function summary(asked) {
     const { rows } = nearest(asked);
-    const parts = compared.map((column, i) => {
+    const known = compared.filter((column) => column.codes[asked] >= 0);
+    const parts = known.map((column, i) => {
       const those = (some) => some.filter((row) => row !== asked && isShared(column, asked, row)).length;
       const chance = (rows.length * those([...data.points.keys()])) / (count - 1);
       const [have, by] = i ? ["", ""] : ["have ", "by chance "];
@@ -445,9 +452,9 @@ function render({ model, el }) {
 
   const resized = new ResizeObserver(place);
   const themed = new MutationObserver(dress);
-  model.on("change:colour", recolour);
-  model.on("change:selected", showChosen);
-  if (neighbours) model.on("change:metric", showChosen);
+  listen("colour", recolour);
+  listen("selected", showChosen);
+  if (neighbours) listen("metric", showChosen);
   system.addEventListener("change", dress);
   themed.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
   place();
@@ -458,8 +465,7 @@ function render({ model, el }) {
     resized.disconnect();
     themed.disconnect();
     system.removeEventListener("change", dress);
-    for (const [event, listener] of [["colour", recolour], ["selected", showChosen], ["metric", showChosen]])
-      model.off(`change:${event}`, listener);
+    ends.forEach((end) => end());
     urls.forEach((url) => URL.revokeObjectURL(url));
   };
 }

@@ -199,7 +199,9 @@ class PictureNeighbours(PictureMap):
         for each in self._data["compared"]:
             column = next(column for column in self._data["columns"] if column["name"] == each["name"])
             codes = np.array(column["codes"])
-            same = (codes == codes[asked]) & (codes >= 0)
+            if codes[asked] < 0:
+                continue
+            same = codes == codes[asked]
             for place, row in enumerate(rows):
                 titles[place] += f"\nsame {each['word']}" if same[row] else ""
             chance = len(rows) * np.delete(same, asked).mean()

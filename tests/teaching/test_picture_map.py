@@ -250,7 +250,9 @@ def test_measurements_and_missing_values_are_shared_by_nobody():
     chart = PictureNeighbours(VECTORS[:6], PICTURES, table, points=POINTS, start=4)
     assert [each["name"] for each in chart._data["compared"]] == ["view", "woman"]
     words = chart._repr_mimebundle_()[0]["text/plain"]
-    assert "1 have the same view (by chance 1.0), 0 the same woman (0.0)" in words
+    assert words.endswith(
+        ", 1 have the same view (by chance 1.0)."
+    )  # which woman image 4 is of, nobody knows
     chosen = PictureNeighbours(VECTORS[:6], PICTURES, table, points=POINTS, compare=["thickness"])
     assert "1 have the same thickness" in chosen._repr_mimebundle_()[0]["text/plain"]
 
