@@ -179,17 +179,14 @@ eta.round(2)
 # can be. (What is made small is the Kullback–Leibler divergence.) Each image has a $\sigma_i$ of its own, chosen so that about
 # as many neighbours count as the **perplexity** says, 30 if you say nothing. **UMAP** does much the same with other curves.
 #
-# Read the first formula once more. Twice as far away, or eight times: in both cases the weight is practically zero. Remember
-# that for later.
-#
 # (The first call of UMAP compiles its code, about a quarter of a minute. After that it is quick.)
 
 # %%
+from course_utils.plots import map_scatter, several_maps
+
 umap = reduce(vectors, "umap")
 maps = {"PCA": scores[:, :2], "t-SNE": tsne, "UMAP": umap}
 caption = "The same vectors, three maps. The axes of t-SNE and UMAP mean nothing; PCA's are in units of the vectors."
-from course_utils.plots import map_scatter, several_maps
-
 several_maps(maps, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
@@ -339,8 +336,9 @@ if ready("07.3", gap):
         print(f"{times:>10}  {found[0]:7.1f} {found[1]:5.1f}  {found[2]:5.1f}")
 
 # %% [markdown]
-# In the vectors and with PCA it gets eight times as wide. With t-SNE it stays where it was: an image that has no neighbours on
-# the other side does not feel how far away that is. Look at the other end, too. Where the views lie on one another there are no
+# In the vectors and with PCA it gets eight times as wide. With t-SNE it stays about as it was. Look back at the first formula:
+# twice as far away or eight times, the weight $p$ is practically zero in both cases, so an image does not feel how far off the
+# other side is. Look at the other end, too. Where the views lie on one another there are no
 # islands, and at half the distance they are just coming apart. So the gap on a t-SNE map says *that* neighbours stop here. It
 # never says *how far* it is to the other side, and the colleague's six spreads are a property of the program.
 #
@@ -351,32 +349,33 @@ if ready("07.3", gap):
 # ## Which of these is noise?
 #
 # Two maps by t-SNE. One is of our mammograms, with the mean of each view taken off so that the islands do not give them away.
-# The other is of 240 times 50 random numbers, in which there is nothing at all. A coin decides which is which.
-# *Predict: which one is the noise, A or B?*
+# The other is of noise: 240 random vectors that spread as far in each direction as these mammograms do, and have no groups
+# whatever. A coin decides which is which. *Predict: which one is the noise, A or B?*
 
 # %%
-rng = np.random.default_rng(0)
-noise = rng.standard_normal((240, 50))
+from course_utils.analysis.reduction import gaussian_scores, principal_components
+
 off = vectors - view_mean  # what is left of each image without the mean of its view
+rng = np.random.default_rng(0)
+_, lengths = principal_components(off.astype(float), 239)
+noise = gaussian_scores(lengths, len(off), rng)
 pair = [reduce(noise, "tsne"), reduce(off, "tsne")]
 coin = rng.integers(2)
-caption = "One of these maps is of mammograms."
+caption = "One of these maps is of mammograms. Which one?"
 several_maps({"A": pair[coin], "B": pair[1 - coin]}, caption=caption)
 
 # %%
 print("The noise is", "AB"[coin])
 
 # %% [markdown]
-# Most people who get it right say afterwards that they were not sure. Now k-means cuts the noise into four clusters, on the
-# map.
+# Would you have bet on it? Now k-means cuts the noise into four clusters, one for each class of density, so to say.
 
 # %% tags=["nbval-ignore-output"]
 from course_utils.analysis import cluster
 
 four = cluster(pair[0], k=4).labels
-map_scatter(
-    pair[0], four.tolist(), axis="t-SNE", caption="Random numbers in four clusters. They could be in a paper."
-)
+caption = "Noise in four clusters. It could be a figure in a paper."
+map_scatter(pair[0], four.tolist(), axis="t-SNE", caption=caption)
 
 # %% [markdown]
 # How good are these clusters? The index that nearly everybody uses is the **silhouette**. For an image let $a$ be its mean
@@ -413,27 +412,26 @@ exercise("07.4").check(silhouette)
 # exercise("07.4").hint()
 
 # %% [markdown]
-# Someone takes it on the map, where the clusters can be seen so well. (Your function does that if it gets the map in place of
-# the vectors.) *Predict for the noise: how large is it on the map, how large in the 50 dimensions?*
+# A colleague takes it on the map, where the clusters can be seen so well. (Your function does that if it gets the map in place
+# of the vectors.) *Predict for the noise: how large is it on the map, and how large in the vectors?*
 
 # %% tags=["nbval-ignore-output"]
-settings = {
-    f"noise, {method}, k = 4": (noise, reduce(noise, method), 4) for method in ("pca", "tsne", "umap")
-}
-settings["mammograms, tsne, k = 2"] = (vectors, tsne, 2)
-settings["mammograms, tsne, k = 4"] = (vectors, tsne, 4)
+cases = {f"noise, {method}, k = 4": (noise, reduce(noise, method), 4) for method in ("pca", "umap")}
+cases["noise, tsne, k = 4"] = (noise, pair[0], 4)
+cases["without the view, tsne, k = 4"] = (off, pair[1], 4)
+cases["mammograms, tsne, k = 2"] = (vectors, tsne, 2)
 if ready("07.4", silhouette):
-    print("                         on the map  in the vectors")
-    for name, (points, drawing, k) in settings.items():
+    print(" " * 30, "on the map   in the vectors")
+    for name, (points, drawing, k) in cases.items():
         labels = cluster(drawing, k=k).labels
-        print(
-            f"{name:<25}{silhouette(drawing, drawing, labels):10.2f}{silhouette(points, drawing, labels):16.2f}"
-        )
+        on_map, in_vectors = (silhouette(each, drawing, labels) for each in (drawing, points))
+        print(f"{name:<31}{on_map:10.2f}{in_vectors:17.2f}")
 
 # %% [markdown]
-# Noise gets a third on *any* map, also on PCA's, and 0.01 where it lives. k-means cuts a plane into pieces, and pieces of a plane
-# have silhouettes: it would be the same with sand. The two islands fall from nearly 0.8 to 0.3. That 0.3 is the honest figure.
-# Is it much? A silhouette in many dimensions is always small, so it takes a null distribution to say, and that is lesson 08.
+# Noise gets a third or more on *any* map, also on PCA's. k-means cuts a plane into pieces, and pieces of a plane have
+# silhouettes; with sand it would be the same. In its own space almost nothing is left. The mammograms without the view are no
+# better off: 0.4 on the map, and beside the noise's 0.04 in the vectors hardly 0.1. Only the two islands stand out, and even they
+# fall from 0.8 to 0.3. That 0.3 is the honest figure. How much would have to be called much? Lesson 08 asks that properly.
 
 # %% [markdown]
 # ## Will it look the same tomorrow?
@@ -566,9 +564,11 @@ print("drawn around" if picker.selected else "the 24 images on the left:")
 print(truth["density"].iloc[chosen].value_counts().sort_index().to_string())
 
 # %% [markdown]
-# No islands. One long slope, and it is density: from one end to the other the breasts fill with glandular tissue, and at no
-# place do the classes come apart. A radiologist would not be surprised. The letters *a* to *d* are cuts through something that
-# has no steps. Whether there is a gap in a cloud is a question that no map can answer; lesson 08 asks the vectors.
+# No islands. From one end to the other the breasts fill with glandular tissue, and nowhere do the classes come apart. The letters
+# *a* to *d* look like cuts through something that has no steps. But a map cannot prove that; lesson 08 asks the vectors.
+#
+# Now colour it by view, and look at both ends. The views are back: what density does to a picture depends on the view, and taking
+# off a mean takes off the mean and no more. (Had you looked at the first axis only, you would have missed it.)
 #
 # The best thing to do with a vector is often the simplest: show the images nearest to it, in all 1280 dimensions, with no map
 # between. Click one. *Which of the things they share would you have named first?*
@@ -595,8 +595,8 @@ for name in ("view", "density", "vendor", "laterality"):
     print(f"same {name:<11}{share:.2f}   by chance {chance:.2f}")
 
 # %% [markdown]
-# The vendor is back. It was on no map, and here it sits among the neighbours. Left and right are told apart by nothing, since
-# preprocessing has turned all breasts the same way: a good sign, and a use for columns of which one expects nothing.
+# The vendor, which was on no map, sits among the neighbours. Left and right do not, since preprocessing has turned all breasts the
+# same way. Always keep a column of which you expect nothing. If it shows something, look for the mistake.
 #
 # The solved version of this lesson is [here](solutions/07_seeing_embeddings.ipynb). On your own run, `course map out` writes the
 # coordinates into the run folder, and `course report out` shows them with their figures underneath.
@@ -618,8 +618,7 @@ for name in ("view", "density", "vendor", "laterality"):
 #
 # <details><summary>3. A paper clusters a UMAP map and reports a silhouette of 0.4. What do you ask for?</summary>
 #
-# The silhouette in the vectors, and what the same steps give on data without clusters. Random numbers reached almost as much on
-# every map.
+# The silhouette in the vectors, and what the same steps give on data without clusters. Noise reached almost as much on every map.
 # </details>
 #
 # <details><summary>4. "Our map has a trustworthiness of 0.9." Is that good?</summary>
@@ -670,4 +669,4 @@ for name in ("view", "density", "vendor", "laterality"):
 # - I. T. Jolliffe, J. Cadima: *Principal component analysis: a review and recent developments*. Philosophical Transactions of the
 #   Royal Society A 374, 20150202, 2016. [doi 10.1098/rsta.2015.0202](https://doi.org/10.1098/rsta.2015.0202).
 #
-# **Next:** lesson 08, clustering: what agrees, and what comes apart.
+# **Next:** [lesson 08](08_clustering.ipynb), clustering: what agrees, and what comes apart.
