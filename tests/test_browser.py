@@ -1,8 +1,8 @@
 """A lesson in a real JupyterLab, driven by a real browser: cells run, a moved slider changes the picture."""
 
-import shutil
 from pathlib import Path
 
+import nbformat
 import pytest
 from browsing import BROWSER_TEST, close, run_all
 
@@ -24,12 +24,20 @@ LivePicture(draw, alt="A gray sheet.", level=(0, 255))
 """
 
 
+def up_to_first_picture(lesson):
+    """Return a lesson without what follows its first live picture: the rest is executed by nbval anyway."""
+    notebook = nbformat.read(lesson, as_version=4)
+    last = next(i for i, cell in enumerate(notebook.cells) if "LivePicture(" in cell.source)
+    notebook.cells = notebook.cells[: last + 1]
+    return notebook
+
+
 @pytest.mark.parametrize("name", ["small.ipynb", *(path.name for path in LIVE)])
-def test_all_cells_run_and_a_slider_moved_by_key_changes_the_picture(lab, browser, name):
+def test_cells_run_up_to_a_live_picture_and_a_slider_moved_by_key_changes_it(lab, browser, name):
     if name == "small.ipynb":
         lab.write(name, SMALL)
     else:
-        shutil.copy(NOTEBOOKS / name, lab.work)
+        nbformat.write(up_to_first_picture(NOTEBOOKS / name), lab.work / name)
     page = lab.open(browser, name)
     run_all(page)
 
