@@ -31,6 +31,14 @@ def test_rounds_of_kmeans_end_where_scikit_learn_ends_and_say_so():
     assert "has ended" not in plots.kmeans_rounds(POINTS, start, 1).caption
 
 
+def test_in_one_round_each_centre_moves_to_the_mean_of_what_was_nearest_to_it():
+    start = POINTS[[0, 1, 40]]
+    nearest = np.linalg.norm(POINTS[:, None] - start, axis=2).argmin(axis=1)
+    axes = plots.kmeans_rounds(POINTS, start, 1).figure.axes[0]
+    for j, line in enumerate(axes.lines):
+        assert line.get_xydata() == pytest.approx(np.array([start[j], POINTS[nearest == j].mean(axis=0)]))
+
+
 def test_the_rain_stays_between_two_walls_and_its_depth_is_told():
     values = np.repeat(np.arange(7) + 0.5, [1, 5, 2, 7, 3, 4, 2])
     rain = plots.histograms({"one": values}, 7, rain=True)
