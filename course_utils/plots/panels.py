@@ -75,8 +75,10 @@ def several_maps(
 def _scatter(axes: Axes, place: NDArray[np.float64], labels: NDArray[Any], theme: Theme) -> None:
     size = float(np.clip(1600 / max(len(place), 1), 5, 40))
     for group, (colour, marker) in category_styles(in_order(list(labels)), theme).items():
+        drawn = place[labels == group]
         axes.scatter(
-            *place[labels == group].T,
+            drawn[:, 0],
+            drawn[:, 1],
             s=size,
             c=colour,
             marker=marker,

@@ -69,7 +69,7 @@ pd.crosstab(island, truth["view"])
 # %% [markdown]
 # They are the two ways to put a breast into the machine: from above (CC) and at a slant (MLO), where a corner of the chest
 # muscle is in the picture. The map shows what is *loudest* in the vectors, and nobody asked the network what we would like to
-# hear. (Every island on every map has a cause. It need not be yours.)
+# hear.
 #
 # Is density on the map at all? Colour it by the columns that we know. Go through all of them.
 
@@ -339,11 +339,11 @@ if ready("07.3", gap):
 # In the vectors and with PCA it gets eight times as wide. With t-SNE it stays about as it was. Look back at the first formula:
 # twice as far away or eight times, the weight $p$ is practically zero in both cases, so an image does not feel how far off the
 # other side is. Look at the other end, too. Where the views lie on one another there are no
-# islands, and at half the distance they are just coming apart. So the gap on a t-SNE map says *that* neighbours stop here. It
+# islands, and at half the distance they have only just come apart. So the gap on a t-SNE map says *that* neighbours stop here. It
 # never says *how far* it is to the other side, and the colleague's six spreads are a property of the program.
 #
 # For the same reason the *size* of an island says nothing: each image has a $\sigma_i$ of its own, so a dense crowd is blown up
-# until it has as much room as a sparse one.
+# until it has as much room as a sparse one. (Wattenberg and others show that with sliders, see below.)
 
 # %% [markdown]
 # ## Which of these is noise?
@@ -464,8 +464,8 @@ for name, points in {"before": first_map, "after": tomorrow}.items():
 
 # %% [markdown]
 # The map has turned, and the islands have bent. Nothing has happened to the neighbours. *Where* something lies on such a map is
-# worth nothing; *what lies beside it* is worth something. (So your maps differ from the stored ones, too.) Let us see how much
-# that is, and start from random places, as many programs did for years.
+# worth nothing; *what lies beside it* is worth something. (So your maps may differ from the stored ones, too.) Let us see how
+# much that is, and start from random places, as scikit-learn did by default before version 1.2.
 
 # %%
 from sklearn.manifold import TSNE

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -25,15 +24,14 @@ Mistake = tuple[float, str]
 
 def _number(got: Any, images: int) -> float:
     """Return the student's result as a float; refuse what is not one number."""
-    if isinstance(got, np.ndarray) and got.shape == (images,):
+    array = np.asarray(got)
+    if array.shape == (images,):
         raise NotYet(f"{images} numbers came out, one per image. Take their mean.")
-    if isinstance(got, np.ndarray) and got.size == 1:
-        got = got.item()
-    if not isinstance(got, numbers.Real):
+    if array.size != 1 or array.dtype.kind not in "fiu":
         raise NotYet(f"one number is needed, and out came {kind_of(got, 'an array')}.")
-    if np.isnan(float(got)):
+    if np.isnan(array).any():
         raise NotYet("out came NaN. Is somewhere 0 divided by 0, or the mean taken of nothing?")
-    return float(got)
+    return float(array.item())
 
 
 def _unchanged(before: Sequence[Array], after: Sequence[Array]) -> None:
