@@ -175,7 +175,8 @@ def choose_k(
     Args:
         matrix: the vectors (N, D), of which at least as many must differ as there are clusters.
         space: their scores (N, dims), and `singular` (dims,) their singular values.
-        method: what to cluster with; `params`: what it needs besides k.
+        method: what to cluster with; `params`: what it needs besides k. A mixture gets one start in the
+            search.
         seed: seed of every random choice.
 
     Raises:
@@ -199,6 +200,10 @@ def choose_k(
     most = min(LARGEST_K, len(np.unique(matrix[rows], axis=0)), n - 1, max(2, n // 2))
     ks = list(range(2, most + 1))
     scale = np.sqrt(n / len(space))
+    if method == "gmm":
+        params = params | {
+            "n_init": 1
+        }  # from k-means centres; ten starts, eleven times for each k, take minutes
     clouds = [gaussian_scores(singular * scale, n, rng) for _ in range(DRAWS)]
     # Hundreds of tiny fits: on a busy machine their threads would wait for each other for minutes.
     with threadpool_limits(1):

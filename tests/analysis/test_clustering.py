@@ -201,6 +201,15 @@ def test_a_mixture_is_that_of_scikit_learn_with_a_hundredth_of_the_variance_as_f
     assert fitted.bic - fitted.aic == pytest.approx(parameters * (np.log(100) - 2))
 
 
+def test_the_columns_of_the_probabilities_are_numbered_like_the_clusters():
+    data, _ = blobs(sizes=(8, 14, 20), d=5)
+    space, _ = pca_space(data, {})
+    for seed in range(4):  # each starts its components in another order
+        found = fit(space, "gmm", {"k": 3, "n_init": 1, "covariance": "diag", "floor": 0.01}, seed)
+        assert np.array_equal(found.probabilities.argmax(axis=1), found.labels)
+        np.testing.assert_allclose(found.probabilities.sum(axis=0), [20, 14, 8], atol=0.1)
+
+
 @pytest.mark.parametrize("covariance", ["full", "tied", "diag"])
 def test_a_mixture_does_not_collapse_where_there_are_more_dimensions_than_images(covariance):
     data = np.random.default_rng(0).standard_normal((16, 200))
