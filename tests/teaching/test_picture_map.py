@@ -172,6 +172,9 @@ def test_selected_rows_are_kept_in_order_and_colours_are_those_of_the_table():
     assert chart.selected == ()
     chart.selected = (5, 0, 5, np.int64(3))
     assert chart.selected == (0, 3, 5)
+    many = PictureMap(VECTORS[:, :2], [b""] * 40, MANY)
+    many.selected = (33, 8, 16)
+    assert many.selected == (8, 16, 33)
     with pytest.raises(ValueError, match="There is no row 6: the rows are 0 to 5"):
         chart.selected = (0, 6)
     with pytest.raises(ValueError, match="There is no row -1"):
