@@ -140,3 +140,12 @@ def test_the_sentence_says_what_was_chosen_and_who_disagrees():
     assert Choice((2, 3, 4), (one, other), "silhouette", 50).sentence.endswith(
         "Others would choose differently (Davies and Bouldin: 4): the number is a choice, not a finding."
     )
+
+
+def test_in_a_subsample_the_clouds_have_the_variance_of_single_images(monkeypatch):
+    """AIC and BIC depend on scale: for Gaussian vectors they are about what they are for clouds."""
+    monkeypatch.setattr("course_utils.analysis.choice.MOST_ROWS", 60)
+    data = np.random.default_rng(0).standard_normal((240, 3)) * [3, 2, 1]
+    choice = cluster(data, "gmm", covariance="diag").choice
+    assert choice.rows == 60
+    assert abs(choice["bic"].excess[2]) < 60  # twice the scale would make it 2 · 60 · 3 · log 2 = 250
