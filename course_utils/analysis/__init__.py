@@ -7,6 +7,8 @@ from course_utils.analysis.evaluation import Evaluation, evaluate
 from course_utils.analysis.harmonise import group_means, harmonise
 from course_utils.analysis.map_quality import Faithfulness, faithfulness
 from course_utils.analysis.reduction import reduce
+from course_utils.analysis.resampling import Stability, stability
+from course_utils.analysis.validity import Valley, valley
 
 __all__ = [
     "AnalysisError",
@@ -15,6 +17,8 @@ __all__ = [
     "Clustering",
     "Evaluation",
     "Faithfulness",
+    "Stability",
+    "Valley",
     "associations",
     "cluster",
     "evaluate",
@@ -22,4 +26,6 @@ __all__ = [
     "group_means",
     "harmonise",
     "reduce",
+    "stability",
+    "valley",
 ]

@@ -255,7 +255,9 @@ def _cluster_run(
     _check_preparation(compared, groups, remove, per)
     prepared = prepare(extraction.vectors, compared, groups, remove=remove, per=per)
     clustering = cluster(prepared.vectors, method, seed=seed, k=k)
-    evaluation = evaluate(prepared.vectors, clustering, metadata=prepared.metadata, seed=seed)
+    evaluation = evaluate(
+        prepared.vectors, clustering, metadata=prepared.metadata, groups=prepared.groups, seed=seed
+    )
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
     result["params"] = {**result["params"], "remove": list(remove), "per": per}
     written = write_clusters(folder, extraction, clustering.labels[prepared.row_of], compared, result)
@@ -266,6 +268,8 @@ def _cluster_run(
     print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
+    for warning in evaluation.warnings:
+        print(printable(f"Warning: {warning}"))
     of = counted(len(extraction.table), "image")
     if per == "woman":
         of = f"{len(prepared.vectors)} women ({of})"
