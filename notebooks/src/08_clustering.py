@@ -356,7 +356,7 @@ map_and_silhouettes(
 )
 
 # %% [markdown]
-# It says eight, the largest that was tried, and no $k$ is far ahead of the others. (Density has four classes. Four has the
+# The largest excess is at eight, the largest $k$ that was tried, and no $k$ is far ahead of the others. (Density has four classes. Four has the
 # smallest excess.) And what does $p$ say? With nineteen clouds it cannot be smaller than 1/20. It says that the images are no
 # Gaussian cloud, and that is all. Real vectors never are one: their columns are lopsided, and four images of one woman lie
 # together. To be no Gaussian cloud is one thing, and to have clusters another.
@@ -651,7 +651,7 @@ pd.crosstab(truth["view"], pd.Series(four.labels, name="cluster"))
 
 # %% [markdown]
 # Only at the top, between the clusters of the one view and those of the other. Each view was then cut in two, since four
-# clusters were asked for, and there is nothing between the halves.
+# clusters were asked for, and no valley parts the halves.
 
 # %% [markdown]
 # ## What could we have missed?
