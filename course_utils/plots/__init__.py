@@ -39,6 +39,7 @@ from course_utils.plots.preprocessing import (
     shifts,
 )
 from course_utils.plots.speed import flame_graph, ladder, reading_threads, roofline
+from course_utils.plots.validity import held_out_valley, stability_beside_null
 
 __all__ = [
     "GRAY",
@@ -62,6 +63,7 @@ __all__ = [
     "faithfulness_of_maps",
     "flame_graph",
     "gray_curves",
+    "held_out_valley",
     "histograms",
     "in_order",
     "is_missing",
@@ -81,6 +83,7 @@ __all__ = [
     "side_by_side",
     "silhouette_against_null",
     "spread",
+    "stability_beside_null",
     "throughput_maps",
     "tidy_categories",
     "timeline",
