@@ -36,7 +36,7 @@ def test_the_views_of_the_cohort_are_found_in_every_seed(k):
 def test_a_silhouette_takes_women_that_are_alike_for_clusters_unless_its_clouds_are_so_too():
     name = "women alike, correlation 0.8"
     found = [false_alarms.claims(name, seed, 2, silhouettes=True) for seed in range(6)]
-    assert sum(one.silhouette for one in found) >= 4
+    assert sum(one.silhouette for one in found) >= 3
     assert sum(one.by_woman for one in found) <= 1
 
 
