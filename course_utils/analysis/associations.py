@@ -144,7 +144,7 @@ class Association:
         if self.p_value <= LEVEL:
             return f"By itself it would count as more than chance, but {self.columns} columns were tried."
         if self.detectable is None:
-            return "With so few, hardly any agreement can be told from chance."
+            return "Permuting could not have told any agreement from chance here."
         least = math.ceil(100 * self.detectable) / 100  # rounded up, so that it holds as it is shown
         return f"{self.statistic_name} {two_decimals(least)} would have been more than chance."
 

@@ -11,6 +11,7 @@ from course_utils.analysis import AnalysisError
 from course_utils.analysis.associations import (
     Association,
     Associations,
+    _interval,
     adjusted_rand,
     associations,
     cramers_v,
@@ -92,6 +93,15 @@ def test_what_clusters_follow_comes_first_and_chance_is_called_chance():
     assert "agree no better than chance with v" in got.found[2].sentence + got.found[3].sentence
 
 
+def test_more_than_chance_comes_before_closer_agreement_that_may_be_chance():
+    labels = WOMEN % 2
+    density = np.where(WOMEN % 8 == 0, "b", np.where(labels == 0, "a", "b"))
+    site = np.where(WOMEN < 4, np.where(labels == 0, "x", "y"), None)
+    found = associations(labels, pd.DataFrame({"site": site, "density": density}), groups=WOMEN).found
+    assert [(one.column, one.is_more_than_chance) for one in found] == [("density", True), ("site", False)]
+    assert found[0].ari < found[1].ari == 1
+
+
 def rate_of_false_alarms(groups: np.ndarray | None, per_set: int = 20, sets: int = 10) -> float:
     """Return how often a label drawn for each woman is found to agree with clusters made without it."""
     p_values = []
@@ -163,6 +173,20 @@ def test_an_interval_over_women_is_wider_than_one_over_images_that_pretends_they
     assert of_women.high - of_women.low > 1.4 * (of_images.high - of_images.low)
 
 
+def test_an_interval_lies_around_what_was_found_although_halves_agree_more_by_chance():
+    numbers = np.random.default_rng(0).uniform(-0.5, 0.5, 200)
+    low, high = _interval(
+        lambda _, values: values.mean() + 0.3 * (len(values) < 200),
+        np.zeros(200, np.int64),
+        numbers,
+        None,
+        float(numbers.mean()),
+        np.random.default_rng(1),
+    )
+    spread = 1.96 * numbers.std() / np.sqrt(200)
+    assert (low, high) == pytest.approx((numbers.mean() - spread, numbers.mean() + spread), abs=0.01)
+
+
 def test_perfect_agreement_has_an_interval_that_stays_within_bounds():
     labels, _ = draw()
     one = find(labels, pd.DataFrame({"same": labels.astype(str)}), groups=WOMEN)["same"]
@@ -179,7 +203,7 @@ def test_few_women_have_no_interval_and_the_sentence_says_what_so_few_can_say():
     assert one.sentence == (
         "The clusters agree no better than chance with density: ARI 1.00, among the 16 images of 4 women "
         f"whose density is known (p = {one.p_value:.3f}; permuting women). "
-        "With so few, hardly any agreement can be told from chance."
+        "Permuting could not have told any agreement from chance here."
     )
 
 
