@@ -82,9 +82,21 @@ def test_umap_gets_its_options_and_says_that_it_takes_a_while(run, monkeypatch, 
 
     monkeypatch.setattr("course_utils.analysis.reduction._umap", stand_in)
     run(12)
-    arguments = ["map", "out", "--method", "umap", "--neighbours", "5", "--min-dist", "0.3", "--no-noise"]
+    arguments = [
+        "map",
+        "out",
+        "--method",
+        "umap",
+        "--neighbours",
+        "5",
+        "--min-dist",
+        "0.3",
+        "--no-noise",
+        "--seed",
+        "7",
+    ]
     assert cli.main(arguments) == 0
-    assert asked == [((12, 11), 2, 0, {"neighbours": 5, "min_dist": 0.3})]
+    assert asked == [((12, 11), 2, 7, {"neighbours": 5, "min_dist": 0.3})]
     said = capsys.readouterr().out
     assert "Working: umap of 12 images (umap is compiled first, which takes its time) …" in said
     assert "noise keeps" not in said
