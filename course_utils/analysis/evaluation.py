@@ -303,7 +303,9 @@ def _with_verdict(found: Evaluation, images: int) -> Evaluation:
         conclusion, head = "too few", ""
     few = ""
     if found.women < FEW:
-        of = f"{images} images of {found.women} women" if found.unit == "women" else f"{images} images"
+        of = f"{images} images"
+        if found.unit == "women":
+            of += f" of {found.women} {'woman' if found.women == 1 else 'women'}"
         few = f"{of} say little about any others. "
     found = replace(found, conclusion=conclusion)
     return replace(found, verdict=f"{few}{head}{valley.sentence} {_silhouette_words(found)}")

@@ -20,7 +20,10 @@ from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.fitting import NOISE, Method
 from course_utils.analysis.nulls import gaussian_cloud, params_for_share
 from course_utils.analysis.permutations import LEVEL
-from course_utils.analysis.validity import LARGEST, p_words
+from course_utils.analysis.validity import p_words
+
+MOST_WOMEN = 250
+"""Of more women, so many are drawn: everything is clustered hundreds of times."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,22 @@ class Stability:
         """Return everything as plain, JSON-able values."""
         return asdict(self) | {"agreement": list(self.agreement), "null": list(self.null)}
 
+    @classmethod
+    def from_dict(cls, plain: dict[str, Any]) -> Stability:
+        """Rebuild from what `to_dict` returned, as read back from JSON.
+
+        Raises:
+            KeyError, TypeError or ValueError: it is something else.
+        """
+        numbers = {name: tuple(map(float, plain[name])) for name in ("agreement", "null")}
+        found = cls(**plain | numbers)
+        whole = (found.k, found.runs, found.women, found.seed)
+        if not all(type(number) is int for number in whole) or not isinstance(found.share, float):
+            raise ValueError("stability counts in whole numbers")
+        if not (found.agreement and found.null) or found.unit not in ("women", "images"):
+            raise ValueError("stability stands beside that of clouds")
+        return found
+
 
 def stability(
     vectors: ArrayLike,
@@ -119,8 +138,8 @@ def stability(
         )
     params = cluster(matrix, method, k=k, seed=seed).params
     rng = np.random.default_rng([seed, 7])
-    if women > LARGEST:
-        kept = np.isin(woman, rng.choice(women, LARGEST, replace=False))
+    if women > MOST_WOMEN:
+        kept = np.isin(woman, rng.choice(women, MOST_WOMEN, replace=False))
         matrix, woman = matrix[kept], np.unique(woman[kept], return_inverse=True)[1]
     space, _ = pca_space(matrix, params)
     cloud = gaussian_cloud(space, None if groups is None else woman)

@@ -119,8 +119,8 @@ class Valley:
             return "There are no two clusters that a valley could separate."
         if not self.joins:
             return (
-                f"{self.women} {self.unit} are too few to ask whether the clusters are separate: half of "
-                f"them make the clusters and the others are asked, which takes {FEWEST}."
+                f"Whether the clusters are separate cannot be asked of fewer than {FEWEST} {self.unit} (here "
+                f"{self.women}): half of them make the clusters, and the others are asked."
             )
         if not self.found:
             return (

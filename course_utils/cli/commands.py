@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike, NDArray
 
-    from course_utils.analysis.clustering import Method
+    from course_utils.analysis.clustering import Clustering, Method
+    from course_utils.analysis.harmonise import Prepared
     from course_utils.provenance import RunRecord
 
 
@@ -259,6 +260,7 @@ def _cluster_run(
         prepared.vectors, clustering, metadata=prepared.metadata, groups=prepared.groups, seed=seed
     )
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
+    result["stability"] = _stability(prepared, clustering)
     result["params"] = {**result["params"], "remove": list(remove), "per": per}
     written = write_clusters(folder, extraction, clustering.labels[prepared.row_of], compared, result)
     if matched is not None:
@@ -276,6 +278,18 @@ def _cluster_run(
     noise = int((clustering.labels == NOISE).sum())
     left = f", {noise} in none (noise)," if noise else ""
     print(f"{counted(evaluation.k, 'cluster')} of {of}{left} in {display_path(written)}")
+
+
+def _stability(prepared: Prepared, clustering: Clustering) -> dict[str, Any] | None:
+    """Return whether the clusters come back without some of the women; None where that cannot be asked."""
+    from course_utils.analysis import AnalysisError, stability
+
+    method, seed = clustering.method, clustering.seed
+    try:
+        k: int | Literal["auto"] = "auto" if method == "hdbscan" else clustering.params["k"]
+        return stability(prepared.vectors, method, groups=prepared.groups, k=k, seed=seed).to_dict()
+    except AnalysisError:  # so few women that most of them are not enough for as many clusters
+        return None
 
 
 def _check_preparation(

@@ -66,9 +66,9 @@ def women(table: pd.DataFrame) -> pd.Series | None:
 
     Where only some do not say so, each of those images counts as a woman of its own.
     """
-    keys = table["patient_key"]
-    if keys.isna().all():
+    if "patient_key" not in table or table["patient_key"].isna().all():
         return None
+    keys = table["patient_key"]
     own = pd.Series([f"image {row}" for row in range(len(keys))], index=keys.index)
     return keys.where(keys.notna(), own)
 
