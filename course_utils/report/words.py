@@ -14,7 +14,8 @@ from course_utils.report.text import without_folders
 
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
 _WORTH_TELLING = 0.1
-_TIED, _MOST_TIED, _MOST_VALUES = 0.5, 3, 20
+_TIED, _MOST_TIED = 0.5, 3
+_FEWEST_PER_CELL = 5  # with fewer, V is large by chance
 _METHODS = {
     "kmeans": "k-means",
     "gmm": "a mixture of Gaussians",
@@ -161,7 +162,7 @@ def _tied(run: Run, columns: list[str]) -> list[tuple[str, str, float]]:
         for other in columns[i + 1 :]:
             both = known[[one, other]].dropna().astype(str)
             table = pd.crosstab(both[one], both[other]).to_numpy()
-            if min(table.shape, default=0) >= 2 and max(table.shape) <= _MOST_VALUES:
+            if min(table.shape, default=0) >= 2 and len(both) >= _FEWEST_PER_CELL * table.size:
                 pairs.append((one, other, cramers_v(table)))
     return sorted((pair for pair in pairs if pair[2] >= _TIED), key=lambda pair: -pair[2])[:_MOST_TIED]
 

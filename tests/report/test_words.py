@@ -116,7 +116,7 @@ def check_limits(run: Run) -> None:
     assert ("counted as independent" in text) == run.table["patient_key"].isna().all()
     for one, other in re.findall(r"(\w+) and (\w+) go together", text):
         known = run.metadata[[one, other]].dropna()
-        assert set(known[one]) & {"old", "north", "south", "CC", "MLO", "left", "right", "L", "R"}
+        assert len(known) >= 5 * known[one].nunique() * known[other].nunique()
 
 
 @pytest.mark.parametrize(
