@@ -66,7 +66,7 @@ class Size:
     left_out: tuple[str, ...] = ()
 
 
-FULL = Size({100: 7, 300: 7, 1000: 5, 3000: 3, 10_000: 3}, (100, 1000, 10_000))
+FULL = Size({100: 5, 300: 5, 1000: 3, 3000: 3, 10_000: 2}, (100, 1000, 10_000))
 QUICK = Size({40: 2, 60: 2}, (40,), ("hdbscan",), ("UMAP",))  # UMAP is compiled first
 
 
