@@ -57,8 +57,8 @@ bench-verdicts: setup ## count false alarms, and clusters found, for docs/benchm
 dip-table: setup ## draw the chances of the dip again (10 minutes)
 	$(PYTHON) tools/dip_table.py
 
-picture: demo ## take a screenshot of the demo's report for README.md (needs Chromium)
-	$(PYTHON) tools/report_picture.py
+picture: demo ## take the screenshots in README.md (needs Chromium)
+	$(PYTHON) tools/pictures.py
 
 lint: setup ## ruff, mypy, and the direction of the imports
 	$(PYTHON) -m ruff check .
