@@ -222,8 +222,9 @@ def write_run(folder: Path, images: int) -> None:
     vectors, known = draw(images)
     picture = cv2.imencode(".png", np.zeros((32, 32), np.uint8))[1].tobytes()
     with RunFolder(folder / "run", DIMS) as run:
-        for i, row in enumerate(known.itertuples()):
-            facts = Facts(f"img-{i}", f"{i:064x}", row.patient_key, row.view, row.laterality, "none", ())
+        for i, row in enumerate(known.to_dict("records")):
+            who = (row["patient_key"], row["view"], row["laterality"])
+            facts = Facts(f"img-{i}", f"{i:064x}", *who, "none", ())
             run.add(f"{i:05d}.dcm", Entry(facts, picture, vectors[i]))
         run.finish(record)
     labels = known[["density", "vendor", "thickness"]].assign(file=[f"{i:05d}.dcm" for i in range(images)])
@@ -360,7 +361,7 @@ def machine() -> str:
 def draw_growth(results: dict[str, Times], path: Path) -> None:
     """Draw seconds against the number of images, one panel for maps and one for methods."""
     colours = ("#0072b2", "#d55e00", "#009e73", "#cc79a7")
-    panels = {"maps": [], f"methods ({K} clusters)": []}
+    panels: dict[str, list[str]] = {"maps": [], f"methods ({K} clusters)": []}
     for name in results:
         panels["maps" if name in MAPS else f"methods ({K} clusters)"].append(name)
     with mpl.rc_context({"font.size": 9}):
