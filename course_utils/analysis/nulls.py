@@ -31,7 +31,8 @@ NOTHING = -1.0
 
 _TIE = 1e-12
 _CLEAR_ABOVE, _CLEAR_BELOW = 0.02, 0.05
-_FIRST = 19
+_FIRST, _FAR_FIRST, _FAR = 19, 29, 5.0
+"""After so many draws it is looked whether p is clear; a statistic so many standard deviations out is."""
 _FITS, _ROWS_FITTED = 1000, 250_000
 """What a p-value near the level is worth: so many fits, on so many rows in all."""
 
@@ -201,7 +202,8 @@ def _null(
         excess = everything - everything.mean(axis=0)
         largest = excess.max(axis=1)
         as_good = int(np.sum(largest[1:] >= largest[0] - _TIE))
-        if _is_clear(as_good, len(drawn)) or len(drawn) >= most:
+        far = len(drawn) >= _FAR_FIRST and largest[0] > largest[1:].mean() + _FAR * largest[1:].std()
+        if far or _is_clear(as_good, len(drawn)) or len(drawn) >= most:
             break
     values = {
         k: [round(float(value), 6) for value in column]

@@ -95,7 +95,7 @@ def test_well_separated_groups_are_separate_clusters():
     assert judged.associations[0].ari == 1
     for null in judged.nulls:
         assert max(null.silhouettes[3]) < judged.silhouette
-        assert null.p_value == 1 / (null.draws + 1)
+        assert (null.draws, null.p_value) == (29, 1 / 30)  # so far out that more would change nothing
 
 
 def test_heavy_tails_are_more_than_a_gaussian_cloud_and_not_yet_clusters():
