@@ -106,7 +106,7 @@ def test_on_a_busy_machine_only_what_is_twice_as_heavy_fails(card, busy, tmp_pat
 
 def test_a_slow_network_counts_for_as_much_as_the_lesson_uses_it(card, runs):
     _, slowed = runs
-    assert 0.2 < card.network_share < 0.9
+    assert 0.1 < card.network_share < 0.9  # it is there, and not alone
     assert cards.complaint(card, slowed) == ""
     assert slowed.on_reference(0) > 1.2 * card.seconds
     assert slowed.on_reference(1) < card.seconds / 1.2
