@@ -52,7 +52,7 @@ def dip_p_value(values: ArrayLike) -> float:
 def p_value_of(statistic: float, n: int) -> float:
     """Return the p-value of the dip `statistic` of `n` numbers."""
     sizes, shares, quantiles = _table()
-    if n < sizes[0]:
+    if n < sizes[0] or statistic <= 0.5 / n + 1e-9:  # a dip cannot be smaller
         return 1.0
     # √n · dip settles as n grows, and what is left of the change goes with 1/√n.
     row = [np.interp(-1 / np.sqrt(n), -1 / np.sqrt(sizes), column) for column in quantiles.T]

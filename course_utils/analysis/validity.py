@@ -22,8 +22,8 @@ from course_utils.analysis.fitting import NOISE
 from course_utils.analysis.nulls import params_for_share
 from course_utils.analysis.permutations import LEVEL
 
-FEWEST = 16
-"""With fewer women than this, even clusters far apart are as a rule not found."""
+FEWEST = 20
+"""With fewer women than this, even clusters far apart are seldom found (docs/benchmarks/verdicts.md)."""
 
 LARGEST = 1000
 """Of more women than this, as many are drawn anew for each halving."""

@@ -123,7 +123,7 @@ def test_few_women_are_not_asked(count):
     assert f"cannot be asked of fewer than {FEWEST} women (here {count})" in judged.sentence
 
 
-def test_sixteen_women_can_be_asked():
+def test_twenty_women_can_be_asked():
     vectors = blobs(FEWEST, 2, apart=30)
     assert valley(vectors, cluster(vectors, k=2), groups=women(FEWEST)).p_value is not None
 

@@ -198,7 +198,7 @@ def test_the_page_tells_the_run_its_clusters_and_how_far_to_believe_them(whole):
     text = whole[1].text
     assert "18 of 20 files were read" in text
     assert "vector of 30 numbers" in text
-    assert "More than a cloud, but no separate clusters" in text
+    assert "Too few to judge" in text
     assert (
         "The clusters are the same as view: ARI 1.00, 95% interval 1.00 to 1.00, among the 18 images" in text
     )
