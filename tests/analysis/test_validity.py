@@ -8,6 +8,7 @@ import pytest
 
 from course_utils.analysis import AnalysisError, Valley, cluster, valley
 from course_utils.analysis import validity as module
+from course_utils.analysis.fitting import fit
 from course_utils.analysis.validity import FEWEST, Join, p_words
 from course_utils.runs import Extraction
 
@@ -68,7 +69,27 @@ def test_a_cloud_that_is_cut_in_pieces_has_no_valley(method):
     assert judged.sentence.startswith("No valley lies between the clusters")
 
 
-def test_those_who_made_the_clusters_are_not_asked():
+def test_those_who_made_the_clusters_are_not_asked(monkeypatch):
+    seen = []
+
+    def spy(space, *rest):
+        found = fit(space, *rest)
+
+        def assign(points):
+            seen.append(np.r_[space, points])
+            return found.assign(points)
+
+        return replace(found, assign=assign)
+
+    monkeypatch.setattr(module, "fit", spy)
+    along = np.random.default_rng(0).random((80, 1))
+    valley(along, cluster(along, k=2), groups=women(40, 2))
+    assert len(seen) >= 10
+    for each in seen:  # makers and asked together are everybody, and nobody twice
+        assert sorted(np.diff(np.sort(each[:, 0]))) == pytest.approx(sorted(np.diff(np.sort(along[:, 0]))))
+
+
+def test_noise_that_its_makers_see_a_valley_in_has_none_for_others():
     """In 2000 dimensions, k-means parts noise so well that its own points show a valley."""
     noise = np.random.default_rng(0).standard_normal((80, 2000))
     found = cluster(noise, k=2)
@@ -77,14 +98,31 @@ def test_those_who_made_the_clusters_are_not_asked():
     assert valley(noise, found).p_value > 0.2
 
 
-def test_of_each_woman_one_image_is_asked():
-    """Thirty women with forty images each, as good as copies: together they are thirty spikes."""
+def test_of_each_woman_one_image_is_asked(monkeypatch):
+    asked = []
+
+    def spy(points, *rest):
+        asked.append(points)
+        return answer(points, *rest)
+
+    answer = module._answer
+    monkeypatch.setattr(module, "_answer", spy)
     rng = np.random.default_rng(3)
-    vectors = rng.normal(0, [9, 1], (30, 2))[women(30, 40)] + 0.001 * rng.standard_normal((1200, 2))
-    judged = valley(vectors, cluster(vectors, k=2), groups=women(30, 40))
-    assert all(len(join.values) <= 15 for join in judged.joins)
-    assert judged.p_value > 0.1
-    assert valley(vectors, cluster(vectors, k=2)).p_value < 0.05  # what happens if nobody says whose they are
+    hers = rng.normal(0, [9, 1], (30, 2))[women(30, 40)]
+    vectors = hers + 0.001 * rng.standard_normal((1200, 2))
+    assert valley(vectors, cluster(vectors, k=2), groups=women(30, 40)).p_value > 0.1
+    assert {len(points) for points in asked} == {15}
+    for points in asked:  # images of the same woman are as good as copies
+        assert len(np.unique(points.round(1), axis=0)) == 15
+    # What happens if nobody says whose they are: thirty spikes.
+    assert valley(vectors, cluster(vectors, k=2)).p_value < 0.05
+
+
+def test_the_p_value_of_a_split_allows_for_the_number_of_its_forks(monkeypatch):
+    monkeypatch.setattr(module, "_answer", lambda *_: module._Answer(0.004, 0.2, (-0.5, 0.5)))
+    for k in (2, 3, 4):
+        judged = valley(blobs(40, k), cluster(blobs(40, k), k=k), groups=women(40))
+        assert [join.p_value for join in judged.joins] == pytest.approx([2 * (k - 1) * 0.004] * (k - 1))
 
 
 def test_a_bow_is_no_two_clusters_however_many_women_there_are(monkeypatch):
