@@ -272,7 +272,8 @@ def valley(
         joins = _joins(_means(rotated[:, :dims], labels))
         splits: list[list[_Answer]] = []
         while not _is_clear(splits):
-            for makers, asked in _halves(rng.permutation(women)[:LARGEST]):
+            halves = np.array_split(rng.permutation(women)[:LARGEST], 2)
+            for makers, asked in (halves, halves[::-1]):
                 splits.append(_ask(rotated, woman, labels, joins, clustering, makers, asked, rng))
     found = (_judge(*join, [split[i] for split in splits]) for i, join in enumerate(joins))
     return Valley(k, len(matrix), women, unit, len(splits), tuple(found))
@@ -285,11 +286,6 @@ class _Answer:
     p_value: float
     dip: float | None = None
     values: tuple[float, ...] = ()
-
-
-def _halves(women: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-    half = len(women) // 2
-    return [(women[:half], women[half:]), (women[half:], women[:half])]
 
 
 def _is_clear(splits: list[list[_Answer]]) -> bool:
