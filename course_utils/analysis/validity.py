@@ -32,10 +32,8 @@ NEAR_LEAST, NEAR_POWER = 20, 0.8
 """Of n images asked at a join, about max(20, n^0.8) count, those nearest to the middle: from near a bow looks
 straight; the whole of it has two ends, and so two peaks when seen from the side."""
 
-_MOST_AXES = 256
-_LEAST_SIDE = 3
-_MATCH = 0.75
-_SMALL = 0.1
+_MOST_AXES, _LEAST_SIDE = 256, 3
+_MATCH, _SMALL = 0.75, 0.1
 _LEAST_SPLITS, _MOST_SPLITS = 10, 200
 _CLEAR = 1e-3
 
