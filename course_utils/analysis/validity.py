@@ -18,7 +18,7 @@ from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.clustering import Clustering, Fitted, fit, pca_space
 from course_utils.analysis.dip import dip, p_value_of
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.fitting import NOISE
+from course_utils.analysis.fitting import NOISE, means
 from course_utils.analysis.nulls import params_for_share
 from course_utils.analysis.permutations import LEVEL
 
@@ -262,19 +262,19 @@ def valley(
     unit: Literal["women", "images"] = "images" if groups is None else "women"
     if k < 2 or women < FEWEST:
         return Valley(k, len(matrix), women, unit, 0, ())
-    axes = {"dims": min(_MOST_AXES, len(matrix) - 1, matrix.shape[1])}
-    rotated, _ = pca_space(matrix, clustering.params | axes)  # with so many axes nearly nothing is lost
+    axes = min(_MOST_AXES, len(matrix) - 1, matrix.shape[1])  # with so many nearly nothing is lost
+    rotated, _ = pca_space(matrix, clustering.params | {"dims": axes})
     rng = np.random.default_rng([seed, 5])
     with threadpool_limits(1):  # many small fits
         dims = clustering.params["dims"]
-        joins = _joins(_means(rotated[:, :dims], labels))
+        joins = _joins(means(rotated[:, :dims], labels))
         splits: list[list[_Answer]] = []
         while not _is_clear(splits):
             halves = np.array_split(rng.permutation(women)[:LARGEST], 2)
             for makers, asked in (halves, halves[::-1]):
                 splits.append(_ask(rotated, woman, labels, joins, clustering, makers, asked, rng))
-    found = (_judge(*join, [split[i] for split in splits]) for i, join in enumerate(joins))
-    return Valley(k, len(matrix), women, unit, len(splits), tuple(found))
+    found = tuple(_judge(*join, [split[i] for split in splits]) for i, join in enumerate(joins))
+    return Valley(k, len(matrix), women, unit, len(splits), found)
 
 
 @dataclass(frozen=True)
@@ -303,10 +303,6 @@ def _judge(left: tuple[int, ...], right: tuple[int, ...], answers: list[_Answer]
     """Return the join with twice the median p-value (the larger of the two in the middle), and that split."""
     middle = sorted(answers, key=lambda answer: answer.p_value)[len(answers) // 2]
     return Join(left, right, min(1.0, 2 * middle.p_value), middle.dip, middle.values)
-
-
-def _means(space: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([space[labels == label].mean(axis=0) for label in range(labels.max() + 1)])
 
 
 def _joins(centres: NDArray[np.float64]) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -352,9 +348,9 @@ def _ask(
     for fork in _forks(fitted.centres, sizes):
         sides = [np.isin(assigned, side) for side in fork]
         if min(side[one_each].sum() for side in sides) >= _LEAST_SIDE:
-            means = [np.average(fitted.centres[list(side)], 0, sizes[list(side)]) for side in fork]
+            middles = [np.average(fitted.centres[list(side)], 0, sizes[list(side)]) for side in fork]
             chosen = one_each[(sides[0] | sides[1])[one_each]]
-            forks.append((sides, _answer(points[chosen], sides[0][chosen], *means)))
+            forks.append((sides, _answer(points[chosen], sides[0][chosen], *middles)))
     if not forks:
         return silent
     answers = [_find(join, labels[held], forks) for join in joins]
@@ -430,8 +426,8 @@ def _find(
 
 def _voters(side: tuple[int, ...], labels: NDArray[np.int64]) -> list[int]:
     """Return the clusters of a side but those that are a small part of it: of few images nobody can tell."""
-    sizes = {label: int(np.sum(labels == label)) for label in side}
-    return [label for label, size in sizes.items() if size and size >= _SMALL * sum(sizes.values())]
+    least = max(1, _SMALL * np.isin(labels, side).sum())
+    return [label for label in side if np.sum(labels == label) >= least]
 
 
 def _between(
