@@ -44,6 +44,7 @@ def test_ours_and_the_plain_call_give_the_same_principal_components(blobs):
     np.testing.assert_allclose(np.abs(ours), np.abs(plain), rtol=1e-3, atol=1e-2)
 
 
+@pytest.mark.slow
 def test_a_quick_run_writes_a_page_with_a_sane_line_for_each_way_and_a_figure(tmp_path):
     command = [sys.executable, ROOT / "tools" / "bench_analysis.py", "--quick", "--output", tmp_path]
     answer = subprocess.run(command, capture_output=True, text=True, timeout=patience(90))
