@@ -32,7 +32,7 @@ def embed(paths: Sequence[Path], *, progress: bool = False) -> Extraction:
 
 
 def write(folder: Path) -> None:
-    """Write the run of the whole cohort, and its truth, into ``folder`` (5 minutes)."""
+    """Write the run of the whole cohort, and its truth, into ``folder`` (two minutes)."""
     with tempfile.TemporaryDirectory() as scratch:
         cohort = Path(scratch) / "vectors"
         truth = write_cohort(
