@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-imaging picture lint format lock clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,8 +48,17 @@ bench-rivals: .venv-thingsvision/installed ## give thingsvision, which needs old
 bench-imaging: setup ## time reading in each transfer syntax (3 minutes; leave the machine alone)
 	$(PYTHON) tools/bench_imaging.py
 
-picture: demo ## take a screenshot of the demo's report for README.md (needs Chromium)
-	$(PYTHON) tools/report_picture.py
+bench-analysis: setup ## time clustering, and maps beside plain calls (20 minutes; leave the machine alone)
+	$(PYTHON) tools/bench_analysis.py
+
+bench-verdicts: setup ## count false alarms, and clusters found, for docs/benchmarks (15 minutes)
+	$(PYTHON) tools/false_alarms.py
+
+dip-table: setup ## draw the chances of the dip again (10 minutes)
+	$(PYTHON) tools/dip_table.py
+
+picture: demo ## take the screenshots in README.md (needs Chromium)
+	$(PYTHON) tools/pictures.py
 
 lint: setup ## ruff, mypy, and the direction of the imports
 	$(PYTHON) -m ruff check .

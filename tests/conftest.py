@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browsing import browser, lab  # noqa: F401
 from hypothesis import HealthCheck, settings
 from lookup_tables import lut_item
 from pydicom.dataset import Dataset, FileMetaDataset

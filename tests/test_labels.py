@@ -103,7 +103,7 @@ def test_what_was_matched_and_what_is_not_compared_is_always_said(run, capsys):
     assert cli.main(["cluster", "out", "-k", "2", "--labels", "labels.csv"]) == 0
     assert (
         "labels: 9 of 12 images matched, 500 rows unused; not compared: view (the run has it already), "
-        "age (a measured number), site (fewer than two values)\n"
+        "site (one value only)\n"
     ) in capsys.readouterr().out
     labels = labelled(run, "site", values=[["xy"[number % 2]] for number in range(N)])
     assert cli.main(["cluster", "out", "-k", "2", "--labels", str(labels)]) == 0

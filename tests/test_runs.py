@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from course_utils import DISCLAIMER
 from course_utils.files import ABANDONED_S
 from course_utils.provenance import RunRecord
 from course_utils.records import Entry, Facts, Failure
@@ -26,8 +27,10 @@ from course_utils.runs import (
     clusters,
     folder,
     read_clusters,
+    read_maps,
     read_run,
     write_clusters,
+    write_map,
 )
 
 RECORD = RunRecord(
@@ -444,3 +447,72 @@ def test_the_table_has_the_promised_columns_and_a_fixed_size_list(tmp_path):
     assert table.column_names == expected
     assert table.schema.field("embedding").type.list_size == 6
     assert b"Not for clinical" in table.schema.metadata[b"disclaimer"]
+
+
+class TestMaps:
+    @pytest.fixture
+    def out(self, tmp_path):
+        _write(tmp_path, (1, 2, 3))
+        return tmp_path
+
+    POINTS = np.array([[1.1, -2.7], [1e-7, 3.3e8], [0.1, 1 / 3]], np.float32)
+
+    def _map(self, out: Path, method: str = "tsne", **result) -> Path:
+        return write_map(out, Extraction.read(out), self.POINTS, {"method": method, **result})
+
+    def _why_not(self, out: Path) -> str | None:
+        run = read_run(out)
+        (map_,) = read_maps(out)
+        return map_.why_unusable(run.table["image_id"].tolist(), run.vectors)
+
+    def test_they_are_read_as_they_were_written_to_the_bit(self, out):
+        assert self._map(out, seed=4, params={"perplexity": 5.0}) == out / "map_tsne.csv"
+        (read,) = read_maps(out)
+        assert np.array_equal(read.points, self.POINTS)
+        assert read.points.dtype == np.float32
+        assert read.image_ids == Extraction.read(out).table["image_id"].tolist()
+        assert (read.method, read.result["seed"], read.result["params"]) == ("tsne", 4, {"perplexity": 5.0})
+        assert read.result["disclaimer"] == DISCLAIMER
+        assert self._why_not(out) is None
+
+    def test_a_folder_holds_one_of_each_method_and_a_new_one_takes_the_place_of_the_old(self, out):
+        assert read_maps(out) == ()
+        for method in ("umap", "pca", "tsne", "pca"):
+            self._map(out, method)
+        assert [each.method for each in read_maps(out)] == ["pca", "tsne", "umap"]
+
+    def test_half_a_map_is_none(self, out):
+        self._map(out).unlink()
+        assert read_maps(out) == ()
+
+    def test_a_table_that_was_edited_after_it_was_judged_is_noticed(self, out):
+        table = self._map(out)
+        table.write_text(table.read_text().replace("1.1,", "1.2,"))
+        assert self._why_not(out) == "map_tsne.csv in this folder was changed after the map in it was judged"
+
+    def test_a_map_of_other_images_or_vectors_is_noticed(self, out):
+        self._map(out)
+        _write(out, (1, 2, 4))
+        assert self._why_not(out) == "The tsne map in this folder belongs to other embeddings"
+        run = Extraction.read(out)
+        self._map(out)
+        assert self._why_not(out) is None
+        ids = run.table["image_id"].tolist()
+        assert "other embeddings" in read_maps(out)[0].why_unusable(ids, run.vectors + 1)
+        assert "other embeddings" in read_maps(out)[0].why_unusable(ids[::-1], run.vectors)
+
+    @pytest.mark.parametrize("name", ["map_tsne.csv", "map_tsne.json"])
+    @pytest.mark.parametrize(
+        "content", [b"", b"\0\xff", b"image_id,x\n1,2\n", b"image_id,x,y\n1,2,z\n", b"[]"]
+    )
+    def test_a_damaged_file_is_one_sentence(self, out, name, content):
+        self._map(out)
+        (out / name).write_bytes(content)
+        with pytest.raises(RunError, match=rf"{name} cannot be read .* run `course map` again"):
+            read_maps(out)
+
+    def test_the_result_of_another_method_is_not_taken_for_that_of_this_one(self, out):
+        self._map(out, "umap").rename(out / "map_tsne.csv")
+        (out / "map_umap.json").rename(out / "map_tsne.json")
+        with pytest.raises(RunError, match=r"map_tsne\.json cannot be read"):
+            read_maps(out)

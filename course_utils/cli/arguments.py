@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ typical workflow:
   course doctor                        is this machine ready?
   course samples -o phantoms           make synthetic mammograms with known truth
   course embed phantoms -o out         files -> out/embeddings.parquet, failures.csv, run.json
+  course map out --method tsne         embeddings -> out/map_tsne.csv, and how far to believe it
   course cluster out                   embeddings -> out/clusters.csv, judged beside null baselines
   course report out                    everything -> out/report.html, one page to look at
 """
@@ -39,6 +42,7 @@ def make_parser() -> argparse.ArgumentParser:
     _command(every, "doctor", commands.doctor, "check this machine and say what to do")
     _add_samples(every)
     _add_embed(every)
+    _add_map(every)
     _add_cluster(every)
     report = _command(every, "report", commands.report, "write one HTML page about a run")
     _run_folder(report)
@@ -110,14 +114,67 @@ def _add_embed(every: Any) -> None:
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
 
 
+def _add_map(every: Any) -> None:
+    map_ = _command(every, "map", commands.map_, "lay embeddings out on a map and say what it keeps")
+    _run_folder(map_)
+    map_.add_argument(
+        "--method",
+        default="pca",
+        choices=["pca", "tsne", "umap"],
+        help="pca keeps large distances, tsne and umap keep neighbours (default: pca)",
+    )
+    map_.add_argument("--seed", type=_seed, default=0, help="one seed, one map (default: 0)")
+    map_.add_argument(
+        "--perplexity",
+        type=_number(1),
+        metavar="N",
+        help="tsne: about how many neighbours count (default: 30)",
+    )
+    map_.add_argument("--neighbours", type=_several, metavar="N", help="umap: the same (default: 15)")
+    map_.add_argument(
+        "--min-dist",
+        type=_number(0, 1),
+        metavar="X",
+        help="umap: how close together points may lie, 0 to 1 (default: 0.1)",
+    )
+    map_.add_argument(
+        "--no-noise",
+        action="store_true",
+        help="do not make a map of noise as well to compare with: half the time",
+    )
+
+
 def _add_cluster(every: Any) -> None:
     cluster = _command(every, "cluster", commands.cluster, "cluster embeddings and judge the clusters")
     _run_folder(cluster)
     cluster.add_argument(
-        "-k", type=_positive_or_auto, default="auto", help="number of clusters (default: auto)"
+        "--method",
+        default="kmeans",
+        choices=["kmeans", "gmm", "ward", "hdbscan"],
+        help="k-means, a mixture of Gaussians, Ward's tree, or dense regions, which leaves some images out "
+        "as noise (default: kmeans)",
+    )
+    cluster.add_argument(
+        "-k",
+        type=_positive_or_auto,
+        default="auto",
+        help="number of clusters; hdbscan finds it itself (default: auto)",
     )
     cluster.add_argument(
         "--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)"
+    )
+    cluster.add_argument(
+        "--remove",
+        type=_names,
+        default=[],
+        metavar="COLUMN[,COLUMN]",
+        help="first take off the vectors what these columns explain of them, such as view (default: nothing)",
+    )
+    cluster.add_argument(
+        "--per",
+        default="image",
+        choices=["image", "woman"],
+        help="what is clustered: each image, or the mean of each woman's images (default: image)",
     )
     cluster.add_argument(
         "--labels",
@@ -216,8 +273,19 @@ def _path(text: str) -> Path:
     return Path(text)
 
 
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of columns, with a comma between two")
+    return list(dict.fromkeys(names))
+
+
 def _positive(text: str) -> int:
     return _whole_number(text, 1)
+
+
+def _several(text: str) -> int:
+    return _whole_number(text, 2)
 
 
 def _not_negative(text: str) -> int:
@@ -245,6 +313,20 @@ def _whole_number(text: str, least: int, most: int = sys.maxsize) -> int:
         upper = f" to {most}" if most < sys.maxsize else " or more"
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least}{upper}")
     return int(text)
+
+
+def _number(least: float, most: float = math.inf) -> Callable[[str], float]:
+    def number(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and least <= value <= most):
+            upper = f" to {most:g}" if most < math.inf else " or more"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a number, {least:g}{upper}")
+        return value
+
+    return number
 
 
 def _positive_or_auto(text: str) -> int | str:

@@ -8,8 +8,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
@@ -18,8 +19,12 @@ from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import ArrayLike, NDArray
 
+    from course_utils.analysis.clustering import Clustering, Method
+    from course_utils.analysis.harmonise import Prepared
     from course_utils.provenance import RunRecord
 
 
@@ -155,6 +160,50 @@ def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
     return counts
 
 
+def map_(arguments: argparse.Namespace) -> int:
+    """Write a map of a run, and say how to read it."""
+    method = arguments.method
+    options = {
+        name: getattr(arguments, name)
+        for name in ("perplexity", "neighbours", "min_dist")
+        if getattr(arguments, name) is not None
+    }
+    for name in options:
+        belongs = "tsne" if name == "perplexity" else "umap"
+        if method != belongs:
+            raise UsageError(f"--{name.replace('_', '-')} goes with --method {belongs}")
+    with stops_at_once():
+        import sklearn.manifold  # noqa: F401  (the maps need it)
+
+        from course_utils.analysis import faithfulness, reduce
+        from course_utils.analysis.reduction import used_params, variance_shares
+        from course_utils.runs import Extraction, write_map
+
+    extraction = Extraction.read(arguments.run_folder)
+    vectors = extraction.vectors
+    if len(vectors) < 4:
+        raise UsageError(f"a map needs at least four images; this run has {len(vectors)}")
+    used = used_params(method, len(vectors), **options)
+
+    def make(these: ArrayLike) -> NDArray[np.float32]:
+        return reduce(these, method, seed=arguments.seed, **used)
+
+    if method != "pca":
+        also = "" if arguments.no_noise else " and of noise to compare with"
+        first = " (umap is compiled first, which takes its time)" if method == "umap" else ""
+        print(f"Working: {method} of {len(vectors)} images{also}{first} …", flush=True)
+    points = make(vectors)
+    found = faithfulness(vectors, points, method=None if arguments.no_noise else make, seed=arguments.seed)
+    result = {"method": method, "params": used, "seed": arguments.seed, "faithfulness": found.to_dict()}
+    if method == "pca":
+        result["variance_shares"] = variance_shares(vectors, points).tolist()
+    written = write_map(arguments.run_folder, extraction, points, result)
+    print(found.sentence)
+    print(f"Map of {len(vectors)} images in {display_path(written)}")
+    print(f"Next: course report {display_path(arguments.run_folder)}")
+    return 0
+
+
 def cluster(arguments: argparse.Namespace) -> int:
     """Write the clusters of a run, and how far to believe them."""
     with stops_at_once():
@@ -164,17 +213,38 @@ def cluster(arguments: argparse.Namespace) -> int:
 
     try:
         labels = None if arguments.labels is None else read_labels(arguments.labels)
-        _cluster_run(arguments.run_folder, k=arguments.k, seed=arguments.seed, labels=labels)
+        _cluster_run(
+            arguments.run_folder,
+            method=arguments.method,
+            k=arguments.k,
+            seed=arguments.seed,
+            labels=labels,
+            remove=arguments.remove,
+            per=arguments.per,
+        )
     except LabelsError as error:
         raise UsageError(f"--labels: {error}") from error
     print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
 
 
-def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame | None) -> None:
+def _cluster_run(
+    folder: Path,
+    *,
+    method: Method = "kmeans",
+    k: int | Literal["auto"],
+    seed: int,
+    labels: pd.DataFrame | None,
+    remove: Sequence[str] = (),
+    per: Literal["image", "woman"] = "image",
+) -> None:
     from course_utils.analysis import cluster, evaluate
-    from course_utils.runs import Extraction, compared_columns, match_labels, write_clusters
+    from course_utils.analysis.clustering import NOISE
+    from course_utils.analysis.harmonise import prepare
+    from course_utils.runs import Extraction, compared_columns, match_labels, women, write_clusters
 
+    if method == "hdbscan" and k != "auto":
+        raise UsageError("-k: hdbscan finds the number of clusters itself")
     extraction = Extraction.read(folder)
     if len(extraction.vectors) == 0:
         raise UsageError("this run embedded no image: failures.csv says why")
@@ -182,16 +252,83 @@ def _cluster_run(folder: Path, *, k: int | str, seed: int, labels: pd.DataFrame 
     matched = None if labels is None else match_labels(labels, extraction.table)
     if matched is not None:
         compared = compared.join(matched.columns)
-    clustering = cluster(extraction.vectors, seed=seed, k=k)
-    evaluation = evaluate(extraction.vectors, clustering, metadata=compared, seed=seed)
+    groups = women(extraction.table)
+    _check_preparation(compared, groups, remove, per)
+    prepared = prepare(extraction.vectors, compared, groups, remove=remove, per=per)
+    clustering = cluster(prepared.vectors, method, seed=seed, k=k)
+    evaluation = evaluate(
+        prepared.vectors, clustering, metadata=prepared.metadata, groups=prepared.groups, seed=seed
+    )
     result = {**clustering.to_dict(), "evaluation": evaluation.to_dict()}
-    written = write_clusters(folder, extraction, clustering.labels, compared, result)
+    result["stability"] = _stability(prepared, clustering)
+    result["params"] = {**result["params"], "remove": list(remove), "per": per}
+    written = write_clusters(folder, extraction, clustering.labels[prepared.row_of], compared, result)
     if matched is not None:
         print(printable(matched.sentence(evaluation.skipped)))
+        _warn_if_confounded(matched.columns, compared, remove)
+    _print_preparation(extraction.table, prepared.left_out, remove)
     print(evaluation.verdict)
     for association in evaluation.associations:
         print(f"  {printable(association.sentence)}")
-    print(f"{evaluation.k} clusters of {len(extraction.table)} images in {display_path(written)}")
+    for warning in evaluation.warnings:
+        print(printable(f"Warning: {warning}"))
+    of = counted(len(extraction.table), "image")
+    if per == "woman":
+        of = f"{len(prepared.vectors)} women ({of})"
+    noise = int((clustering.labels == NOISE).sum())
+    left = f", {noise} in none (noise)," if noise else ""
+    print(f"{counted(evaluation.k, 'cluster')} of {of}{left} in {display_path(written)}")
+
+
+def _stability(prepared: Prepared, clustering: Clustering) -> dict[str, Any] | None:
+    """Return whether the clusters come back without some of the women; None where that cannot be asked."""
+    from course_utils.analysis import AnalysisError, stability
+
+    method, seed = clustering.method, clustering.seed
+    try:
+        k: int | Literal["auto"] = "auto" if method == "hdbscan" else clustering.params["k"]
+        return stability(prepared.vectors, method, groups=prepared.groups, k=k, seed=seed).to_dict()
+    except AnalysisError:  # so few women that most of them are not enough for as many clusters
+        return None
+
+
+def _check_preparation(
+    known: pd.DataFrame, groups: pd.Series | None, remove: Sequence[str], per: str
+) -> None:
+    """Refuse columns that are not there, and women whom no file names."""
+    unknown = [name for name in remove if name not in known]
+    if unknown:
+        raise UsageError(
+            f"--remove: there is no column {unknown[0]}; there are {', '.join(map(str, known))}"
+            " (and those of --labels)"
+        )
+    if per == "woman" and groups is None:
+        raise UsageError("--per woman: no file of this run says which woman it is of (PatientID)")
+
+
+def _warn_if_confounded(labels: pd.DataFrame, known: pd.DataFrame, remove: Sequence[str]) -> None:
+    from course_utils.analysis.harmonise import CONFOUNDED, confounded, confounding
+
+    others = [str(name) for name in labels if name not in remove]
+    for name, share in confounding(known, remove, others).items():
+        if share >= CONFOUNDED:
+            print(printable(f"Warning: {confounded(remove, name, share)}"))
+
+
+def _print_preparation(table: pd.DataFrame, left_out: Sequence[str], remove: Sequence[str]) -> None:
+    """Say what was taken off, what is not compared, and who is counted as whom."""
+    alone = int(table["patient_key"].isna().sum())
+    if 0 < alone < len(table):
+        count = (
+            "1 image names no woman: it counts"
+            if alone == 1
+            else f"{alone} images name no woman: each counts"
+        )
+        print(f"{count} as a woman of its own")
+    if remove:
+        print(printable(f"Taken off the vectors: {', '.join(remove)}"))
+    if left_out:
+        print(printable(f"Not compared, because it varies within a woman: {', '.join(left_out)}"))
 
 
 def report(arguments: argparse.Namespace) -> int:

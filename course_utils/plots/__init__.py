@@ -4,9 +4,12 @@ An Illustration carries its picture, a caption that says what to look for and a 
 it. End a cell with one and the notebook shows all three. The same input gives the same bytes.
 """
 
+from course_utils.plots.associations import associations_beside_chance
+from course_utils.plots.beside_noise import choice_of_k, faithfulness_of_maps
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
 from course_utils.plots.extraction import Span, batch_in_order, throughput_maps, timeline
+from course_utils.plots.grouping import cumulative_dips, histograms, kmeans_rounds, map_and_silhouettes
 from course_utils.plots.illustration import (
     GRAY,
     MARKERS,
@@ -18,6 +21,7 @@ from course_utils.plots.illustration import (
 )
 from course_utils.plots.maps import (
     MISSING,
+    NOISE,
     category_styles,
     in_order,
     is_missing,
@@ -25,6 +29,7 @@ from course_utils.plots.maps import (
     map_scatter,
     tidy_categories,
 )
+from course_utils.plots.panels import several_maps
 from course_utils.plots.pictures import contact_sheet, side_by_side, spread
 from course_utils.plots.preprocessing import (
     before_and_after,
@@ -34,27 +39,37 @@ from course_utils.plots.preprocessing import (
     shifts,
 )
 from course_utils.plots.speed import flame_graph, ladder, reading_threads, roofline
+from course_utils.plots.validity import held_out_valley, stability_beside_null
 
 __all__ = [
     "GRAY",
     "MARKERS",
     "MISSING",
+    "NOISE",
     "PALETTE",
     "Illustration",
     "Picture",
     "Span",
     "Theme",
+    "associations_beside_chance",
     "batch_in_order",
     "before_and_after",
     "category_styles",
+    "choice_of_k",
     "contact_sheet",
     "convolution_window",
+    "cumulative_dips",
     "data_uri",
+    "faithfulness_of_maps",
     "flame_graph",
     "gray_curves",
+    "held_out_valley",
+    "histograms",
     "in_order",
     "is_missing",
+    "kmeans_rounds",
     "ladder",
+    "map_and_silhouettes",
     "map_pictures",
     "map_scatter",
     "one_step",
@@ -63,10 +78,12 @@ __all__ = [
     "reading_threads",
     "receptive_fields",
     "roofline",
+    "several_maps",
     "shifts",
     "side_by_side",
     "silhouette_against_null",
     "spread",
+    "stability_beside_null",
     "throughput_maps",
     "tidy_categories",
     "timeline",

@@ -69,6 +69,8 @@ def silhouette_against_null(
     """
     if evaluation.silhouette is None:
         raise ValueError("this evaluation has no silhouette to show: " + evaluation.verdict)
+    if not evaluation.nulls:
+        raise ValueError("there is nothing to show the silhouette beside: " + evaluation.verdict)
     several = len(evaluation.curve) > 1
     figure = new_figure(8.2 if several else 5.6, 3.3, theme)
     panels = np.atleast_1d(np.asarray(figure.subplots(1, 2 if several else 1)))
@@ -118,9 +120,9 @@ def silhouette_against_null(
         plain_axes(each, theme)
     if caption is None:
         caption = (
-            "Diamond: the silhouette of these clusters. Dots: what the same pipeline finds in "
-            f"{evaluation.draws} data sets of each kind that have no clusters. Only a diamond to the right "
-            "of all dots says anything."
+            "Diamond: the silhouette of these clusters. Dots: what the same method finds in data sets of "
+            "either kind that have no clusters. To the right of all dots, a diamond says that the data are "
+            "no such cloud; whether there are clusters, the valley says."
         )
     spans = ((names[null.name].replace("\n", " "), null.span(evaluation.k)) for null in evaluation.nulls)
     ranges = "; ".join(f"{name} {span}" for name, span in spans)

@@ -31,6 +31,8 @@ from course_utils.plots.lettering import boxes_for_missing_letters, shortened
 
 MISSING = "not stated"
 """The name of a category that a file does not state."""
+NOISE = "noise"
+"""The name of what a clustering leaves out."""
 
 
 def map_scatter(
@@ -183,15 +185,15 @@ def in_order(labels: Sequence[str]) -> list[str]:
     def rank(label: str) -> tuple[bool, bool, float, int, str]:
         number = re.fullmatch(r"(\d+)|(-?\d+(?:\.\d+)?(?:e[+-]\d+)?) to \S+", label)
         value = float(number[1] or number[2]) if number else np.inf
-        return label == MISSING, label == "others", value, len(label), label
+        return label == MISSING, label in (NOISE, "others"), value, len(label), label
 
     return sorted(set(labels), key=rank)
 
 
 def category_styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, str]]:
-    """Return colour and marker for each category; missing ones are always gray."""
+    """Return colour and marker for each category; missing ones and noise are always gray."""
     styles = {name: (PALETTE[theme][i % 8], MARKERS[i % 8]) for i, name in enumerate(names)}
-    return styles | {name: (GRAY[theme], ".") for name in (MISSING, "others") if name in styles}
+    return styles | {name: (GRAY[theme], ".") for name in (MISSING, NOISE, "others") if name in styles}
 
 
 def _map_axes(

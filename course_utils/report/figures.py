@@ -8,25 +8,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils import plots
-from course_utils.analysis import AnalysisError, reduce
-from course_utils.analysis.clustering import nearest_to_centre
+from course_utils.analysis.clustering import NOISE, nearest_to_centre
 from course_utils.analysis.evaluation import two_decimals
-from course_utils.analysis.reduction import variance_shares
-from course_utils.report.reading import Run
-from course_utils.report.text import as_sentence, stated, without_folders
+from course_utils.report.reading import Run, ShownMap
+from course_utils.report.text import stated, without_folders
 
 SIDES = {"L": "left", "R": "right"}
+_ALWAYS = ("view", "side")
+_MAPS = {"pca": "Principal components", "tsne": "t-SNE", "umap": "UMAP"}
+_FEW = "So few images carry no weight: any two images have something in common."
 
 
 def cards(run: Run, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Return one small picture per row: its address, alternative text, label and cluster."""
+    """Return one small picture per row: its address, alternative text, label, cluster, file, what is known.
+
+    What is known: the values of the columns that have a map, but for view and side, which are the label.
+    """
     cards = []
+    columns = [name for name in run.categories[0] if name not in ("view", "side")]
     for row in rows:
         values = run.table.iloc[int(row)]
         view = stated(values.get("view"))
         side = SIDES.get(stated(values.get("laterality")), "")
         label = " ".join(part for part in (view, side) if part) or "view not stated"
-        number = int(run.clustering.labels[row]) if run.clustering is not None else None
+        known = {name: stated(run.categories[0][name].iloc[int(row)]) for name in columns}
+        number = int(run.labels[row]) if run.labels is not None else NOISE
         picture = run.thumbnails[row]
         cards.append(
             {
@@ -34,61 +40,74 @@ def cards(run: Run, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
                 "alt": f"Preprocessed mammogram, {label}",
                 "label": without_folders(label),
                 "file": without_folders(stated(values.get("file"))),
-                "cluster": number,
-                "colour": number % 8 if number is not None else 0,
+                "known": without_folders(
+                    ", ".join(f"{name} {value}" for name, value in known.items() if value)
+                ),
+                "cluster": number if number != NOISE else None,
+                "colour": number % 8 if number != NOISE else 0,
             }
         )
     return cards
 
 
-def map_points(run: Run) -> tuple[NDArray[np.float32] | None, NDArray[np.float64] | None, str]:
-    """Return the map (N, 2), the shares of variance of its axes, and, if there is no map, why."""
-    if len(run.table) < 3:
-        return None, None, f"A map needs at least three images; this run has {len(run.table)}."
-    try:
-        points = reduce(run.vectors)
-        return points, variance_shares(run.vectors, points), ""
-    except AnalysisError as error:
-        return None, None, f"There is no map: {as_sentence(error)}"
-
-
-def picture_map(
-    run: Run, points: NDArray[np.float32] | None, shares: NDArray[np.float64] | None
-) -> dict[str, str] | None:
-    """Draw the pictures themselves on the map, if there are any."""
-    if points is None or shares is None or not any(run.thumbnails):
+def pictures_on_map(run: Run) -> dict[str, str] | None:
+    """Draw the pictures themselves on the map of PCA, if there are any."""
+    if not run.maps or not any(run.thumbnails):
         return None
-    labels = run.clustering.labels.tolist() if run.clustering is not None else None
+    labels = _cluster_names(run) if run.labels is not None else None
+    pca = run.maps[0]
     return _both_themes(
-        lambda theme: plots.map_pictures(points, run.thumbnails, labels, shares=shares.tolist(), theme=theme)
+        lambda theme: plots.map_pictures(pca.points, run.thumbnails, labels, shares=pca.shares, theme=theme)
     )
 
 
-def scatter_maps(
-    run: Run, points: NDArray[np.float32] | None, shares: NDArray[np.float64] | None
-) -> list[dict[str, str]]:
-    """Draw the map once for the clusters, and once for each of the categories."""
-    if points is None or shares is None:
-        return []
-    colourings: dict[str, list[Any]] = {}
-    if run.clustering is not None:
-        colourings["cluster"] = run.clustering.labels.tolist()
-    for column, values in run.categories[0].items():
-        colourings[str(column)] = values.tolist()
-    where = shares.tolist()
+def maps(run: Run) -> list[dict[str, Any]]:
+    """Draw each map once for the clusters, and that of PCA once for each of the categories, too."""
+    shown = []
+    for each in run.maps:
+        colourings: dict[str, list[Any]] = {}
+        if run.labels is not None:
+            colourings["cluster"] = _cluster_names(run)
+        for column, values in run.categories[0].items():
+            if each.method == "pca" or column in _ALWAYS:
+                colourings[str(column)] = values.tolist()
+        figures = [_scatter(each, name, values) for name, values in colourings.items()]
+        found = each.faithfulness
+        shown.append(
+            {
+                "title": _MAPS[each.method],
+                "method": each.method,
+                "kept": found.sentence if found is not None else "",
+                "figures": figures or [_scatter(each, "image", ["image"] * len(each.points))],
+            }
+        )
+    return shown
 
-    def draw(name: str, values: list[Any]) -> Callable[[plots.Theme], plots.Illustration]:
-        return lambda theme: plots.map_scatter(points, values, name=name, shares=where, theme=theme)
 
-    return [{"name": name} | _both_themes(draw(name, values)) for name, values in colourings.items()]
+def _scatter(each: ShownMap, name: str, values: list[Any]) -> dict[str, str]:
+    axis = {"pca": "principal component", "tsne": "t-SNE axis", "umap": "UMAP axis"}[each.method]
+
+    def draw(theme: plots.Theme) -> plots.Illustration:
+        return plots.map_scatter(each.points, values, name=name, axis=axis, shares=each.shares, theme=theme)
+
+    return _both_themes(draw)
+
+
+def _cluster_names(run: Run) -> list[str]:
+    assert run.labels is not None
+    return [plots.NOISE if label == NOISE else str(label) for label in run.labels]
 
 
 def typical_images(run: Run) -> list[dict[str, Any]]:
-    """Return for each cluster its size, what it is made of, and the images nearest its centre."""
-    if run.clustering is None:
+    """Return for each cluster its size, what it is made of, and the images nearest its centre.
+
+    Where women were clustered, those are the images of the women nearest to it, one each.
+    """
+    if run.clustering is None or run.prepared is None:
         return []
-    labels, categories = run.clustering.labels, run.categories[0]
-    nearest = nearest_to_centre(run.vectors, labels, params=run.clustering.params)
+    labels, categories = run.labels, run.categories[0]
+    nearest = nearest_to_centre(run.prepared.vectors, run.clustering.labels, params=run.clustering.params)
+    first_image = np.unique(run.prepared.row_of, return_index=True)[1]
     clusters = []
     for label, rows in nearest.items():
         members = categories[labels == label]
@@ -97,32 +116,84 @@ def typical_images(run: Run) -> list[dict[str, Any]]:
             counts = Counter(stated(value) or plots.MISSING for value in values)
             parts = (f"{SIDES.get(value, value)} {count}" for value, count in sorted(counts.items()))
             made_of.append(f"{column}: {', '.join(parts)}")
+        size = int((run.clustering.labels == label).sum())
         clusters.append(
             {
                 "number": label,
                 "colour": label % 8,
-                "size": int((labels == label).sum()),
+                "size": f"{size} {_unit(run, size)}",
+                "weight": _FEW if size <= 2 else "",
                 "made_of": without_folders("; ".join(made_of)),
-                "pictures": cards(run, rows),
+                "pictures": cards(run, first_image[rows]),
             }
         )
     return clusters
 
 
+def noise_words(run: Run) -> str:
+    """Say how many images a method left out, if it left out any."""
+    if run.clustering is None or not (run.clustering.labels == NOISE).any():
+        return ""
+    size = int((run.clustering.labels == NOISE).sum())
+    return f"{size} {_unit(run, size)} in no cluster: the method calls them noise."
+
+
+def _unit(run: Run, number: int) -> str:
+    """Return the word for what was clustered."""
+    one, many = ("woman", "women") if run.clusters_women else ("image", "images")
+    return one if number == 1 else many
+
+
+def choice_figure(run: Run) -> dict[str, Any] | None:
+    """Draw how the number of clusters was chosen, if it was."""
+    choice = run.clustering.choice if run.clustering is not None else None
+    if choice is None:
+        return None
+    return {
+        "figure": _both_themes(lambda theme: plots.choice_of_k(choice, theme=theme)),
+        "words": choice.sentence,
+    }
+
+
+def valley_figure(run: Run) -> dict[str, str] | None:
+    """Draw what the women said who did not make the clusters, if they were asked."""
+    valley = run.evaluation.valley if run.evaluation is not None else None
+    if valley is None or not any(join.values for join in valley.joins):
+        return None
+    return _both_themes(lambda theme: plots.held_out_valley(valley, theme=theme))
+
+
+def stability_figure(run: Run) -> dict[str, Any] | None:
+    """Draw whether the clusters come back without some of the women."""
+    found = run.stability
+    if found is None:
+        return None
+    figure = _both_themes(lambda theme: plots.stability_beside_null(found, theme=theme))
+    return {"figure": figure, "words": found.sentence}
+
+
+def associations_figure(run: Run) -> dict[str, str] | None:
+    """Draw what the clusters follow, beside chance."""
+    if run.evaluation is None or not run.evaluation.associations:
+        return None
+    found = run.evaluation.associations
+    return _both_themes(lambda theme: plots.associations_beside_chance(found, theme=theme))
+
+
 def silhouette_figure(run: Run) -> dict[str, Any] | None:
     """Draw the silhouette beside its nulls, and return it with the rows of its table."""
     found = run.evaluation
-    if found is None or found.silhouette is None:
+    if found is None or found.silhouette is None or not found.nulls:
         return None
     names = {
         "gaussian": "Gaussian cloud with the same covariance",
         "permuted": "every column shuffled independently",
     }
-    rows = [["your images", "", two_decimals(found.silhouette), "", ""]]
+    rows = [["your images", "", "", two_decimals(found.silhouette), "", ""]]
     for null in reversed(found.nulls):
         values = null.silhouettes[found.k]
         numbers = [two_decimals(number) for number in (min(values), float(np.mean(values)), max(values))]
-        rows.append([names[null.name], *numbers, f"{null.p_value:.3f}"])
+        rows.append([names[null.name], str(null.draws), *numbers, f"{null.p_value:.3f}"])
     figure = _both_themes(lambda theme: plots.silhouette_against_null(found, theme=theme))
     return {"figure": figure, "rows": rows}
 

@@ -8,24 +8,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from course_utils import DISCLAIMER, plots
 from course_utils.files import write_atomic
 from course_utils.records import failure_columns
-from course_utils.report.figures import (
-    cards,
-    map_points,
-    picture_map,
-    scatter_maps,
-    silhouette_figure,
-    typical_images,
-)
+from course_utils.report import figures, words
 from course_utils.report.reading import Run, read_run
 from course_utils.report.text import without_folders
-from course_utils.report.words import (
-    association_rows,
-    points_to_take_away,
-    provenance_groups,
-    summary,
-    tiles,
-    warning_rows,
-)
 
 MOST_PICTURES = 48
 """The most pictures that the contact sheet shows."""
@@ -60,32 +45,40 @@ def write_report(run_dir: Path) -> Path:
 def _context(run: Run) -> dict[str, Any]:
     """Return everything the template says, as text and pictures; the template decides where it goes."""
     weights = run.record.get("weights") or {}
-    points, shares, map_note = map_points(run)
+    found = run.evaluation
     return {
         "disclaimer": DISCLAIMER,
         "random": weights.get("pretrained") is False,
-        "summary": summary(run),
-        "tiles": tiles(run),
-        "points": points_to_take_away(run),
-        "note": without_folders(run.note),
+        "summary": words.summary(run),
+        "tiles": words.tiles(run),
+        "headline": words.headline(run),
+        "verdict": without_folders(found.verdict) if found is not None else "",
+        "points": words.points_to_take_away(run),
+        "limits": words.limits(run),
+        "notes": [without_folders(note) for note in run.notes],
+        "cautions": [without_folders(each) for each in found.warnings] if found is not None else [],
         "pictures_note": run.pictures_note,
-        "pictures": cards(run, plots.spread(len(run.table), MOST_PICTURES)),
+        "pictures": figures.cards(run, plots.spread(len(run.table), MOST_PICTURES)),
         "total": len(run.table),
-        "map_note": map_note,
-        "picture_map": picture_map(run, points, shares),
-        "maps": scatter_maps(run, points, shares),
+        "picture_map": figures.pictures_on_map(run),
+        "maps": figures.maps(run),
         "maps_left_out": run.categories[1],
-        "clusters": typical_images(run),
-        "silhouette": silhouette_figure(run),
-        "evaluation": run.evaluation,
-        "verdict": without_folders(run.evaluation.verdict) if run.evaluation is not None else "",
-        "associations": association_rows(run),
+        "clusters": figures.typical_images(run),
+        "noise": figures.noise_words(run),
+        "choice": figures.choice_figure(run),
+        "valley": figures.valley_figure(run),
+        "silhouette": figures.silhouette_figure(run),
+        "stability": figures.stability_figure(run),
+        "evaluation": found,
+        "associations": words.association_rows(run),
+        "associations_figure": figures.associations_figure(run),
+        "skipped": words.skipped_rows(run),
         "failures": [
             [without_folders(row[name]) for name in failure_columns()]
             for row in run.failures.head(MOST_ROWS).to_dict("records")
         ],
         "failed": len(run.failures),
-        "warnings": warning_rows(run),
-        "provenance": provenance_groups(run),
+        "warnings": words.warning_rows(run),
+        "provenance": words.provenance_groups(run),
         "recorded": bool(run.record),
     }

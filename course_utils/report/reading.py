@@ -1,15 +1,30 @@
 """What the page needs of a run folder, read tolerantly: what is missing or does not fit is noted."""
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from course_utils import plots, runs
-from course_utils.analysis import AnalysisError, Clustering, Evaluation, cluster, evaluate
+from course_utils.analysis import (
+    AnalysisError,
+    Clustering,
+    Evaluation,
+    cluster,
+    evaluate,
+    faithfulness,
+    reduce,
+)
+from course_utils.analysis.choice import Choice
+from course_utils.analysis.clustering import Method
+from course_utils.analysis.harmonise import Prepared, prepare
+from course_utils.analysis.map_quality import Faithfulness
+from course_utils.analysis.reduction import variance_shares
+from course_utils.analysis.resampling import Stability
 from course_utils.records import FILE, SHOWN
 from course_utils.report.text import as_sentence
 from course_utils.runs.clusters import RESULT
@@ -18,13 +33,36 @@ from course_utils.runs.reading import parse
 MOST_LABELS = 12
 """The most columns besides view and side that get a map of their own."""
 
+_FEWEST_FOR_A_MAP, _FEWEST_FOR_FAITHFULNESS = 3, 4
+
 RENAMED = {name: shown for name, shown in SHOWN.items() if shown != name}
 _NOT_METADATA = ("image_id", FILE, "sha256", "warnings")
 
 
 @dataclass(frozen=True)
+class ShownMap:
+    """A map of the run, and how far to believe it.
+
+    Attributes:
+        method: `"pca"`, `"tsne"` or `"umap"`.
+        points: `(N, 2)`.
+        shares: the shares of variance of the two axes, of PCA alone.
+        faithfulness: what it keeps; None with too few images to say.
+    """
+
+    method: str
+    points: NDArray[np.float32]
+    shares: list[float] | None
+    faithfulness: Faithfulness | None
+
+
+@dataclass(frozen=True)
 class Run:
-    """What the files of a run folder hold; N rows throughout, in the same order."""
+    """What the files of a run folder hold; N rows throughout, in the same order.
+
+    `prepared` is what was clustered: the vectors themselves, or what `course cluster` made of them.
+    `clustering` has a label for each of its rows, and `labels` one for each image.
+    """
 
     table: pd.DataFrame
     vectors: NDArray[np.float32]
@@ -32,9 +70,24 @@ class Run:
     pictures_note: str
     failures: pd.DataFrame
     record: dict[str, Any]
-    clustering: Clustering | None
-    evaluation: Evaluation | None
-    note: str
+    clustering: Clustering | None = None
+    prepared: Prepared | None = None
+    evaluation: Evaluation | None = None
+    stability: Stability | None = None
+    maps: tuple[ShownMap, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Return the cluster (N,) of each image; None without clusters."""
+        if self.clustering is None or self.prepared is None:
+            return None
+        return self.clustering.labels[self.prepared.row_of]
+
+    @property
+    def clusters_women(self) -> bool:
+        """Return whether women were clustered, by the mean of their images, and not images."""
+        return self.clustering is not None and self.clustering.params.get("per") == "woman"
 
     @property
     def metadata(self) -> pd.DataFrame:
@@ -46,9 +99,11 @@ class Run:
     def categories(self) -> tuple[pd.DataFrame, int]:
         """Return the columns that a picture can be coloured by, and how many more there would be.
 
-        These are view and side, and columns of two to eight values that are not pseudonyms.
+        These are view and side, and columns of two to eight values that are not pseudonyms; each is known of
+        at least two images, or there would be nothing to compare.
         """
         metadata, most = self.metadata, len(plots.MARKERS)
+        metadata = metadata.loc[:, metadata.notna().sum() >= 2]
         kept = [name for name in ("view", "side") if name in metadata and metadata[name].nunique() <= most]
         others = [
             name
@@ -60,20 +115,8 @@ class Run:
 
 def read_run(folder: Path) -> Run:
     """Read a run folder. Raises RunError if a file that is there cannot be read."""
-    read = runs.read_run(folder)
-    return _with_clusters(folder, Run(**vars(read), clustering=None, evaluation=None, note=""))
-
-
-def _judgement(clusters: runs.Clusters) -> tuple[Clustering, Evaluation | None]:
-    """Return the clustering and its evaluation, if there is one."""
-    stored = clusters.result
-    params = stored["params"]
-    whole = [params[name] for name in ("k", "dims", "n_init", "standardise")] + params.get("k_searched", [])
-    if not all(isinstance(number, int) for number in whole):
-        raise ValueError("a parameter is not a whole number")
-    labels = clusters.table["cluster"].to_numpy()
-    found = Clustering(labels, None, params, str(stored["method"]), stored.get("seed", 0))
-    return found, Evaluation.from_dict(stored["evaluation"]) if stored.get("evaluation") else None
+    run = _with_clusters(folder, Run(**vars(runs.read_run(folder))))
+    return _with_maps(folder, run)
 
 
 def _with_clusters(folder: Path, run: Run) -> Run:
@@ -84,16 +127,82 @@ def _with_clusters(folder: Path, run: Run) -> Run:
         if clusters is not None:
             why_not = clusters.why_unusable(run.table["image_id"].tolist(), run.vectors)
         if clusters is not None and why_not is None:
-            found, judged = parse(folder / RESULT, lambda _: _judgement(clusters))
             known = {*run.table, *RENAMED, *RENAMED.values(), "cluster"}
             rows = clusters.table
             run = replace(run, table=run.table.join(rows[[each for each in rows if each not in known]]))
-            judged = judged or evaluate(run.vectors, found, metadata=run.metadata)
-            return replace(run, clustering=found, evaluation=judged)
+            return parse(folder / RESULT, lambda _: _judged(run, clusters))
         made = "made some" if clusters is None else "made new ones"
         note = f"{why_not}, so this report {made}: run “course cluster” to keep them as files."
-        found = cluster(run.vectors)
-        judged = evaluate(run.vectors, found, metadata=run.metadata)
-        return replace(run, clustering=found, evaluation=judged, note=note)
+        prepared = prepare(run.vectors, run.metadata, runs.women(run.table))
+        run = replace(run, prepared=prepared, clustering=cluster(run.vectors), notes=(note,))
+        return _evaluated(run)
     except (AnalysisError, runs.RunError) as error:
-        return replace(run, note=f"There are no clusters to show: {as_sentence(error)}")
+        note = f"There are no clusters to show: {as_sentence(error)}"
+        return replace(run, clustering=None, prepared=None, notes=(note,))
+
+
+def _judged(run: Run, clusters: runs.Clusters) -> Run:
+    """Return the run with the clusters of its folder, and what was clustered, made again."""
+    stored = clusters.result
+    params = stored["params"]
+    whole = [params[name] for name in ("k", "dims", "standardise")] + params.get("k_searched", [])
+    whole += [params[name] for name in ("n_init", "min_cluster_size", "min_samples") if name in params]
+    if not all(isinstance(number, int) for number in whole):
+        raise ValueError("a parameter is not a whole number")
+    if stored["method"] not in get_args(Method):
+        raise ValueError("there is no such method")
+    remove, per = params.get("remove", []), params.get("per", "image")
+    prepared = prepare(run.vectors, run.metadata, runs.women(run.table), remove=remove, per=per)
+    labels = np.zeros(len(prepared.vectors), np.int64)
+    labels[prepared.row_of] = of_images = clusters.table["cluster"].to_numpy()
+    if not np.array_equal(labels[prepared.row_of], of_images):
+        raise ValueError("the images of a woman are in several clusters")
+    choice = Choice.from_dict(stored["choice"]) if stored.get("choice") else None
+    found = Clustering(labels, None, params, stored["method"], stored.get("seed", 0), choice)
+    again = Stability.from_dict(stored["stability"]) if stored.get("stability") else None
+    run = replace(run, clustering=found, prepared=prepared, stability=again)
+    if not stored.get("evaluation"):
+        return _evaluated(run)
+    return replace(run, evaluation=Evaluation.from_dict(stored["evaluation"]))
+
+
+def _evaluated(run: Run) -> Run:
+    """Return the run with its clusters judged."""
+    prepared, clustering = run.prepared, run.clustering
+    assert prepared is not None
+    assert clustering is not None
+    judged = evaluate(
+        prepared.vectors, clustering, metadata=prepared.metadata, groups=prepared.groups, seed=clustering.seed
+    )
+    return replace(run, evaluation=judged)
+
+
+def _with_maps(folder: Path, run: Run) -> Run:
+    """Return the run with its maps: that of PCA, which costs nothing, and those of `course map`."""
+    if len(run.table) < _FEWEST_FOR_A_MAP:
+        note = f"A map needs at least three images; this run has {len(run.table)}."
+        return replace(run, notes=(*run.notes, note)) if len(run.table) else run
+    try:
+        points = reduce(run.vectors)
+    except AnalysisError as error:
+        return replace(run, notes=(*run.notes, f"There is no map: {as_sentence(error)}"))
+    maps = {"pca": ShownMap("pca", points, variance_shares(run.vectors, points).tolist(), None)}
+    if len(points) >= _FEWEST_FOR_FAITHFULNESS:
+        maps["pca"] = replace(maps["pca"], faithfulness=faithfulness(run.vectors, points, method="pca"))
+    notes = list(run.notes)
+    try:
+        for each in runs.read_maps(folder):
+            why_not = each.why_unusable(run.table["image_id"].tolist(), run.vectors)
+            if why_not is not None:
+                notes.append(f"{why_not}; make it again with “course map”.")
+            elif each.method != "pca":
+                file = folder / f"map_{each.method}.json"
+                maps[each.method] = parse(file, functools.partial(_stored_map, each))
+    except runs.RunError as error:
+        notes.append(f"A map of this folder is not shown: {as_sentence(error)}")
+    return replace(run, maps=tuple(maps.values()), notes=tuple(notes))
+
+
+def _stored_map(stored: runs.Map, _: Path) -> ShownMap:
+    kept = Faithfulness.from_dict(stored.result["faithfulness"])
+    return ShownMap(stored.method, stored.points, None, kept)

@@ -4,10 +4,24 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from course_utils.analysis.evaluation import two_decimals
+from course_utils.analysis.associations import cramers_v
+from course_utils.analysis.clustering import NOISE
+from course_utils.analysis.evaluation import FEW, two_decimals
 from course_utils.report.reading import Run
 from course_utils.report.text import without_folders
+
+_NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
+_WORTH_TELLING = 0.1
+_TIED, _MOST_TIED = 0.5, 3
+_FEWEST_PER_CELL = 5  # with fewer, V is large by chance
+_METHODS = {
+    "kmeans": "k-means",
+    "gmm": "a mixture of Gaussians",
+    "ward": "Ward’s method",
+    "hdbscan": "HDBSCAN",
+}
 
 
 def summary(run: Run) -> str:
@@ -31,10 +45,16 @@ def summary(run: Run) -> str:
         params = run.clustering.params
         searched = params.get("k_searched", [])
         chosen = f", chosen from {searched[0]} to {searched[-1]}" if len(searched) > 1 else ""
-        method = {"kmeans": "k-means"}.get(run.clustering.method, run.clustering.method)
+        into = f"{params['k']} cluster{'' if params['k'] == 1 else 's'}{chosen}"
+        noise = int((run.clustering.labels == NOISE).sum())
+        left = f"; {noise} {'belongs' if noise == 1 else 'belong'} to none (noise)" if noise else ""
+        if params.get("remove"):
+            sentences.append(f"Taken off the embeddings: {_listed(params['remove'])}.")
+        if run.clusters_women:
+            sentences.append("What was clustered is the mean of each woman’s images.")
         sentences.append(
-            f"PCA reduced the embeddings to {params['dims']} dimensions, and {method} grouped them into "
-            f"{params['k']} clusters{chosen}."
+            f"PCA reduced the embeddings to {params['dims']} dimensions, and "
+            f"{_METHODS[run.clustering.method]} grouped them into {into}{left}."
         )
     return without_folders(" ".join(sentences))
 
@@ -48,34 +68,107 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     if len(run.table):
         shown.append((str(run.vectors.shape[1]), "numbers in an embedding"))
     if run.evaluation is not None:
-        shown.append((str(run.evaluation.k), "clusters"))
-        if run.evaluation.silhouette is not None:
+        shown.append((str(run.evaluation.k), "cluster" if run.evaluation.k == 1 else "clusters"))
+        if run.evaluation.nulls and run.evaluation.silhouette is not None:
             highest = max(max(null.silhouettes[run.evaluation.k]) for null in run.evaluation.nulls)
             words = f"silhouette; without clusters up to {two_decimals(highest)}"
             shown.append((two_decimals(run.evaluation.silhouette), words))
     return shown
 
 
+def headline(run: Run) -> str:
+    """Return the verdict in a few words, as the figures have it."""
+    if run.evaluation is None:
+        return ""
+    found = run.evaluation
+    separate = len(found.valley.parts) if found.valley is not None else 0
+    return {
+        "separate clusters": f"{_NUMBERS.get(separate, separate)} separate clusters",
+        "more than a cloud": "More than a cloud, but no separate clusters",
+        "no better than a cloud": "No clusters: a cloud gives the same",
+        "too few": "Too few to judge",
+        "not judged": "Not judged",
+        "nothing to judge": "Nothing to judge",
+    }[found.conclusion]
+
+
 def points_to_take_away(run: Run) -> list[str]:
-    """Return the sentences to take away, strongest first."""
-    points = []
-    if run.evaluation is not None:
-        points.append(run.evaluation.verdict)
-        known = run.evaluation.associations
-        measurable = [one for one in known if one.p_value <= 0.05]
-        followed = [one for one in measurable if one.ari >= 0.1]
-        points += [one.sentence for one in followed]
-        columns = ", ".join(one.column for one in known)
-        if followed:
-            points.append(
-                "What the clusters follow was known already. Before you believe in a discovery, ask what is "
-                "left of it among images that are alike in this respect."
-            )
-        elif measurable:
-            points.append(f"The clusters hardly follow what is known about the images ({columns}).")
-        elif known:
-            points.append(f"The clusters follow nothing that is known about the images ({columns}).")
+    """Return what the clusters follow, the closest first, and what to make of it."""
+    if run.evaluation is None:
+        return []
+    known = run.evaluation.associations
+    measurable = [one for one in known if one.is_more_than_chance]
+    followed = [one for one in measurable if one.statistic >= _WORTH_TELLING]
+    points = [one.sentence for one in followed]
+    columns = ", ".join(one.column for one in known)
+    if followed:
+        points.append(
+            "What the clusters follow was known already. Before you believe in a discovery, ask what is "
+            "left of it among images that are alike in this respect (course cluster --remove takes a column "
+            "off)."
+        )
+    elif measurable:
+        points.append(f"The clusters hardly follow what is known about the images ({columns}).")
+    elif known:
+        points.append(f"The clusters follow nothing that is known about the images ({columns}).")
     return [without_folders(point) for point in points]
+
+
+def limits(run: Run) -> list[str]:
+    """Return what these data cannot support, from what they are."""
+    found = run.evaluation
+    if found is None:
+        return []
+    points = []
+    if found.unit == "images":
+        points.append(
+            "No file says which woman an image is of, so each image was counted as independent. If several "
+            "are of one woman, the p values are too small."
+        )
+    elif found.women < FEW:
+        points.append(
+            f"{found.women} women cannot speak for others: repeat this on women who are not among them."
+        )
+    compared = [one.column for one in found.associations]
+    if compared:
+        points.append(
+            f"The clusters were held against {_listed(compared)}, and nothing else. What no column names, "
+            "say the machine, the site or the year, cannot be seen here, and may be what they follow."
+        )
+    else:
+        points.append(
+            "Nothing is known that the clusters could be held against, so nobody can say what they follow."
+        )
+    points += [
+        f"{one} and {other} go together in these images (Cramér’s V {two_decimals(v)}): what follows the one "
+        "follows the other, and this run cannot tell them apart."
+        for one, other, v in _tied(run, [each.column for each in found.associations if each.levels])
+    ]
+    if found.conclusion != "nothing to judge":
+        points.append(
+            "One run is no replication. A step that was chosen by looking at its result, such as k, the "
+            "method or what was taken off, has to give the same result once more on women never seen."
+        )
+    points.append("The vectors say how pictures look to a network. They say nothing about anybody’s health.")
+    return [without_folders(point) for point in points]
+
+
+def _tied(run: Run, columns: list[str]) -> list[tuple[str, str, float]]:
+    """Return pairs of compared columns of categories that go together, the closest first."""
+    known = run.prepared.metadata if run.prepared is not None else run.metadata
+    columns = [name for name in columns if name in {*known}]
+    pairs = []
+    for i, one in enumerate(columns):
+        for other in columns[i + 1 :]:
+            both = known[[one, other]].dropna().astype(str)
+            table = pd.crosstab(both[one], both[other]).to_numpy()
+            if min(table.shape, default=0) >= 2 and len(both) >= _FEWEST_PER_CELL * table.size:
+                pairs.append((one, other, cramers_v(table)))
+    return sorted((pair for pair in pairs if pair[2] >= _TIED), key=lambda pair: -pair[2])[:_MOST_TIED]
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def association_rows(run: Run) -> list[list[str]]:
@@ -85,14 +178,24 @@ def association_rows(run: Run) -> list[list[str]]:
     return [
         [
             without_folders(one.column),
-            str(one.rows),
-            _levels(one.levels),
-            two_decimals(one.ari),
-            f"{one.p_value:.3f}",
-            without_folders(one.sentence.split(" (ARI")[0] + "."),
+            str(one.images),
+            "" if one.women is None else str(one.women),
+            _levels(one.levels) if one.levels else "numbers",
+            f"{one.statistic_name} {two_decimals(one.statistic)}",
+            ""
+            if one.low is None or one.high is None
+            else f"{two_decimals(one.low)} to {two_decimals(one.high)}",
+            f"{one.p_holm:.3f}",
+            without_folders(f"{one.finding}."),
         ]
         for one in run.evaluation.associations
     ]
+
+
+def skipped_rows(run: Run) -> list[tuple[str, str]]:
+    """Return each column that the clusters could not be compared with, and why."""
+    skipped = run.evaluation.skipped if run.evaluation is not None else {}
+    return [(without_folders(column), without_folders(reason)) for column, reason in skipped.items()]
 
 
 def _levels(levels: dict[str, int]) -> str:
@@ -135,7 +238,8 @@ def provenance_groups(run: Run) -> list[tuple[str, list[tuple[str, str]]]]:
         for title, names in groups.items()
     ]
     if run.clustering is not None:
-        shown.insert(3, ("Clustering", _flat(run.clustering.to_dict())))
+        how = {name: value for name, value in run.clustering.to_dict().items() if name != "choice"}
+        shown.insert(3, ("Clustering", _flat(how)))
     return [(title, rows) for title, rows in shown if rows]
 
 
@@ -146,7 +250,8 @@ def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
         if isinstance(value, dict):
             rows += _flat(value)
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, list | tuple) else _value(name, value)
+            listed = isinstance(value, list | tuple)
+            shown = ", ".join(map(str, value)) or "nothing" if listed else _value(name, value)
             rows.append((name.replace("_", " "), without_folders(shown)))
     return rows
 

@@ -61,6 +61,18 @@ def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
     return compared
 
 
+def women(table: pd.DataFrame) -> pd.Series | None:
+    """Return the woman of each image, or None if no file says whose it is.
+
+    Where only some do not say so, each of those images counts as a woman of its own.
+    """
+    if "patient_key" not in table or table["patient_key"].isna().all():
+        return None
+    keys = table["patient_key"]
+    own = pd.Series([f"image {row}" for row in range(len(keys))], index=keys.index)
+    return keys.where(keys.notna(), own)
+
+
 def read_labels(file: str | Path) -> pd.DataFrame:
     """Read a table of labels. Each value is text as it is written; only an empty cell is missing (None).
 

@@ -1049,5 +1049,4 @@ shutil.rmtree(folder)
 #   [Numerical accuracy](https://docs.pytorch.org/docs/stable/notes/numerical_accuracy.html).
 # - Linux manual pages, [mallopt(3)](https://man7.org/linux/man-pages/man3/mallopt.3.html): `M_MMAP_THRESHOLD`, `M_TRIM_THRESHOLD`.
 #
-# **Next:** lesson 07, seeing embeddings, is planned and not written yet. Until then, `course cluster out` and
-# `course report out` take your vectors further.
+# **Next:** [lesson 07](07_seeing_embeddings.ipynb), seeing embeddings: what a map shows, and what it only seems to show.

@@ -8,6 +8,8 @@ import numpy as np
 from course_utils import plots
 from course_utils.analysis import cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
+from course_utils.analysis.resampling import Stability
+from course_utils.analysis.validity import Join, Valley
 
 RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
@@ -17,6 +19,12 @@ MASKS = [picture[0] > 0.5 for picture in PICTURES]
 TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
 MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
 VIEWS = ["CC", "MLO", None] * 6
+JOINS = (
+    Join((0, 2), (1,), 0.0004, 0.21, (-0.6, -0.5, -0.45, -0.4, 0.4, 0.5, 0.52, 0.7)),
+    Join((0,), (2,), 0.8, 0.09, (-0.5, -0.2, 0.0, 0.1, 0.4)),
+)
+VALLEY = Valley(3, 18, 18, "images", 10, JOINS)
+STABILITY = Stability("kmeans", 3, 0.8, 3, 18, "images", (0.8, 0.9, 1.0), (0.5, 0.7, 0.95), 0)
 PROFILE = cProfile.Profile()
 PROFILE.runcall(lambda: [cluster(VECTORS, k=k) for k in (2, 3)])
 LAYERS = {"convolution": ([4e9, 2e9], [1e7, 4e7], [0.01, 0.02]), "ReLU": ([1e6], [8e6], [0.001])}
@@ -45,15 +53,26 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "window": plots.convolution_window(PICTURES[0][0], np.eye(3), 5, 7, theme=theme),
         "fields": plots.receptive_fields(PICTURES[0], {"stem": 11, "stage 1": 35}, theme=theme),
         "map": plots.map_scatter(points, VIEWS, name="view", shares=[0.4, 0.3], theme=theme),
+        "maps": plots.several_maps(
+            {"one": points, "other": 3 * points}, VIEWS, name="view", caption="Two maps.", theme=theme
+        ),
         "pictures": plots.map_pictures(points, PICTURES, found.labels.tolist(), theme=theme),
         "prototypes": plots.prototypes(PICTURES, nearest_to_centre(VECTORS, TRUTH, count=3), theme=theme),
         "null": plots.silhouette_against_null(evaluate(VECTORS, found, draws=3), theme=theme),
+        "valley": plots.held_out_valley(VALLEY, theme=theme),
+        "stability": plots.stability_beside_null(STABILITY, theme=theme),
         "steps": plots.preprocessing_steps(TRACE, theme=theme),
         "step": plots.one_step(TRACE, 2, theme=theme),
         "before": plots.before_and_after(PICTURES[:3], MASKS[:3], PICTURES[:3], ["a", "b", "c"], theme=theme),
         "timeline": plots.timeline(RUNS, theme=theme),
         "rates": plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2), theme=theme),
         "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),
+        "rounds": plots.kmeans_rounds(points, points[:3], 2, theme=theme),
+        "by k": plots.map_and_silhouettes(
+            points, found.labels, {2: 0.2, 3: 0.3}, {2: [0.1, 0.2], 3: [0.1]}, theme=theme
+        ),
+        "rain": plots.histograms({"first": points[:, 0], "second": points[:, 1]}, 5, rain=True, theme=theme),
+        "dips": plots.cumulative_dips({"first": points[:, 0]}, theme=theme),
         "flames": plots.flame_graph(PROFILE, theme=theme),
         "roofline": plots.roofline(LAYERS, {"fp32": 4e11, "bf16": 8e11}, 4e10, theme=theme),
         "ladder": plots.ladder({"plain": 10, "fused": 24.5}, {"limit": 30}, theme=theme),

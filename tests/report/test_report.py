@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import re
+from dataclasses import asdict
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -17,6 +18,7 @@ from PIL import Image
 
 from course_utils import DISCLAIMER
 from course_utils.analysis import Clustering, Evaluation, cluster, evaluate
+from course_utils.analysis.associations import Association
 from course_utils.report import write_report
 from course_utils.runs import RunError
 
@@ -196,8 +198,10 @@ def test_the_page_tells_the_run_its_clusters_and_how_far_to_believe_them(whole):
     text = whole[1].text
     assert "18 of 20 files were read" in text
     assert "vector of 30 numbers" in text
-    assert "There is structure" in text
-    assert "The clusters are the same as view (ARI 1.00, p = 0.001)." in text
+    assert "Too few to judge" in text
+    assert (
+        "The clusters are the same as view: ARI 1.00, 95% interval 1.00 to 1.00, among the 18 images" in text
+    )
     assert "The clusters agree no better than chance with side" in text
     assert "Cluster 2 · 6 images view: ML 6; side: left 3, right 3" in text
     assert "notes.dcm read This is not a DICOM file." in text
@@ -244,7 +248,7 @@ def test_clusters_that_nobody_made_yet_are_made_for_the_page(tmp_path):
     text = page(folder).text
     assert "This folder held no clusters, so this report made some: run “course cluster” to keep them" in text
     assert "k-means grouped them into 3 clusters, chosen from 2 to 9." in text
-    assert "There is structure" in text
+    assert "Too few to judge" in text  # five women
 
 
 def test_random_weights_are_shouted(tmp_path):
@@ -261,7 +265,7 @@ def test_random_weights_are_shouted(tmp_path):
         (0, "No file could be embedded"),
         (1, "There are no clusters to show: got 1 vector; at least 2 are needed"),
         (2, "A map needs at least three images; this run has 2."),
-        (3, "With 3 images this says little about any others."),
+        (3, "3 images of 1 woman say little about any others."),
     ],
 )
 def test_few_images_give_a_page_that_says_what_cannot_be_shown(tmp_path, n, sentence):
@@ -281,10 +285,12 @@ def test_files_that_say_nothing_of_view_and_side_are_shown_as_such(tmp_path):
     folder = run_folder(tmp_path, view=nothing, laterality=nothing, patient_key=nothing)
     judged = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
     judged["evaluation"] |= {"associations": []}
+    judged["stability"] = None
     (folder / "clusters.json").write_text(json.dumps(judged), encoding="utf-8")
-    text = page(folder).text
-    assert "view: not stated 6" in text
-    assert "there is nothing to compare with" in text
+    shown = page(folder)
+    assert "view not stated" in shown.text
+    assert not any("coloured by view" in image["alt"] for image in shown.all("img"))
+    assert "there is nothing to compare with" in shown.text
 
 
 def test_hostile_names_are_text_and_nothing_else(tmp_path):
@@ -354,8 +360,10 @@ def test_a_folder_that_is_no_run_gets_one_clear_sentence(tmp_path):
 
 @pytest.fixture
 def no_maps(monkeypatch):
-    """Leave out the maps, which take most of a page's time, where a test is about words alone."""
-    monkeypatch.setattr("course_utils.report.page.map_points", lambda run: (None, None, "No map here."))
+    """Leave out the figures, which take most of a page's time, where a test is about words alone."""
+    monkeypatch.setattr("course_utils.report.figures.maps", lambda run: [])
+    for name in ("pictures_on_map", "silhouette_figure", "valley_figure", "associations_figure"):
+        monkeypatch.setattr(f"course_utils.report.figures.{name}", lambda run: None)
 
 
 def cards(shown: Page) -> list[bytes]:
@@ -519,7 +527,7 @@ def test_a_run_without_rows_is_told_beside_the_clusters_of_an_older_one(tmp_path
 @pytest.mark.parametrize(
     ("ari", "p_value", "told", "said"),
     [
-        (0.1, 0.05, True, "partly follow site (ARI 0.10"),
+        (0.1, 0.05, True, "partly follow site: ARI 0.10"),
         (0.0999, 0.05, False, "The clusters hardly follow what is known about the images (site)."),
         (0.9, 0.051, False, "The clusters follow nothing that is known about the images (site)."),
     ],
@@ -531,7 +539,29 @@ def test_only_what_clusters_follow_by_a_tenth_or_more_is_told_in_short(
     stored = json.loads((folder / "clusters.json").read_text(encoding="utf-8"))
     levels = {"a": 9, "b": 9}
     stored["evaluation"]["associations"] = [
-        {"column": "site", "rows": 18, "levels": levels, "ari": ari, "p_value": p_value}
+        asdict(
+            Association(
+                "site",
+                "categories",
+                18,
+                None,
+                levels,
+                ari,
+                0.2,
+                0.3,
+                None,
+                None,
+                None,
+                -0.1,
+                0.1,
+                0.15,
+                p_value,
+                p_value,
+                1,
+                999,
+                "images",
+            )
+        )
     ]
     (folder / "clusters.json").write_text(json.dumps(stored), encoding="utf-8")
     short = page(folder).text.split("In short")[1].split("What the network saw")[0]

@@ -1,0 +1,753 @@
+# %% [markdown]
+# # 08 · Clustering: what is found, and what is there
+#
+# > **Educational and research use only.** Not for clinical or diagnostic use. No medical decision may rely on these results.
+#
+# **You will be able to**
+#
+# - write k-means, and run it beside three other methods
+# - say what it proves when all four agree
+# - choose a number of clusters beside what noise would choose, and keep noise points out of every count
+# - name clusters by their prototypes before you look at any label
+# - tell association from separation, by asking women who had no part in making the clusters
+#
+# **Prerequisites.** [Lesson 07](07_seeing_embeddings.ipynb): principal components, and what a map can and cannot show. From
+# NumPy: masks such as `x[labels == 2]`, and `axis`.
+#
+# | your time | run time | peak memory | download | GPU |
+# |---|---|---|---|---|
+# | 60 min | under 30 s | under 1 GB | none | not needed |
+
+# %% [markdown]
+# ## Can a machine sort mammograms that nobody has sorted?
+#
+# Sixty women, four mammograms of each. The pictures are synthetic, so everything about them is known: how dense each
+# breast is, from which side it was taken, on whose machine. All that is in a table, and the table stays closed for now. What
+# we have is what one has of an archive: a vector for each picture, and whose it is.
+
+# %%
+import numpy as np
+import pandas as pd
+
+from course_utils.imaging.datasets import sample_run
+from course_utils.runs import Extraction
+
+run = sample_run()
+extraction = Extraction.read(run)
+vectors, pictures = extraction.vectors, extraction.thumbnails
+women = extraction.table["patient_key"].to_numpy()  # a pseudonym for each woman
+print(vectors.shape, "vectors of", len(np.unique(women)), "women")
+
+# %% [markdown]
+# 1280 columns are more than a clustering needs, and many of them say the same thing. The first fifty principal components
+# keep most of what differs between the pictures:
+
+# %%
+from course_utils.analysis import reduce
+
+space = reduce(vectors, dims=50)
+print(f"variance kept by 50 components: {space.var(axis=0).sum() / vectors.var(axis=0).sum():.0%}")
+
+# %% [markdown]
+# ## What does k-means do?
+#
+# You say how many clusters there are to be, $k$, and put $k$ centres anywhere. Then two steps take turns: each image joins
+# its nearest centre, and each centre moves to the mean of its images. Either step can only make the sum
+#
+# $$\sum_{i=1}^{N} \lVert x_i - c_{l(i)} \rVert^2$$
+#
+# smaller, where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. So it must
+# come to an end.
+#
+# Here are three centres that all begin on the same side of the map. *Predict: where will they be after ten rounds? Will each
+# island get one?* Then move the slider (on a web page you see the beginning only).
+
+# %%
+from course_utils.plots import kmeans_rounds
+from course_utils.teaching.widgets import LivePicture
+
+plane = space[:, :2]
+begin = plane[np.argsort(plane[:, 0])[[0, 2, 4]]]
+
+
+def draw(rounds=0):
+    return kmeans_rounds(plane, begin, rounds)
+
+
+LivePicture(draw, rounds=(0, 12))
+
+# %% [markdown]
+# ### Exercise 08.1: k-means by hand (10 minutes)
+#
+# Write `kmeans`. It gets points $(N, D)$ and the centres to begin with, $(k, D)$. It returns two things: labels $(N,)$, for
+# each point the number of its centre, and the centres $(k, D)$ at the end, when no point changes its cluster any more. A
+# centre that is the nearest of no point stays where it is.
+
+
+# %%
+def kmeans(points, centres):  # (N, D), (k, D) -> labels (N,), centres (k, D)
+    ### BEGIN SOLUTION
+    labels = None
+    while True:
+        nearest = np.linalg.norm(points[:, None] - centres, axis=2).argmin(axis=1)
+        if labels is not None and (nearest == labels).all():
+            return labels, centres
+        labels, centres = nearest, centres.copy()
+        for j in np.unique(labels):
+            centres[j] = points[labels == j].mean(axis=0)
+    ### END SOLUTION
+
+
+from course_utils.teaching import exercise
+
+exercise("08.1").check(kmeans)
+# exercise("08.1").hint()
+
+# %% [markdown]
+# From here on the lesson works with *your* functions wherever they are right, and with the library's elsewhere, so you can
+# skip an exercise and come back.
+#
+# Where k-means ends depends on where it began. *Predict: ten starts, drawn at random, with four centres: how many different
+# ends?*
+
+# %%
+from sklearn.cluster import KMeans, kmeans_plusplus
+
+
+def ready(number, answer):
+    return exercise(number).judge(answer).state == "right"
+
+
+def library_kmeans(points, centres):
+    model = KMeans(len(centres), init=centres, n_init=1).fit(points)
+    return model.labels_, model.cluster_centers_
+
+
+one_run = kmeans if ready("08.1", kmeans) else library_kmeans
+
+
+# %%
+def ten_runs(points, k):  # -> for each of ten starts: sum of squares, labels, centres
+    found = []
+    for seed in range(10):
+        start, _ = kmeans_plusplus(points, k, random_state=seed)  # far apart from each other, at random
+        labels, centres = map(np.asarray, one_run(points, start))
+        found.append((((points - centres[labels]) ** 2).sum(), labels, centres))
+    return sorted(found, key=lambda run: run[0])  # the best is first
+
+
+for k in (2, 4, 6):
+    sums = [run[0] for run in ten_runs(space, k)]
+    print(f"k = {k}: {len(set(np.round(sums)))} different ends, sums {sums[0]:.0f} to {sums[-1]:.0f}")
+
+# %% [markdown]
+# That is why every library begins several times and keeps the best. With two centres all ten ends are one. Remember that:
+# it was easy.
+#
+# ## What have four methods found?
+#
+# Three others work quite differently. **Ward** begins with every image by itself and joins, again and again, the two groups
+# whose joining costs the least. A **Gaussian mixture** takes the data for a sum of bell-shaped clouds and gives each image a
+# probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no $k$; it says how many
+# it has found.
+#
+# Ada has run all four. She says: *"They know nothing of each other, and they agree. So the two kinds of breast are real, and I
+# know my archive: it will be the fatty ones and the dense ones."* Ben says: *"They know nothing of each other, and they all
+# look at the same vectors. They could agree on anything."* (If you come from lesson 07 you have a suspicion. Ada does not.)
+#
+# *Predict: how well do they agree with the best of your ten runs?* The **adjusted Rand index** (ARI) is 1 for the same clusters,
+# whatever their numbers, and 0 for what chance would give.
+
+# %%
+from sklearn.metrics import adjusted_rand_score as ari
+
+from course_utils.analysis import cluster
+
+two = cluster(vectors, "kmeans", k=2)
+found = {name: cluster(vectors, name, k=2).labels for name in ("kmeans", "ward", "gmm")}
+found["hdbscan"] = cluster(vectors, "hdbscan").labels  # how many? it decides
+_, best, _ = ten_runs(space, 2)[0]
+for name, labels in found.items():
+    counts = np.unique(labels, return_counts=True)[1]
+    print(f"{name:<8} sizes {counts}   ARI with the best of ten {ari(labels, best):.2f}")
+
+# %% [markdown]
+# All 240 images, four ways, one answer. So Ada is right about the agreement. What have they agreed on? The **prototypes** of a
+# cluster are the images nearest to its centre. Look at these, and give each cluster a name *before you go on*: what do the
+# pictures in a row have in common that those in the other row have not?
+
+# %%
+from course_utils.analysis.clustering import nearest_to_centre
+from course_utils.plots import prototypes
+
+prototypes(pictures, nearest_to_centre(vectors, two.labels, count=6, params=two.params))
+
+# %%
+names_of_two = {0: "…", 1: "…"}  # your names
+
+# %% [markdown]
+# Now open the table. *Which of the four columns will agree with the clusters?*
+
+# %%
+truth = pd.read_csv(run / "manifest.csv")  # one row per image, in the order of the vectors
+print("same order:", (truth["file"] == extraction.table["file"]).all(), names_of_two)
+for column in ("density", "view", "laterality", "vendor"):
+    print(f"{column:<12} ARI {ari(truth[column], two.labels):+.2f}")
+
+# %%
+pd.crosstab(truth["view"], pd.Series(two.labels, name="cluster"))
+
+# %% [markdown]
+# The clusters are the views: one the pictures from above (CC), the other the oblique ones (MLO), in which the chest muscle
+# fills a corner. Density, which Ada had in mind, agrees with them as well as a coin would.
+#
+# So Ben is right, too. When methods agree, the pattern is really in the vectors, and does not hang on one method's taste. That
+# is worth knowing. It says nothing about *what* the pattern is, and the first one found is the strongest, not the most
+# interesting.
+
+# %% [markdown]
+# ## What is left when the view is off?
+#
+# The view is known, it stands in every file, and nobody needs a network to find it. So take it away: subtract from each vector
+# the mean of all vectors of its view. *Predict: will the four still agree?*
+
+# %%
+off = vectors - pd.DataFrame(vectors).groupby(truth["view"]).transform("mean").to_numpy()
+space_off = reduce(off, dims=50)
+
+three = cluster(off, "kmeans", k=3)
+for name in ("ward", "gmm"):
+    for k in (2, 3):
+        labels = cluster(off, name, k=k).labels
+        print(f"k = {k}, {name} with kmeans: ARI {ari(labels, cluster(off, 'kmeans', k=k).labels):.2f}")
+
+# %% [markdown]
+# Not any more: each draws its borders elsewhere. Keep that in mind, too. And HDBSCAN? It has a knob of its own, the size
+# below which a crowd is no cluster. Whatever lies in no crowd is **noise**, and gets the label −1.
+
+# %% [markdown]
+# ### Exercise 08.2: noise is no cluster (4 minutes)
+#
+# Write `count_clusters`. It gets labels $(N,)$, in which −1 is noise, and returns two things: how many clusters there are, and
+# the share of images, 0 to 1, that are in one.
+
+
+# %%
+def count_clusters(labels):  # (N,) -> number of clusters, share of images in a cluster
+    ### BEGIN SOLUTION
+    inside = labels >= 0
+    return len(np.unique(labels[inside])), inside.mean()
+    ### END SOLUTION
+
+
+exercise("08.2").check(count_clusters)
+# exercise("08.2").hint()
+
+# %% [markdown]
+# *Predict: as the smallest size goes from 3 to 10, does the number of clusters settle?* (`in a hurry` is
+# `len(set(labels))`, which takes the noise for a cluster. `view still in` is the same count for the vectors as they are,
+# where no image is noise.)
+
+# %%
+sizes = (3, 4, 5, 6, 8, 10)
+runs = {size: cluster(off, "hdbscan", min_cluster_size=size).labels for size in sizes}
+table = pd.DataFrame({"in a hurry": {size: len(set(labels)) for size, labels in runs.items()}})
+table["view still in"] = [len(set(cluster(vectors, "hdbscan", min_cluster_size=n).labels)) for n in sizes]
+if ready("08.2", count_clusters):
+    counted = {size: count_clusters(labels) for size, labels in runs.items()}
+    table["clusters"] = {size: number for size, (number, _) in counted.items()}
+    table["images in one"] = {size: f"{share:.0%}" for size, (_, share) in counted.items()}
+table.rename_axis("smallest size")
+
+# %% [markdown]
+# In a hurry you would report a cluster even in the last row, where HDBSCAN has found nothing at all. And the rows above it
+# give several answers to one question. While the view was in, every setting gave the same two clusters. A number that moves
+# with the knob tells you about the knob.
+
+# %% [markdown]
+# ## How many clusters?
+#
+# k-means takes any $k$ that you like. The usual adviser is the **silhouette**: for image $i$ let $a_i$ be its mean distance to
+# the others of its cluster and $b_i$ that to the nearest other cluster; then
+#
+# $$s_i = \frac{b_i - a_i}{\max(a_i, b_i)},$$
+#
+# 1 if its cluster is far from all others, 0 if it might as well be in the next one. One takes the mean of all $s_i$, for each
+# $k$, and then the best $k$.
+#
+# Move the slider. *Which k would you choose by eye? Which by the curve? And if there were no clusters at all, only one
+# cloud: which k would the curve prefer?* Write the last one down.
+
+# %%
+from sklearn.metrics import silhouette_score
+
+from course_utils.plots import map_and_silhouettes
+
+ks = np.arange(2, 9)
+
+
+# scikit-learn's k-means: it does what yours does, and is asked for more than a thousand runs
+def silhouettes(points):
+    models = [KMeans(k, n_init=10, random_state=0) for k in ks]
+    return np.array([silhouette_score(points, model.fit_predict(points)) for model in models])
+
+
+curve = silhouettes(space_off)
+
+
+# %%
+def at_k(k=3):
+    labels = cluster(off, "kmeans", k=k).labels
+    return map_and_silhouettes(space_off[:, :2], labels, dict(zip(ks, curve)))
+
+
+LivePicture(at_k, k=(2, 8))
+
+# %% [markdown]
+# Now the cloud. It has as many points, and the same spread along each component. It has one centre and no clusters. We draw
+# nineteen such clouds and send each the same way.
+
+# %%
+rng = np.random.default_rng(0)
+spread = space_off.std(axis=0)
+clouds = [rng.standard_normal(space_off.shape) * spread for _ in range(19)]
+null = np.array([silhouettes(cloud) for cloud in clouds])  # (19 clouds, 7 numbers of clusters)
+
+print("our images: best silhouette at k =", ks[curve.argmax()])
+print("the clouds: best silhouette at k =", *ks[null.argmax(axis=1)])
+
+# %% [markdown]
+# Two, every time. A longish cloud, cut in the middle, gives two halves whose silhouette is better than that of three thirds.
+# So "k = 2 by the best silhouette" is what one reads about noise. What could tell us something is where the images stand out
+# *from the clouds*.
+
+# %% [markdown]
+# ### Exercise 08.3: how many, beside how many in noise (7 minutes)
+#
+# Write `best_k`. It gets the numbers of clusters tried, `ks` $(K,)$; the silhouettes of the data, `found` $(K,)$; and those of
+# the draws without clusters, `null` (draws, $K$). The *excess* at a $k$ is the silhouette there minus the mean of the draws
+# there. Return two things: the $k$ of the largest excess, and $p$, the share of all data sets, the draws and the data
+# together, whose largest excess, *wherever it is*, is at least as large as that of the data.
+
+
+# %%
+def best_k(ks, found, null):  # (K,), (K,), (draws, K) -> k, p
+    ### BEGIN SOLUTION
+    expected = null.mean(axis=0)
+    excess = found - expected
+    largest = (null - expected).max(axis=1)
+    p = (1 + (largest >= excess.max()).sum()) / (1 + len(null))
+    return ks[excess.argmax()], p
+    ### END SOLUTION
+
+
+exercise("08.3").check(best_k)
+# exercise("08.3").hint()
+
+# %%
+excess = curve - null.mean(axis=0)
+print("excess:", *(f"k = {k}: {each:.3f}" for k, each in zip(ks, excess)), sep="  ")
+if ready("08.3", best_k):
+    print("k = {}, p = {:.2f}".format(*best_k(ks, curve, null)))
+
+caption = "Gray: nineteen clouds without clusters. Where do the images stand out most?"
+map_and_silhouettes(
+    space_off[:, :2], three.labels, dict(zip(ks, curve)), dict(zip(ks, null.T)), caption=caption
+)
+
+# %% [markdown]
+# The largest excess is at eight, the largest $k$ that was tried, and no $k$ is far ahead of the others. (Density has four classes. Four has the
+# smallest excess.) And what does $p$ say? With nineteen clouds it cannot be smaller than 1/20. It says that the images are no
+# Gaussian cloud, and that is all. Real vectors never are one: their columns are lopsided, and four images of one woman lie
+# together. To be no Gaussian cloud is one thing, and to have clusters another.
+
+# %% [markdown]
+# ## And what does AIC say?
+#
+# A mixture has a likelihood, so there is a criterion with more theory behind it. For $m$ free parameters and the likelihood
+# $L$, Akaike's is $\mathrm{AIC} = 2m - 2\ln L$, and the smaller the better: each parameter must earn its place. *Predict: which
+# number of components, of 1 to 8, does it choose for noise?* The truth is one.
+
+# %%
+from sklearn.mixture import GaussianMixture
+
+noise = np.random.default_rng(0).standard_normal(space_off.shape)
+for floor in (1e-6, 0.1):  # added to every variance; the first is scikit-learn's default
+    models = [GaussianMixture(k, reg_covar=floor, random_state=0).fit(noise) for k in range(1, 9)]
+    print(f"floor {floor:g}: AIC chooses", 1 + np.argmin([model.aic(noise) for model in models]))
+
+d = noise.shape[1]
+print("parameters of 8 components:", 8 * (1 + d + d * (d + 1) // 2) - 1, "for", noise.size, "numbers")
+
+# %% [markdown]
+# Eight, the most that it was offered. Thirty points in fifty dimensions lie in a flat sheet. A component that fits them has no
+# thickness across the sheet, so its density in the sheet is as large as the floor allows, and no penalty keeps up with that.
+# With a floor of a tenth of the variance the same criterion says one. (`cluster(…, "gmm")` has such a floor built in.)
+#
+# No curve, then, has told us how many. So let us take three, because three rows are easy to look at, and say so.
+
+# %% [markdown]
+# ## What would you call them?
+#
+# Three clusters, view off, and again nobody has told the method anything. Name the rows before you go on.
+
+# %%
+prototypes(pictures, nearest_to_centre(off, three.labels, count=6, params=three.params))
+
+# %%
+names_of_three = {0: "…", 1: "…", 2: "…"}  # your names
+
+# %%
+print(names_of_three)
+for column in ("density", "view", "laterality", "vendor"):
+    print(f"{column:<12} ARI {ari(truth[column], three.labels):+.2f}")
+pd.crosstab(truth["density"], pd.Series(three.labels, name="cluster"))
+
+# %% [markdown]
+# There is Ada's density: a, fatty, to d, very dense. One cluster is mostly a, one is mostly d, and the third holds what lies
+# between. Both views are in every row of pictures, so it was not the muscle that you named.
+#
+# Could it be chance? Shuffle the densities many times, and see how often the agreement is as good. All images of a woman have
+# the same density, so it is *women* that are shuffled; the views differ within a woman, so these are shuffled among her images.
+
+# %%
+import textwrap
+
+from course_utils.analysis import associations
+
+known = truth[["density", "view", "laterality", "vendor"]]
+for one in associations(three.labels, known, groups=women).found:
+    print(textwrap.fill(one.sentence, 110), "\n")
+
+# %% [markdown]
+# The clusters are **associated** with density, far beyond chance. (Look at the p of the view. Of four columns one easily comes
+# out below 0.05 by luck, and therefore p is corrected for their number.)
+
+# %% [markdown]
+# ## Does anything lie between them?
+#
+# Ada says: *"Then there are three kinds of breast, fatty, mixed and dense, and the method has found them by itself."* Ben
+# says: *"Cut a rainbow into three with scissors, and the pieces will agree with the colours. That does not make three kinds
+# of light."*
+#
+# What would settle it is a gap. If there are kinds, there should be few breasts between them. In fifty dimensions that is hard
+# to see; on a line it is easy. So draw the line from one centre to the other, and give each image its position on it: 0 at the
+# first centre, 1 at the second.
+
+
+# %%
+def position(points, first, second):  # (N, D), (D,), (D,) -> (N,)
+    way = second - first
+    return (points - first) @ way / (way @ way)
+
+
+def two_centres(points):  # your k-means, best of ten
+    return ten_runs(points, 2)[0][2]
+
+
+data = {"view": space, "density": space_off, "noise": noise}
+positions = {name: position(points, *two_centres(points)) for name, points in data.items()}
+
+# %% [markdown]
+# Three data sets: the vectors as they are, whose two clusters are the views; the vectors with the view off, whose two clusters
+# lie towards fatty and towards dense; and the noise of the last section. *Predict: which of the three have a valley in the
+# middle, and in which order of depth?*
+
+# %%
+from course_utils.plots import histograms
+
+histograms(positions)
+
+# %% [markdown]
+# ### Exercise 08.4: pour water on a histogram (6 minutes)
+#
+# To say how deep a valley is, let it rain. Water runs off a hill and stays in a valley, as high as the lower of its two walls.
+# Write `deepest_puddle`. It gets the counts of a histogram, and returns how deep the water is where it is deepest, in images.
+# With counts 1, 5, 2, 7, 3 the answer is 3: above the 2, up to the 5. (At both ends it runs off.)
+
+
+# %%
+def deepest_puddle(counts):  # (bars,) -> number of images
+    ### BEGIN SOLUTION
+    left = np.maximum.accumulate(counts)
+    right = np.maximum.accumulate(counts[::-1])[::-1]
+    return (np.minimum(left, right) - counts).max()
+    ### END SOLUTION
+
+
+exercise("08.4").check(deepest_puddle)
+# exercise("08.4").hint()
+
+# %%
+if ready("08.4", deepest_puddle):
+    for name, values in positions.items():
+        counts, _ = np.histogram(values, 12)
+        print(f"{name:<8} deepest puddle: {deepest_puddle(counts)} of {len(values)} images")
+
+# %% [markdown]
+# The views are apart. And *noise has a deeper valley than density*. Two things are wrong with what we did, and each has a cure.
+#
+# The first you see if you move the slider: the depth depends on how many bars there are. We come back to that.
+
+# %%
+
+
+def rain(bins=12):
+    return histograms(positions, bins, rain=True)
+
+
+LivePicture(rain, bins=(4, 40))
+
+# %% [markdown]
+# ## Why does noise have a valley?
+#
+# Because the same points that lie on the line have drawn it. In fifty dimensions there are very many directions to look from,
+# and k-means looks for the one from which the points fall apart best. There always is one. Of *other* points it would not be
+# true.
+#
+# So the points that answer must not be those that asked. And here "others" means other *women*: the left breast of a woman
+# whose right breast made the clusters is no stranger to them. Half of the women make the clusters, and the others are asked;
+# one image of each, since four images of one woman would count one opinion four times.
+
+# %% [markdown]
+# ### Exercise 08.5: ask women who did not make the clusters (9 minutes)
+#
+# Write `ask_others`. It gets vectors $(N, D)$; the woman of each row, `women` $(N,)$; an array of the women who are to make the clusters,
+# `makers`; the function `two_centres`, which makes two centres of the rows that it is given; and a generator `rng`. The centres
+# are made of all images of the makers. Return the positions of the others: one image of each woman who is no maker, drawn with
+# `rng.choice`. (`position` is there for you.)
+
+
+# %%
+def ask_others(vectors, women, makers, two_centres, rng):  # -> positions, (number of others,)
+    ### BEGIN SOLUTION
+    first, second = two_centres(vectors[np.isin(women, makers)])
+    others = np.setdiff1d(women, makers)
+    rows = [rng.choice(np.flatnonzero(women == woman)) for woman in others]
+    return position(vectors[rows], first, second)
+    ### END SOLUTION
+
+
+exercise("08.5").check(ask_others)
+# exercise("08.5").hint()
+
+# %% [markdown]
+# *Predict: how many images lie in the middle fifth of the way between the centres, positions 0.4 to 0.6? Of the makers', and
+# of the others'? In which of the three data sets will the two differ?*
+
+# %%
+from course_utils.teaching.exercises.lesson_08 import library_ask_others
+
+ask = ask_others if ready("08.5", ask_others) else library_ask_others
+everybody = np.unique(women)
+
+
+def one_halving(points, rng):  # -> the makers, and the positions of the others
+    makers = rng.permutation(everybody)[: len(everybody) // 2]
+    return makers, np.asarray(ask(points, women, makers, two_centres, rng))
+
+
+def in_the_middle(positions):
+    return (np.abs(positions - 0.5) < 0.1).mean()
+
+
+# %%
+for name, points in data.items():
+    own, others, rng = [], [], np.random.default_rng(0)
+    for _ in range(9):
+        makers, answers = one_halving(points, rng)
+        theirs = points[np.isin(women, makers)]
+        own.append(in_the_middle(position(theirs, *two_centres(theirs))))
+        others.append(in_the_middle(answers))
+    shares = f"{np.mean(own):4.0%} of the makers', {np.mean(others):4.0%} of the others'"
+    print(f"{name:<8} in the middle: {shares}")
+
+# %% [markdown]
+# In the noise the makers have a valley, and right there the others are at home. Between the views lies nobody, whoever is asked. And
+# density? Its positions range from −0.5 to 1.5, so a tenth of them in this fifth of the way is what an even spread would give.
+# That looks like a plateau. To be sure we must get rid of the bars.
+#
+# ## How deep is a valley without bars?
+#
+# Here are the answers of one halving, thirty women. Sort them, and draw for each position the share of images up to there.
+# Where images crowd, that curve is steep, and over a valley it is flat. One hill makes a curve that bends upwards as far as
+# the top of the hill, and downwards from there. A second hill would have to bend it upwards once more.
+#
+# How far is the curve from the nearest one that has one hill only? That distance is **Hartigan's dip**: no bars, no width to
+# choose, one number. *Predict: whose dip is the largest?*
+
+# %%
+from course_utils.plots import cumulative_dips
+
+answers = {name: one_halving(points, np.random.default_rng(0))[1] for name, points in data.items()}
+cumulative_dips(answers)
+
+# %% [markdown]
+# Is 0.05 much? That depends on what thirty numbers of one hill give. The hill that comes nearest to having a valley is the flat
+# one, where every position is as likely as any other. So draw thirty numbers from a flat one, a thousand times over, and count
+# how often their dip is as large.
+
+# %%
+from course_utils.analysis.dip import dip
+
+rng = np.random.default_rng(0)
+flat = np.array([dip(rng.random(30)) for _ in range(999)])
+
+
+def p_of(answers):
+    return (1 + (flat >= dip(answers)).sum()) / (1 + len(flat))
+
+
+for name, values in answers.items():
+    print(f"{name:<8} dip {dip(values):.3f}   p = {p_of(values):.3f}")
+
+# %% [markdown]
+# One thing is left to chance: which half makes the clusters. *Predict: if you toss again, how much does the p of density
+# change?*
+
+# %%
+tosses = {}
+for name, points in data.items():
+    rng = np.random.default_rng(1)
+    tosses[name] = np.array([p_of(one_halving(points, rng)[1]) for _ in range(9)])
+    print(f"{name:<8}", *(f"{p:.3f}" for p in tosses[name]))
+
+# %% [markdown]
+# A lottery: whoever may choose the ticket can publish what he likes. So nobody chooses. Of many halvings one takes *twice the
+# median* of their p values. (Meinshausen, Meier and Bühlmann have shown that this errs on the safe side. What exceeds 1 is 1.)
+
+# %%
+for name, ps in tosses.items():
+    print(f"{name:<8} p = {min(1, 2 * np.median(ps)):.3f}")
+
+# %% [markdown]
+# There is a valley between the views, and none between fatty and dense. Here is the line again, for all images, coloured by
+# what we know:
+
+# %%
+caption = "All images with the view off, coloured by density. Where would you cut?"
+histograms({"density": positions["density"]}, 16, kinds=truth["density"], caption=caption)
+
+# %% [markdown]
+# So Ada is right that the clusters follow density, and Ben that nothing separates them. **Association** asks whether
+# two ways of sorting agree. **Separation** asks whether there is anything to sort. Density is one long slope, from fatty to
+# dense; the four classes are cuts across it that people have agreed on, and the three clusters are cuts that k-means made. Both
+# may be useful. Neither is a discovery of kinds.
+
+# %% [markdown]
+# ## The same, with every method and any k
+#
+# With more than two clusters there is more than one line. The course's `valley` arranges the centres in a tree and asks at each
+# fork; with many halvings, both ways round, for any method. *With four clusters of the vectors as they are, at which fork will
+# there be a valley?*
+
+# %%
+from course_utils.analysis.validity import valley
+
+four = cluster(vectors, k=4)
+for name, given, found in (("as they are, k = 4", vectors, four), ("view off, k = 3", off, three)):
+    print(textwrap.fill(f"{name}: {valley(given, found, groups=women).sentence}", 110), "\n")
+pd.crosstab(truth["view"], pd.Series(four.labels, name="cluster"))
+
+# %% [markdown]
+# Only at the top, between the clusters of the one view and those of the other. Each view was then cut in two, since four
+# clusters were asked for, and no valley parts the halves.
+
+# %% [markdown]
+# ## What could we have missed?
+#
+# "No valley was found" is not "there is none". How wide a gap would sixty women have shown us? Make one: push all images that lie
+# beyond the middle a little further out along the line, and ask again. The push is counted in distances between the two centres.
+
+# %%
+first, second = two_centres(space_off)
+line = pd.Series(position(space_off, first, second))
+beyond = (line.groupby(women).transform("mean") > 0.5).to_numpy()  # by woman: hers stay together
+for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
+    pushed = space_off + np.outer(beyond, push * (second - first))
+    rng = np.random.default_rng(1)
+    p = min(1, 2 * np.median([p_of(one_halving(pushed, rng)[1]) for _ in range(9)]))
+    print(f"a gap of {push:4.2f}:  p = {p:.3f}")
+
+# %% [markdown]
+# A gap three quarters as wide as the distance between the centres is found, and one of half that distance may be missed. So the
+# sentence for a report reads: *three clusters, chosen because three are easy to look at, follow density (ARI 0.51, 60 women);
+# no valley between them was found; sixty women would have shown a wide one, but not a narrow one.* And all of it is about
+# synthetic women, seen by one network (EfficientNet-Lite0, whose vectors come with the course). Of an archive of real ones it
+# says nothing until somebody has asked it the same questions.
+#
+# In a terminal, on a run folder of your own:
+#
+# ```
+# course cluster out --method ward --k 4 --remove view
+# course report out
+# ```
+#
+# The solved version of this lesson is [here](solutions/08_clustering.ipynb).
+
+# %% [markdown]
+# ## Check yourself
+#
+# <details><summary>1. Five methods agree on two clusters, ARI 0.98. What has been shown, and what has not?</summary>
+#
+# That the pattern is in the vectors and no whim of one method. Not what it is: compare it first with everything that the files
+# say anyway, such as view, side and machine.
+# </details>
+#
+# <details><summary>2. A paper chose k = 2 by the best silhouette, 0.41. What would you ask for?</summary>
+#
+# The silhouettes that the same pipeline reaches on data without clusters, at every k. Such data prefer k = 2 as well.
+# </details>
+#
+# <details><summary>3. HDBSCAN reports 6 clusters, and 70% of the images have the label −1. Which number belongs beside the 6?</summary>
+#
+# The 30%. The six clusters are about three images in ten, and nothing is said of the others. And see whether it is still six with another
+# smallest size.
+# </details>
+#
+# <details><summary>4. Clusters agree with a diagnosis, p = 0.001. May one call them subtypes?</summary>
+#
+# No. Pieces of a slope agree with whatever changes along the slope. Subtypes would need something between them: a gap, seen in
+# women who did not make the clusters.
+# </details>
+#
+# <details><summary>5. Why one image of each woman, and not the mean of her four?</summary>
+#
+# The mean is allowed, and it answers another question: whether women fall apart, not images. Four images counted as four women
+# are not allowed, since they make 60 women look like 240.
+# </details>
+#
+# <details><summary>6. A histogram of 240 positions has a clear valley. The clusters were made from the same 240. What do you conclude?</summary>
+#
+# Nothing. In many dimensions noise shows one too, seen from the direction that k-means has picked.
+# </details>
+
+# %% [markdown]
+# ## Recap
+#
+# k-means, Ward and mixtures find as many groups as you ask for, in anything. Agreement of methods says that a pattern is there,
+# not what it is: here it was the view. What belongs to no cluster is not one more cluster. A criterion for k is read beside what
+# it says about noise, and a mixture needs a floor under its variances. Prototypes let you name clusters before labels do. Clusters that
+# agree with a label are associated with it; they are separate only if there is a valley between them, and that has to be
+# asked of women who did not make them.
+
+# %% [markdown]
+# ## Go further
+#
+# - S. P. Lloyd: *Least Squares Quantization in PCM*. IEEE Transactions on Information Theory 28(2), 129–137, 1982.
+#   [doi 10.1109/TIT.1982.1056489](https://doi.org/10.1109/TIT.1982.1056489). k-means.
+# - J. A. Hartigan, P. M. Hartigan: *The Dip Test of Unimodality*. Annals of Statistics 13(1), 70–84, 1985.
+#   [doi 10.1214/aos/1176346577](https://doi.org/10.1214/aos/1176346577).
+# - R. Tibshirani, G. Walther, T. Hastie: *Estimating the Number of Clusters in a Data Set via the Gap Statistic*. Journal of the
+#   Royal Statistical Society B 63(2), 411–423, 2001.
+#   [doi 10.1111/1467-9868.00293](https://doi.org/10.1111/1467-9868.00293). A criterion beside its null.
+# - N. Meinshausen, L. Meier, P. Bühlmann: *p-Values for High-Dimensional Regression*. Journal of the American Statistical
+#   Association 104(488), 1671–1681, 2009. [doi 10.1198/jasa.2009.tm08647](https://doi.org/10.1198/jasa.2009.tm08647). Why
+#   twice the median.
+# - T. Ullmann, C. Hennig, A.-L. Boulesteix: *Validation of cluster analysis results on validation data: A systematic framework*.
+#   WIREs Data Mining and Knowledge Discovery 12(3), e1444, 2022.
+#   [doi 10.1002/widm.1444](https://doi.org/10.1002/widm.1444).
+# - scikit-learn documentation, [Clustering](https://scikit-learn.org/stable/modules/clustering.html).
+#
+# **Next:** lesson 09, do you believe it, is planned and not written yet. Until then, `course report out` says of your own
+# clusters how far they can be believed.
