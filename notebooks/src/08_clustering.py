@@ -6,7 +6,7 @@
 # **You will be able to**
 #
 # - write k-means, and run it beside three other methods
-# - say what it proves when all four agree
+# - say what agreement between methods proves, and what it does not
 # - choose a number of clusters beside what noise would choose, and keep noise points out of every count
 # - name clusters by their prototypes before you look at any label
 # - tell association from separation, by asking women who had no part in making the clusters
@@ -21,9 +21,9 @@
 # %% [markdown]
 # ## Can a machine sort mammograms that nobody has sorted?
 #
-# Sixty women, four mammograms of each. The pictures are synthetic, so everything about them is known: how dense each
-# breast is, from which side it was taken, on whose machine. All that is in a table, and the table stays closed for now. What
-# we have is what one has of an archive: a vector for each picture, and whose it is.
+# Sixty women, four mammograms each. The pictures are synthetic, so everything about them is known: how dense the breast is,
+# from which direction it was taken, on whose machine. All of that is in a table, and the table stays closed for now. We start
+# with what any archive can give you: a vector for each picture, and whose it is.
 
 # %%
 import numpy as np
@@ -36,11 +36,12 @@ run = sample_run()
 extraction = Extraction.read(run)
 vectors, pictures = extraction.vectors, extraction.thumbnails
 women = extraction.table["patient_key"].to_numpy()  # a pseudonym for each woman
-print(vectors.shape, "vectors of", len(np.unique(women)), "women")
+print(vectors.shape, "vectors of", len(np.unique(women)), "women, made by", extraction.record.backbone)
 
 # %% [markdown]
-# 1280 columns are more than a clustering needs, and many of them say the same thing. The first fifty principal components
-# keep most of what differs between the pictures:
+# (The vectors come with the course, so this lesson prints the same figures whichever network you have installed.) That is
+# 1280 columns, more than a clustering needs, and many of them say the same thing. The first fifty principal components keep
+# most of what differs between the pictures:
 
 # %%
 from course_utils.analysis import reduce
@@ -51,16 +52,16 @@ print(f"variance kept by 50 components: {space.var(axis=0).sum() / vectors.var(a
 # %% [markdown]
 # ## What does k-means do?
 #
-# You say how many clusters there are to be, $k$, and put $k$ centres anywhere. Then two steps take turns: each image joins
-# its nearest centre, and each centre moves to the mean of its images. Either step can only make the sum
+# You choose the number of clusters, $k$, and put $k$ centres anywhere you like. Then two steps take turns: each image joins
+# its nearest centre, and each centre moves to the mean of its images. Neither step can increase the sum
 #
 # $$\sum_{i=1}^{N} \lVert x_i - c_{l(i)} \rVert^2$$
 #
-# smaller, where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. So it must
-# come to an end.
+# where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. There are only so many
+# ways to sort the images, so it must come to an end.
 #
-# Here are three centres that all begin on the same side of the map. *Predict: where will they be after ten rounds? Will each
-# island get one?* Then move the slider (on a web page you see the beginning only).
+# Here are three centres, all starting on the same island of the map. *Predict: where will they be after ten rounds? Will any
+# of them have crossed over?* Then move the slider. (On a web page you see only the start.)
 
 # %%
 from course_utils.plots import kmeans_rounds
@@ -79,9 +80,9 @@ LivePicture(draw, rounds=(0, 12))
 # %% [markdown]
 # ### Exercise 08.1: k-means by hand (10 minutes)
 #
-# Write `kmeans`. It gets points $(N, D)$ and the centres to begin with, $(k, D)$. It returns two things: labels $(N,)$, for
-# each point the number of its centre, and the centres $(k, D)$ at the end, when no point changes its cluster any more. A
-# centre that is the nearest of no point stays where it is.
+# Write `kmeans`. It gets points $(N, D)$ and the centres to start from, $(k, D)$. It returns two things: the labels $(N,)$, for
+# each point the row number of its centre, and the centres $(k, D)$ as they are when no point changes its cluster any more. A
+# centre that is nearest to no point stays where it is.
 
 
 # %%
@@ -104,11 +105,12 @@ exercise("08.1").check(kmeans)
 # exercise("08.1").hint()
 
 # %% [markdown]
-# From here on the lesson works with *your* functions wherever they are right, and with the library's elsewhere, so you can
-# skip an exercise and come back.
+# From here on the lesson uses *your* functions once they are right. Until then the library stands in for you, or the line
+# is left out, so you can skip an exercise and come back.
 #
-# Where k-means ends depends on where it began. *Predict: ten starts, drawn at random, with four centres: how many different
-# ends?*
+# On the slider, one of the three centres crossed over, and after six rounds nothing moved. Where k-means ends can depend on
+# where it began. *Predict: with two centres, with four and with six, how many different ends
+# do ten random starts have?*
 
 # %%
 from sklearn.cluster import KMeans, kmeans_plusplus
@@ -130,7 +132,7 @@ one_run = kmeans if ready("08.1", kmeans) else library_kmeans
 def ten_runs(points, k):  # -> for each of ten starts: sum of squares, labels, centres
     found = []
     for seed in range(10):
-        start, _ = kmeans_plusplus(points, k, random_state=seed)  # far apart from each other, at random
+        start, _ = kmeans_plusplus(points, k, random_state=seed)  # random, but far apart
         labels, centres = map(np.asarray, one_run(points, start))
         found.append((((points - centres[labels]) ** 2).sum(), labels, centres))
     return sorted(found, key=lambda run: run[0])  # the best is first
@@ -138,25 +140,25 @@ def ten_runs(points, k):  # -> for each of ten starts: sum of squares, labels, c
 
 for k in (2, 4, 6):
     sums = [run[0] for run in ten_runs(space, k)]
-    print(f"k = {k}: {len(set(np.round(sums)))} different ends, sums {sums[0]:.0f} to {sums[-1]:.0f}")
+    print(f"k = {k}: different ends {len(set(np.round(sums)))}, sums {sums[0]:.0f} to {sums[-1]:.0f}")
 
 # %% [markdown]
-# That is why every library begins several times and keeps the best. With two centres all ten ends are one. Remember that:
-# it was easy.
+# That is why libraries start several times and keep the best. With two centres, all ten starts end in the same place. Remember
+# that: it was easy.
 #
-# ## What have four methods found?
+# ## What do four methods find?
 #
-# Three others work quite differently. **Ward** begins with every image by itself and joins, again and again, the two groups
-# whose joining costs the least. A **Gaussian mixture** takes the data for a sum of bell-shaped clouds and gives each image a
-# probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no $k$; it says how many
-# it has found.
+# Three other methods work quite differently. **Ward** starts with every image by itself and, again and again, joins the two
+# groups that it costs least to join. A **Gaussian mixture** takes the data for a sum of bell-shaped clouds and gives each
+# image a probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no $k$; it
+# tells you how many it has found.
 #
-# Ada has run all four. She says: *"They know nothing of each other, and they agree. So the two kinds of breast are real, and I
-# know my archive: it will be the fatty ones and the dense ones."* Ben says: *"They know nothing of each other, and they all
-# look at the same vectors. They could agree on anything."* (If you come from lesson 07 you have a suspicion. Ada does not.)
+# Ada says: *"They know nothing of each other. If all four agree on two groups, there are two kinds of breast, and I know my
+# archive: it will be the fatty ones and the dense ones."* Ben says: *"They all look at the same vectors. They could agree on
+# anything."* (If you come from lesson 07, you have a suspicion. Ada does not.)
 #
-# *Predict: how well do they agree with the best of your ten runs?* The **adjusted Rand index** (ARI) is 1 for the same clusters,
-# whatever their numbers, and 0 for what chance would give.
+# *Predict: how well will each agree with the best of your ten runs, and how many clusters will HDBSCAN find?* The **adjusted
+# Rand index** (ARI) is 1 for the same clusters, whatever their numbers, and about 0 for agreement by chance.
 
 # %%
 from sklearn.metrics import adjusted_rand_score as ari
@@ -172,9 +174,9 @@ for name, labels in found.items():
     print(f"{name:<8} sizes {counts}   ARI with the best of ten {ari(labels, best):.2f}")
 
 # %% [markdown]
-# All 240 images, four ways, one answer. So Ada is right about the agreement. What have they agreed on? The **prototypes** of a
-# cluster are the images nearest to its centre. Look at these, and give each cluster a name *before you go on*: what do the
-# pictures in a row have in common that those in the other row have not?
+# All 240 images, four methods, one answer. But what have they agreed on? The **prototypes** of a cluster are the images
+# nearest to its centre. Look at them, and give each cluster a name *before you go on*: what do the pictures in one row have in
+# common that those in the other do not?
 
 # %%
 from course_utils.analysis.clustering import nearest_to_centre
@@ -186,30 +188,31 @@ prototypes(pictures, nearest_to_centre(vectors, two.labels, count=6, params=two.
 names_of_two = {0: "…", 1: "…"}  # your names
 
 # %% [markdown]
-# Now open the table. *Which of the four columns will agree with the clusters?*
+# Now open the table. *Predict: which of its four columns agree with the clusters, and how well?*
 
 # %%
 truth = pd.read_csv(run / "manifest.csv")  # one row per image, in the order of the vectors
-print("same order:", (truth["file"] == extraction.table["file"]).all(), names_of_two)
+same = (truth["file"] == extraction.table["file"]).sum()
+print(f"{same} of {len(truth)} rows name the same file; your names: {names_of_two}")
 for column in ("density", "view", "laterality", "vendor"):
-    print(f"{column:<12} ARI {ari(truth[column], two.labels):+.2f}")
+    print(f"{column:<12} ARI {ari(truth[column], two.labels):+z.2f}")
 
 # %%
 pd.crosstab(truth["view"], pd.Series(two.labels, name="cluster"))
 
 # %% [markdown]
-# The clusters are the views: one the pictures from above (CC), the other the oblique ones (MLO), in which the chest muscle
-# fills a corner. Density, which Ada had in mind, agrees with them as well as a coin would.
+# The clusters are the views: one holds the pictures from above (CC), the other the oblique ones (MLO), in which the chest
+# muscle fills a corner. Density, which Ada had in mind, agrees with them no better than a coin would.
 #
-# So Ben is right, too. When methods agree, the pattern is really in the vectors, and does not hang on one method's taste. That
-# is worth knowing. It says nothing about *what* the pattern is, and the first one found is the strongest, not the most
-# interesting.
+# So Ben was right to ask. When methods agree, the pattern really is in the vectors and does not hang on one method's taste.
+# That is worth knowing. It does not tell you *what* the pattern is, and what you find first is the strongest pattern, not the
+# most interesting one.
 
 # %% [markdown]
 # ## What is left when the view is off?
 #
-# The view is known, it stands in every file, and nobody needs a network to find it. So take it away: subtract from each vector
-# the mean of all vectors of its view. *Predict: will the four still agree?*
+# The view is written in every file; nobody needs a network to find it. So take it away: subtract from each vector the mean of
+# all vectors of its view. *Predict: will Ward and the mixture still agree with k-means?*
 
 # %%
 off = vectors - pd.DataFrame(vectors).groupby(truth["view"]).transform("mean").to_numpy()
@@ -222,14 +225,14 @@ for name in ("ward", "gmm"):
         print(f"k = {k}, {name} with kmeans: ARI {ari(labels, cluster(off, 'kmeans', k=k).labels):.2f}")
 
 # %% [markdown]
-# Not any more: each draws its borders elsewhere. Keep that in mind, too. And HDBSCAN? It has a knob of its own, the size
-# below which a crowd is no cluster. Whatever lies in no crowd is **noise**, and gets the label −1.
+# Anything from 0.27 to 0.86: each method draws its borders somewhere else. Keep that in mind, too. And HDBSCAN? It has a knob
+# of its own, the size below which a crowd does not count as a cluster. What lies in no crowd is **noise** and gets the label −1.
 
 # %% [markdown]
 # ### Exercise 08.2: noise is no cluster (4 minutes)
 #
 # Write `count_clusters`. It gets labels $(N,)$, in which −1 is noise, and returns two things: how many clusters there are, and
-# the share of images, 0 to 1, that are in one.
+# what share of the images, 0 to 1, is in one.
 
 
 # %%
@@ -244,15 +247,17 @@ exercise("08.2").check(count_clusters)
 # exercise("08.2").hint()
 
 # %% [markdown]
-# *Predict: as the smallest size goes from 3 to 10, does the number of clusters settle?* (`in a hurry` is
-# `len(set(labels))`, which takes the noise for a cluster. `view still in` is the same count for the vectors as they are,
-# where no image is noise.)
+# *Predict: as the smallest size goes from 3 to 10, does the number of clusters settle?* (`in a hurry` is `len(set(labels))`,
+# which takes the noise for a cluster. `view still in` is the same count for the vectors as they were, and `ARI with view` says
+# what these clusters are.)
 
 # %%
 sizes = (3, 4, 5, 6, 8, 10)
 runs = {size: cluster(off, "hdbscan", min_cluster_size=size).labels for size in sizes}
 table = pd.DataFrame({"in a hurry": {size: len(set(labels)) for size, labels in runs.items()}})
-table["view still in"] = [len(set(cluster(vectors, "hdbscan", min_cluster_size=n).labels)) for n in sizes]
+before = [cluster(vectors, "hdbscan", min_cluster_size=size).labels for size in sizes]
+table["view still in"] = [len(set(labels)) for labels in before]
+table["ARI with view"] = [round(ari(labels, truth["view"]), 2) for labels in before]
 if ready("08.2", count_clusters):
     counted = {size: count_clusters(labels) for size, labels in runs.items()}
     table["clusters"] = {size: number for size, (number, _) in counted.items()}
@@ -260,23 +265,23 @@ if ready("08.2", count_clusters):
 table.rename_axis("smallest size")
 
 # %% [markdown]
-# In a hurry you would report a cluster even in the last row, where HDBSCAN has found nothing at all. And the rows above it
-# give several answers to one question. While the view was in, every setting gave the same two clusters. A number that moves
-# with the knob tells you about the knob.
+# In a hurry you would report a cluster even in the last row, where every image is noise. And the rows above it give several
+# answers to one question. With the view still in, every setting gave the same two clusters, the views. A number that moves with
+# the knob tells you about the knob.
 
 # %% [markdown]
 # ## How many clusters?
 #
-# k-means takes any $k$ that you like. The usual adviser is the **silhouette**: for image $i$ let $a_i$ be its mean distance to
-# the others of its cluster and $b_i$ that to the nearest other cluster; then
+# k-means takes any $k$ you like. The usual adviser is the **silhouette**. For image $i$, let $a_i$ be its mean distance to the
+# others in its cluster, and $b_i$ its mean distance to the images of the nearest other cluster; then
 #
-# $$s_i = \frac{b_i - a_i}{\max(a_i, b_i)},$$
+# $$s_i = \frac{b_i - a_i}{\max(a_i, b_i)}$$
 #
-# 1 if its cluster is far from all others, 0 if it might as well be in the next one. One takes the mean of all $s_i$, for each
-# $k$, and then the best $k$.
+# is close to 1 if the other clusters are far away, and 0 if the image might as well be in the next one. The usual advice is to
+# take the $k$ with the largest mean of all $s_i$.
 #
-# Move the slider. *Which k would you choose by eye? Which by the curve? And if there were no clusters at all, only one
-# cloud: which k would the curve prefer?* Write the last one down.
+# Move the slider. *Which k would you choose by eye? Which by the curve? And if there were no clusters at all, just one cloud,
+# which k would the curve prefer?* Write the last one down.
 
 # %%
 from sklearn.metrics import silhouette_score
@@ -286,7 +291,7 @@ from course_utils.plots import map_and_silhouettes
 ks = np.arange(2, 9)
 
 
-# scikit-learn's k-means: it does what yours does, and is asked for more than a thousand runs
+# scikit-learn's k-means: it does what yours does, and we need more than a thousand runs
 def silhouettes(points):
     models = [KMeans(k, n_init=10, random_state=0) for k in ks]
     return np.array([silhouette_score(points, model.fit_predict(points)) for model in models])
@@ -304,8 +309,8 @@ def at_k(k=3):
 LivePicture(at_k, k=(2, 8))
 
 # %% [markdown]
-# Now the cloud. It has as many points, and the same spread along each component. It has one centre and no clusters. We draw
-# nineteen such clouds and send each the same way.
+# Now the cloud: as many points, and the same spread along each component, but one centre and no clusters. We draw nineteen such
+# clouds and put each through the same steps.
 
 # %%
 rng = np.random.default_rng(0)
@@ -317,17 +322,17 @@ print("our images: best silhouette at k =", ks[curve.argmax()])
 print("the clouds: best silhouette at k =", *ks[null.argmax(axis=1)])
 
 # %% [markdown]
-# Two, every time. A longish cloud, cut in the middle, gives two halves whose silhouette is better than that of three thirds.
-# So "k = 2 by the best silhouette" is what one reads about noise. What could tell us something is where the images stand out
-# *from the clouds*.
+# Two, every time. Cut a longish cloud in the middle, and the two halves have a better silhouette than three thirds would. So
+# "k = 2 by the best silhouette" is what you would report about noise. What could tell us something is where the images stand
+# out *from the clouds*.
 
 # %% [markdown]
 # ### Exercise 08.3: how many, beside how many in noise (7 minutes)
 #
 # Write `best_k`. It gets the numbers of clusters tried, `ks` $(K,)$; the silhouettes of the data, `found` $(K,)$; and those of
 # the draws without clusters, `null` (draws, $K$). The *excess* at a $k$ is the silhouette there minus the mean of the draws
-# there. Return two things: the $k$ of the largest excess, and $p$, the share of all data sets, the draws and the data
-# together, whose largest excess, *wherever it is*, is at least as large as that of the data.
+# there. Return two things: the $k$ with the largest excess, and $p$. For $p$, count the data as one more draw; it is the share
+# of all of them whose largest excess, *at whichever k*, is at least as large as that of the data.
 
 
 # %%
@@ -347,6 +352,7 @@ exercise("08.3").check(best_k)
 # %%
 excess = curve - null.mean(axis=0)
 print("excess:", *(f"k = {k}: {each:.3f}" for k, each in zip(ks, excess)), sep="  ")
+print("largest among the clouds:", f"{(null - null.mean(axis=0)).max():.3f}")
 if ready("08.3", best_k):
     print("k = {}, p = {:.2f}".format(*best_k(ks, curve, null)))
 
@@ -356,40 +362,46 @@ map_and_silhouettes(
 )
 
 # %% [markdown]
-# The largest excess is at eight, the largest $k$ that was tried, and no $k$ is far ahead of the others. (Density has four classes. Four has the
-# smallest excess.) And what does $p$ say? With nineteen clouds it cannot be smaller than 1/20. It says that the images are no
-# Gaussian cloud, and that is all. Real vectors never are one: their columns are lopsided, and four images of one woman lie
-# together. To be no Gaussian cloud is one thing, and to have clusters another.
+# The largest excess is at eight, the largest $k$ that we tried; every $k$ has some. (Density has four classes, and four has the
+# smallest.) And no cloud reaches what the images reach, so $p$ is 1/20, as small as nineteen clouds allow. It says that the
+# images are no Gaussian cloud, and that is all. Vectors of images hardly ever are: their columns are lopsided, and the four
+# images of a woman lie together. Not to be a Gaussian cloud is one thing; to have clusters is another.
 
 # %% [markdown]
 # ## And what does AIC say?
 #
-# A mixture has a likelihood, so there is a criterion with more theory behind it. For $m$ free parameters and the likelihood
-# $L$, Akaike's is $\mathrm{AIC} = 2m - 2\ln L$, and the smaller the better: each parameter must earn its place. *Predict: which
-# number of components, of 1 to 8, does it choose for noise?* The truth is one.
+# A mixture has a likelihood, so there is a criterion with more theory behind it: Akaike's, $\mathrm{AIC} = 2m - 2\ln L$, for
+# $m$ free parameters and the likelihood $L$. The smaller the better: each parameter must earn its place. *Predict: how many
+# components, from 1 to 8, does it choose for noise, where the truth is one? And for our images?* The `floor` is added to every
+# variance; the first is scikit-learn's default.
 
 # %%
 from sklearn.mixture import GaussianMixture
 
 noise = np.random.default_rng(0).standard_normal(space_off.shape)
-for floor in (1e-6, 0.1):  # added to every variance; the first is scikit-learn's default
-    models = [GaussianMixture(k, reg_covar=floor, random_state=0).fit(noise) for k in range(1, 9)]
-    print(f"floor {floor:g}: AIC chooses", 1 + np.argmin([model.aic(noise) for model in models]))
 
-d = noise.shape[1]
-print("parameters of 8 components:", 8 * (1 + d + d * (d + 1) // 2) - 1, "for", noise.size, "numbers")
+
+def best_by_aic(points, floor):
+    models = [GaussianMixture(k, reg_covar=floor, random_state=0).fit(points) for k in range(1, 9)]
+    return 1 + np.argmin([model.aic(points) for model in models])
+
+
+for floor in (1e-6, 0.03, 0.1, 0.3):
+    print(f"floor {floor:<5g} noise: {best_by_aic(noise, floor)}, images: {best_by_aic(space_off, floor)}")
 
 # %% [markdown]
-# Eight, the most that it was offered. Thirty points in fifty dimensions lie in a flat sheet. A component that fits them has no
-# thickness across the sheet, so its density in the sheet is as large as the floor allows, and no penalty keeps up with that.
-# With a floor of a tenth of the variance the same criterion says one. (`cluster(…, "gmm")` has such a floor built in.)
+# For noise it chooses eight, the most that it was offered. With eight components, each has about thirty points, and thirty
+# points in fifty dimensions lie in a flat sheet. The component that fits them has no thickness across the sheet, so its
+# density there is as large as the floor allows, and no penalty keeps up with that. With a thick enough floor the criterion
+# says one. For our images it says eight, four, two or one, as you set the floor: another knob.
 #
-# No curve, then, has told us how many. So let us take three, because three rows are easy to look at, and say so.
+# So no curve has told us how many. Let us take three, because three rows are easy to look at, and say so.
 
 # %% [markdown]
 # ## What would you call them?
 #
-# Three clusters, view off, and again nobody has told the method anything. Name the rows before you go on.
+# Three clusters, view off, and again nobody has told the method anything. Name the rows before you go on. *Predict: which
+# column of the table will agree with them?*
 
 # %%
 prototypes(pictures, nearest_to_centre(off, three.labels, count=6, params=three.params))
@@ -398,17 +410,17 @@ prototypes(pictures, nearest_to_centre(off, three.labels, count=6, params=three.
 names_of_three = {0: "…", 1: "…", 2: "…"}  # your names
 
 # %%
-print(names_of_three)
+print("your names:", names_of_three)
 for column in ("density", "view", "laterality", "vendor"):
-    print(f"{column:<12} ARI {ari(truth[column], three.labels):+.2f}")
+    print(f"{column:<12} ARI {ari(truth[column], three.labels):+z.2f}")
 pd.crosstab(truth["density"], pd.Series(three.labels, name="cluster"))
 
 # %% [markdown]
-# There is Ada's density: a, fatty, to d, very dense. One cluster is mostly a, one is mostly d, and the third holds what lies
-# between. Both views are in every row of pictures, so it was not the muscle that you named.
+# There is Ada's density, from a, fatty, to d, very dense. One cluster is mostly a, one is mostly d, and the third holds what
+# lies between. It is not the muscle this time: both views are in every row of pictures, and the ARI with the view is 0.00.
 #
 # Could it be chance? Shuffle the densities many times, and see how often the agreement is as good. All images of a woman have
-# the same density, so it is *women* that are shuffled; the views differ within a woman, so these are shuffled among her images.
+# the same density, so the shuffling is between *women*; her views differ, so those are shuffled among her own images.
 
 # %%
 import textwrap
@@ -420,8 +432,8 @@ for one in associations(three.labels, known, groups=women).found:
     print(textwrap.fill(one.sentence, 110), "\n")
 
 # %% [markdown]
-# The clusters are **associated** with density, far beyond chance. (Look at the p of the view. Of four columns one easily comes
-# out below 0.05 by luck, and therefore p is corrected for their number.)
+# The clusters are **associated** with density, well beyond chance. (Look at the p of the view. Try four columns, and one of them
+# easily falls below 0.05 by luck. That is why p is corrected for their number.)
 
 # %% [markdown]
 # ## Does anything lie between them?
@@ -430,9 +442,9 @@ for one in associations(three.labels, known, groups=women).found:
 # says: *"Cut a rainbow into three with scissors, and the pieces will agree with the colours. That does not make three kinds
 # of light."*
 #
-# What would settle it is a gap. If there are kinds, there should be few breasts between them. In fifty dimensions that is hard
-# to see; on a line it is easy. So draw the line from one centre to the other, and give each image its position on it: 0 at the
-# first centre, 1 at the second.
+# A gap would settle it. If there are kinds, there should be few breasts between them. In fifty dimensions that is hard to see;
+# on a line it is easy. So make two clusters, draw the line from one centre to the other, and give each image its position on
+# it: 0 at the first centre, 1 at the second.
 
 
 # %%
@@ -441,7 +453,7 @@ def position(points, first, second):  # (N, D), (D,), (D,) -> (N,)
     return (points - first) @ way / (way @ way)
 
 
-def two_centres(points):  # your k-means, best of ten
+def two_centres(points):  # k-means, the best of ten
     return ten_runs(points, 2)[0][2]
 
 
@@ -449,9 +461,9 @@ data = {"view": space, "density": space_off, "noise": noise}
 positions = {name: position(points, *two_centres(points)) for name, points in data.items()}
 
 # %% [markdown]
-# Three data sets: the vectors as they are, whose two clusters are the views; the vectors with the view off, whose two clusters
-# lie towards fatty and towards dense; and the noise of the last section. *Predict: which of the three have a valley in the
-# middle, and in which order of depth?*
+# Three data sets: `view`, the vectors as they are, whose two clusters are the views; `density`, the vectors with the view off,
+# whose two clusters lie towards dense and towards fatty; and `noise`, that of the section on AIC. *Predict: which of the three
+# have a valley in the middle, and whose is the deepest?*
 
 # %%
 from course_utils.plots import histograms
@@ -462,8 +474,8 @@ histograms(positions)
 # ### Exercise 08.4: pour water on a histogram (6 minutes)
 #
 # To say how deep a valley is, let it rain. Water runs off a hill and stays in a valley, as high as the lower of its two walls.
-# Write `deepest_puddle`. It gets the counts of a histogram, and returns how deep the water is where it is deepest, in images.
-# With counts 1, 5, 2, 7, 3 the answer is 3: above the 2, up to the 5. (At both ends it runs off.)
+# Write `deepest_puddle`. It gets the counts of a histogram and returns the depth of the water where it is deepest, in images.
+# With counts 1, 5, 2, 7, 3 the answer is 3: from the 2 up to the 5. (At both ends the water runs off.)
 
 
 # %%
@@ -479,19 +491,20 @@ exercise("08.4").check(deepest_puddle)
 # exercise("08.4").hint()
 
 # %%
-if ready("08.4", deepest_puddle):
-    for name, values in positions.items():
-        counts, _ = np.histogram(values, 12)
-        print(f"{name:<8} deepest puddle: {deepest_puddle(counts)} of {len(values)} images")
+rains = ready("08.4", deepest_puddle)
+for name, values in positions.items():
+    counts, _ = np.histogram(values, 12)
+    print(f"{name:<8}", counts, f" deepest puddle: {deepest_puddle(counts)} images" if rains else "")
 
 # %% [markdown]
-# The views are apart. And *noise has a deeper valley than density*. Two things are wrong with what we did, and each has a cure.
+# The views are apart. And *noise has a deeper valley than density*: 26 images (from 14 up to 40) against 13. Two things are
+# wrong with what we did, and each has a cure.
 #
-# The first you see if you move the slider: the depth depends on how many bars there are. We come back to that.
+# You see the first if you move the slider: the depth depends on the number of bars. We shall come back to that. The second is
+# the noise.
+
 
 # %%
-
-
 def rain(bins=12):
     return histograms(positions, bins, rain=True)
 
@@ -501,21 +514,21 @@ LivePicture(rain, bins=(4, 40))
 # %% [markdown]
 # ## Why does noise have a valley?
 #
-# Because the same points that lie on the line have drawn it. In fifty dimensions there are very many directions to look from,
-# and k-means looks for the one from which the points fall apart best. There always is one. Of *other* points it would not be
-# true.
+# Perhaps because the points on the line are the ones that drew it. In fifty dimensions there are very many directions to look
+# from, and k-means looks for the one from which the points fall apart best. There is always a best one. To find out whether it
+# means anything, ask points that had no say in it.
 #
-# So the points that answer must not be those that asked. And here "others" means other *women*: the left breast of a woman
-# whose right breast made the clusters is no stranger to them. Half of the women make the clusters, and the others are asked;
-# one image of each, since four images of one woman would count one opinion four times.
+# Here that means other *women*: a woman's left breast is no stranger to clusters that her right breast helped to make. So half
+# of the women make the clusters and the other half are asked, one image each, since four images of one woman would be one
+# opinion counted four times.
 
 # %% [markdown]
 # ### Exercise 08.5: ask women who did not make the clusters (9 minutes)
 #
-# Write `ask_others`. It gets vectors $(N, D)$; the woman of each row, `women` $(N,)$; an array of the women who are to make the clusters,
-# `makers`; the function `two_centres`, which makes two centres of the rows that it is given; and a generator `rng`. The centres
-# are made of all images of the makers. Return the positions of the others: one image of each woman who is no maker, drawn with
-# `rng.choice`. (`position` is there for you.)
+# Write `ask_others`. It gets vectors $(N, D)$; whose they are, `women` $(N,)$; an array of the women who make the clusters,
+# `makers`; the function `two_centres`, which makes two centres from the rows it is given; and a generator `rng`. Make the
+# centres from all images of the makers. Return positions $(M,)$ for the $M$ women who are not makers: of each, one image drawn
+# with `rng.choice`. (Use the function `position` from above.)
 
 
 # %%
@@ -532,13 +545,14 @@ exercise("08.5").check(ask_others)
 # exercise("08.5").hint()
 
 # %% [markdown]
-# *Predict: how many images lie in the middle fifth of the way between the centres, positions 0.4 to 0.6? Of the makers', and
-# of the others'? In which of the three data sets will the two differ?*
+# *Predict: what share of the images lies in the middle fifth of the way, at positions 0.4 to 0.6? Of the makers' images, and of
+# the others'? In which of the three data sets will the two differ?* (If your function draws in another order than ours, your
+# figures from here on will differ a little from those in the text.)
 
 # %%
-from course_utils.teaching.exercises.lesson_08 import library_ask_others
+from course_utils.teaching.others import positions_of_others
 
-ask = ask_others if ready("08.5", ask_others) else library_ask_others
+ask = ask_others if ready("08.5", ask_others) else positions_of_others
 everybody = np.unique(women)
 
 
@@ -563,18 +577,18 @@ for name, points in data.items():
     print(f"{name:<8} in the middle: {shares}")
 
 # %% [markdown]
-# In the noise the makers have a valley, and right there the others are at home. Between the views lies nobody, whoever is asked. And
-# density? Its positions range from −0.5 to 1.5, so a tenth of them in this fifth of the way is what an even spread would give.
-# That looks like a plateau. To be sure we must get rid of the bars.
+# In the noise, the makers leave a valley just where a quarter of the others are. Between the views there is nobody, whoever is
+# asked. And density? Its positions range from −0.5 to 1.5, so an even spread would put a tenth of them in this stretch, and a
+# tenth are there. That looks like a plateau. To be sure, we must get rid of the bars.
 #
 # ## How deep is a valley without bars?
 #
-# Here are the answers of one halving, thirty women. Sort them, and draw for each position the share of images up to there.
-# Where images crowd, that curve is steep, and over a valley it is flat. One hill makes a curve that bends upwards as far as
-# the top of the hill, and downwards from there. A second hill would have to bend it upwards once more.
+# Halve the women once: here are the answers of the thirty who were asked. Sort them, and draw for each position the share of
+# images up to there. Where images crowd, that curve is steep; over a valley it is flat. One hill makes a curve that bends
+# upwards as far as the top of the hill, and downwards from there. A second hill would have to bend it upwards once more.
 #
-# How far is the curve from the nearest one that has one hill only? That distance is **Hartigan's dip**: no bars, no width to
-# choose, one number. *Predict: whose dip is the largest?*
+# How far is the curve from the nearest curve with only one hill? That distance is **Hartigan's dip**: no bars, no width to
+# choose, one number. *Predict: put the three dips in order. Is that of density nearer to that of the views or of the noise?*
 
 # %%
 from course_utils.plots import cumulative_dips
@@ -583,8 +597,8 @@ answers = {name: one_halving(points, np.random.default_rng(0))[1] for name, poin
 cumulative_dips(answers)
 
 # %% [markdown]
-# Is 0.05 much? That depends on what thirty numbers of one hill give. The hill that comes nearest to having a valley is the flat
-# one, where every position is as likely as any other. So draw thirty numbers from a flat one, a thousand times over, and count
+# Is 0.05 a lot? That depends on what thirty numbers from one hill give. The hill that comes closest to having a valley is the
+# flat one, where every position is as likely as any other. So draw thirty numbers from a flat one, 999 times over, and count
 # how often their dip is as large.
 
 # %%
@@ -602,8 +616,8 @@ for name, values in answers.items():
     print(f"{name:<8} dip {dip(values):.3f}   p = {p_of(values):.3f}")
 
 # %% [markdown]
-# One thing is left to chance: which half makes the clusters. *Predict: if you toss again, how much does the p of density
-# change?*
+# One thing is left to chance: which half makes the clusters. *Predict: if you halve the women anew, nine times over, how much
+# will the p of density change?*
 
 # %%
 tosses = {}
@@ -613,33 +627,34 @@ for name, points in data.items():
     print(f"{name:<8}", *(f"{p:.3f}" for p in tosses[name]))
 
 # %% [markdown]
-# A lottery: whoever may choose the ticket can publish what he likes. So nobody chooses. Of many halvings one takes *twice the
-# median* of their p values. (Meinshausen, Meier and Bühlmann have shown that this errs on the safe side. What exceeds 1 is 1.)
+# A lottery: for density the tickets run from 0.1 to 0.95, and even the noise has one at 0.06. If you may choose your ticket,
+# you can report what you like. So nobody chooses: take *twice the median* of the p-values of many halvings. (Meinshausen, Meier
+# and Bühlmann have shown that this errs on the safe side. Anything above 1 counts as 1.)
 
 # %%
 for name, ps in tosses.items():
     print(f"{name:<8} p = {min(1, 2 * np.median(ps)):.3f}")
 
 # %% [markdown]
-# There is a valley between the views, and none between fatty and dense. Here is the line again, for all images, coloured by
-# what we know:
+# There is a valley between the views, and none was found between fatty and dense. Here is the line again, for all images,
+# coloured by what we know:
 
 # %%
 caption = "All images with the view off, coloured by density. Where would you cut?"
 histograms({"density": positions["density"]}, 16, kinds=truth["density"], caption=caption)
 
 # %% [markdown]
-# So Ada is right that the clusters follow density, and Ben that nothing separates them. **Association** asks whether
-# two ways of sorting agree. **Separation** asks whether there is anything to sort. Density is one long slope, from fatty to
-# dense; the four classes are cuts across it that people have agreed on, and the three clusters are cuts that k-means made. Both
-# may be useful. Neither is a discovery of kinds.
+# So Ada is right that the clusters follow density, and Ben is right that following is not enough: nothing here keeps them
+# apart. **Association** asks whether two ways of sorting agree. **Separation** asks whether there is anything to sort. On this
+# line density is one long slope; the four classes are cuts across it that people have agreed on, and the three clusters are
+# cuts that k-means made. Both may be useful. Neither is a discovery of kinds.
 
 # %% [markdown]
 # ## The same, with every method and any k
 #
 # With more than two clusters there is more than one line. The course's `valley` arranges the centres in a tree and asks at each
-# fork; with many halvings, both ways round, for any method. *With four clusters of the vectors as they are, at which fork will
-# there be a valley?*
+# fork, with many halvings and both halves in turn, for any method. Four clusters make three forks. *Predict: with four clusters
+# of the vectors as they are, at how many of the forks is there a valley?*
 
 # %%
 from course_utils.analysis.validity import valley
@@ -650,14 +665,15 @@ for name, given, found in (("as they are, k = 4", vectors, four), ("view off, k 
 pd.crosstab(truth["view"], pd.Series(four.labels, name="cluster"))
 
 # %% [markdown]
-# Only at the top, between the clusters of the one view and those of the other. Each view was then cut in two, since four
-# clusters were asked for, and no valley parts the halves.
+# At one, the top: between the two clusters that are CC and the two that are MLO. Each view was cut in two only because we asked
+# for four clusters, and no valley was found between its halves.
 
 # %% [markdown]
 # ## What could we have missed?
 #
-# "No valley was found" is not "there is none". How wide a gap would sixty women have shown us? Make one: push all images that lie
-# beyond the middle a little further out along the line, and ask again. The push is counted in distances between the two centres.
+# "No valley was found" does not mean "there is none". How wide must a gap be for sixty women to show it? Make one: take the
+# women whose images lie beyond the middle on average, push them further out along the line, and ask again. *Predict: how far
+# must you push?* (The unit is the distance between the two centres.)
 
 # %%
 first, second = two_centres(space_off)
@@ -670,11 +686,11 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
     print(f"a gap of {push:4.2f}:  p = {p:.3f}")
 
 # %% [markdown]
-# A gap three quarters as wide as the distance between the centres is found, and one of half that distance may be missed. So the
-# sentence for a report reads: *three clusters, chosen because three are easy to look at, follow density (ARI 0.51, 60 women);
-# no valley between them was found; sixty women would have shown a wide one, but not a narrow one.* And all of it is about
-# synthetic women, seen by one network (EfficientNet-Lite0, whose vectors come with the course). Of an archive of real ones it
-# says nothing until somebody has asked it the same questions.
+# Push by three quarters of the distance between the centres, and the gap is found; push by half of it, and it may be missed. So
+# the sentence for a report reads: *three clusters, chosen because three are easy to look at, follow density (ARI 0.51, 60
+# women); no valley between them was found; sixty women would have shown a wide one and may have hidden a narrow one.* And all of
+# it is about synthetic women, seen by one network (EfficientNet-Lite0, which made the vectors that come with the course).
+# Another network, or an archive of real mammograms, has to be asked the same questions again.
 #
 # In a terminal, on a run folder of your own:
 #
@@ -690,46 +706,46 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
 #
 # <details><summary>1. Five methods agree on two clusters, ARI 0.98. What has been shown, and what has not?</summary>
 #
-# That the pattern is in the vectors and no whim of one method. Not what it is: compare it first with everything that the files
-# say anyway, such as view, side and machine.
+# That the pattern is in the vectors and not a whim of one method. Not what it is: first compare it with everything the files
+# tell you anyway, such as view, side and machine.
 # </details>
 #
 # <details><summary>2. A paper chose k = 2 by the best silhouette, 0.41. What would you ask for?</summary>
 #
-# The silhouettes that the same pipeline reaches on data without clusters, at every k. Such data prefer k = 2 as well.
+# The silhouettes that the same steps reach on data without clusters, at every k. Such data prefer k = 2, too.
 # </details>
 #
 # <details><summary>3. HDBSCAN reports 6 clusters, and 70% of the images have the label −1. Which number belongs beside the 6?</summary>
 #
-# The 30%. The six clusters are about three images in ten, and nothing is said of the others. And see whether it is still six with another
-# smallest size.
+# The 30% that are in a cluster. The six are about three images in ten, and say nothing of the others. And see whether there are
+# still six with another smallest size.
 # </details>
 #
 # <details><summary>4. Clusters agree with a diagnosis, p = 0.001. May one call them subtypes?</summary>
 #
-# No. Pieces of a slope agree with whatever changes along the slope. Subtypes would need something between them: a gap, seen in
-# women who did not make the clusters.
+# No. Pieces of a slope agree with whatever changes along the slope. Subtypes would need a gap between them, seen in women who
+# did not make the clusters.
 # </details>
 #
 # <details><summary>5. Why one image of each woman, and not the mean of her four?</summary>
 #
-# The mean is allowed, and it answers another question: whether women fall apart, not images. Four images counted as four women
-# are not allowed, since they make 60 women look like 240.
+# The mean is fine, but it answers another question: whether women fall apart into groups, not images. What you must not do is
+# count four images as four women, since that makes 60 women look like 240.
 # </details>
 #
 # <details><summary>6. A histogram of 240 positions has a clear valley. The clusters were made from the same 240. What do you conclude?</summary>
 #
-# Nothing. In many dimensions noise shows one too, seen from the direction that k-means has picked.
+# Nothing yet. In many dimensions noise shows one, too, seen from the direction that k-means has picked.
 # </details>
 
 # %% [markdown]
 # ## Recap
 #
-# k-means, Ward and mixtures find as many groups as you ask for, in anything. Agreement of methods says that a pattern is there,
-# not what it is: here it was the view. What belongs to no cluster is not one more cluster. A criterion for k is read beside what
-# it says about noise, and a mixture needs a floor under its variances. Prototypes let you name clusters before labels do. Clusters that
-# agree with a label are associated with it; they are separate only if there is a valley between them, and that has to be
-# asked of women who did not make them.
+# k-means, Ward and mixtures find as many groups as you ask for, in anything. When methods agree, there is a pattern, but they do
+# not say what it is: here it was the view. Images that belong to no cluster are not one more cluster. Read a criterion for k
+# beside what it says about noise, and see whether its answer moves with a knob. Prototypes let you name clusters before the
+# labels do it for you. Clusters that agree with a label are associated with it; they are separate only if a valley lies
+# between them, and for that you must ask women who did not make them.
 
 # %% [markdown]
 # ## Go further
@@ -749,5 +765,5 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
 #   [doi 10.1002/widm.1444](https://doi.org/10.1002/widm.1444).
 # - scikit-learn documentation, [Clustering](https://scikit-learn.org/stable/modules/clustering.html).
 #
-# **Next:** lesson 09, do you believe it, is planned and not written yet. Until then, `course report out` says of your own
-# clusters how far they can be believed.
+# **Next:** lesson 09, "Do you believe it?", is planned but not written yet. Until then, `course report out` tells you how far to
+# believe your own clusters.

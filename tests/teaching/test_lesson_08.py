@@ -1,12 +1,17 @@
 """Exercises of lesson 08: other right answers, rarer mistakes, and loops that would never end."""
 
+import inspect
+from fractions import Fraction
+
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 
 from course_utils.teaching import exercise
 from course_utils.teaching.exercises import lesson_08 as lesson
+from course_utils.teaching.others import position, positions_of_others
 
 
 def plain_python(points, centres):
@@ -80,9 +85,30 @@ def by_a_table(vectors, women, makers, two_centres, rng):
     return [answers[w] for w in answers if w not in made]
 
 
+def in_single_precision(vectors, women, makers, two_centres, rng):
+    return positions_of_others(vectors, women, makers, two_centres, rng).astype(np.float32)
+
+
+def by_draws_of_a_table(vectors, women, makers, two_centres, rng):
+    table = pd.Series(women)
+    rows = table[~table.isin(makers)].groupby(table).sample(1, random_state=rng).index
+    return pd.Series(position(vectors[rows], *two_centres(vectors[table.isin(makers)])))
+
+
+def with_a_mean_of_the_other_draws(ks, found, null):
+    excess = found - null.mean(axis=0)
+    largest = [(row - np.delete(null, i, 0).mean(axis=0)).max() for i, row in enumerate(null)]
+    return ks[excess.argmax()], (1 + sum(each >= excess.max() for each in largest)) / (1 + len(null))
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
+        ("08.2", lambda labels: np.array([len(set(labels) - {-1}), np.mean(labels != -1)])),
+        ("08.2", lambda labels: (len(set(labels) - {-1}), Fraction(int((labels >= 0).sum()), len(labels)))),
+        ("08.3", with_a_mean_of_the_other_draws),
+        ("08.5", in_single_precision),
+        ("08.5", by_draws_of_a_table),
         ("08.1", plain_python),
         ("08.1", until_centres_rest),
         ("08.2", counts_by_set),
@@ -92,7 +118,7 @@ def by_a_table(vectors, women, makers, two_centres, rng):
         ("08.4", bar_by_bar),
         ("08.4", drop_by_drop),
         ("08.5", by_a_table),
-        ("08.5", lesson.library_ask_others),
+        ("08.5", positions_of_others),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(number, answer):
@@ -142,11 +168,11 @@ def p_of_the_silhouette(ks, found, null):
 
 
 def asks_with_luck_of_its_own(vectors, women, makers, two_centres, rng):
-    return lesson.library_ask_others(vectors, women, makers, two_centres, np.random.default_rng())
+    return positions_of_others(vectors, women, makers, two_centres, np.random.default_rng())
 
 
 def asks_some(vectors, women, makers, two_centres, rng):
-    return lesson.library_ask_others(vectors, women, makers, two_centres, rng)[:4]
+    return positions_of_others(vectors, women, makers, two_centres, rng)[:4]
 
 
 def leaves_the_length_out(vectors, women, makers, two_centres, rng):
@@ -161,17 +187,129 @@ def gives_vectors(vectors, women, makers, two_centres, rng):
 
 
 def lets_the_others_make(vectors, women, makers, two_centres, rng):
-    return lesson.library_ask_others(vectors, women, np.setdiff1d(women, makers), two_centres, rng)
+    return positions_of_others(vectors, women, np.setdiff1d(women, makers), two_centres, rng)
 
 
 def one_image_of_each_maker(vectors, women, makers, two_centres, rng):
     rows = [rng.choice(np.flatnonzero(women == woman)) for woman in makers]
-    return lesson._position(vectors[rows], *two_centres(vectors[rows]))
+    return position(vectors[rows], *two_centres(vectors[rows]))
+
+
+def numbers_them_by_their_place(points, centres):
+    labels, centres = lesson._lloyd(np.asarray(points), np.asarray(centres))
+    order = centres[:, 0].argsort()
+    return order.argsort()[labels], centres[order]
+
+
+def one_mean_for_all_columns(points, centres):
+    centres = np.array(centres)
+    for _ in range(20):
+        labels = cdist(points, centres).argmin(axis=1)
+        for j in np.unique(labels):
+            centres[j] = points[labels == j].mean()
+    return labels, centres
+
+
+def takes_one_off_always(labels):
+    return len(set(labels)) - 1, np.mean(labels >= 0)
+
+
+def clusters_by_images(labels):
+    number = len(set(labels) - {-1})
+    return number, number / len(labels)
+
+
+def sorts_what_it_was_given(labels):
+    labels.sort()
+    return len(set(labels) - {-1}), np.mean(labels >= 0)
+
+
+def choose_by(excess):
+    def best_k(ks, found, null):
+        largest = (null - null.mean(axis=0)).max(axis=1)
+        data = (found - null.mean(axis=0)).max()
+        return ks[excess(found, null).argmax()], (1 + (largest >= data).sum()) / (1 + len(null))
+
+    return best_k
+
+
+def only_larger_counts(ks, found, null):
+    excess, largest = found - null.mean(axis=0), (null - null.mean(axis=0)).max(axis=1)
+    return ks[excess.argmax()], (1 + (largest > excess.max()).sum()) / (1 + len(null))
+
+
+def subtracts_in_place(ks, found, null):
+    expected = null.mean(axis=0)
+    found -= expected
+    null -= expected
+    return ks[found.argmax()], (1 + (null.max(axis=1) >= found.max()).sum()) / (1 + len(null))
+
+
+def between_the_two_highest(counts):
+    one, other = sorted(np.argsort(counts, kind="stable")[-2:])
+    return min(counts[one], counts[other]) - counts[one : other + 1].min()
+
+
+def empties_the_bars(counts):
+    depth = bar_by_bar(counts)
+    counts[:] = 0
+    return depth
+
+
+def gives_rows(vectors, women, makers, two_centres, rng):
+    two_centres(vectors[np.isin(women, makers)])
+    return [rng.choice(np.flatnonzero(women == woman)) for woman in np.setdiff1d(women, makers)]
+
+
+def gives_names(vectors, women, makers, two_centres, rng):
+    two_centres(vectors[np.isin(women, makers)])
+    return np.setdiff1d(women, makers)
+
+
+def moves_the_origin(vectors, women, makers, two_centres, rng):
+    answers = positions_of_others(vectors, women, makers, two_centres, rng)
+    vectors -= vectors.mean(axis=0)
+    return answers
 
 
 @pytest.mark.parametrize(
     ("number", "answer", "says"),
     [
+        ("08.1", numbers_them_by_their_place, "the groups are right, and their numbers are not"),
+        ("08.1", one_mean_for_all_columns, "the same number in every column"),
+        ("08.1", lambda points, centres: (plain_python(points, centres)[0], None), "one of them is missing"),
+        (
+            "08.1",
+            lambda points, centres: (
+                np.add(plain_python(points, centres)[0], 1),
+                until_centres_rest(points, centres)[1],
+            ),
+            "your labels begin at 1",
+        ),
+        ("08.2", takes_one_off_always, "nothing to take off"),
+        ("08.2", clusters_by_images, "7 of 9 images are in a cluster"),
+        ("08.2", sorts_what_it_was_given, "work on a copy"),
+        ("08.2", lambda labels: counts_by_set(labels)[::-1], "changed places"),
+        ("08.2", lambda labels: (counts_by_set(labels)[0], 100 * np.mean(labels >= 0)), "in percent"),
+        ("08.2", lambda labels: np.unique(labels), "out came an array of shape (4,)"),
+        ("08.3", choose_by(lambda found, null: (found - null.mean(0)) / null.std(0)), "should be 3"),
+        (
+            "08.3",
+            choose_by(lambda found, null: found - np.median(null, 0)),
+            "The draws without clusters reach",
+        ),
+        ("08.3", choose_by(lambda found, null: found - null.max(0)), "should be 3"),
+        ("08.3", choose_by(lambda found, null: abs(found - null.mean(0))), "stand out least"),
+        ("08.3", only_larger_counts, "as large as the data's counts, too"),
+        ("08.3", subtracts_in_place, "work on a copy"),
+        ("08.3", lambda ks, found, null: counts_by_dictionary_of_k(ks, found, null)[::-1], "changed places"),
+        ("08.3", lambda ks, found, null: ((found - null.mean(0)).max(), 0.2), "the largest excess itself"),
+        ("08.4", between_the_two_highest, "It should be 3"),
+        ("08.4", empties_the_bars, "work on a copy"),
+        ("08.4", lambda counts: int((lesson._water(counts) > 0).sum()), "So many bars are under water"),
+        ("08.5", gives_rows, "labels or numbers of rows"),
+        ("08.5", gives_names, "these are names"),
+        ("08.5", moves_the_origin, "work on a copy"),
         ("08.1", never_equal, "your loop does not end"),
         ("08.1", ten_rounds, "too early, after about 10 rounds"),
         ("08.1", one_number_for_all, "out came (40,) and (3,)"),
@@ -193,7 +331,7 @@ def one_image_of_each_maker(vectors, women, makers, two_centres, rng):
         ("08.3", lambda ks, found, null: (ks[(found - null.mean(0)).argmin()], 0.1), "stand out least"),
         ("08.3", p_of_the_silhouette, "and it should be"),
         ("08.4", lambda counts: int(counts.max() - counts.min()), "the *lower* of its two walls"),
-        ("08.4", lambda counts: int(counts.argmin()), "It should be"),
+        ("08.4", lambda counts: int(counts.argmin()), "the number of the bar"),
         ("08.4", lambda counts: counts * 0, "should be one number"),
         ("08.5", asks_with_luck_of_its_own, "the same generator gave two different answers"),
         ("08.5", asks_some, "you asked 4 of them"),
@@ -231,3 +369,40 @@ def test_the_best_silhouette_the_right_k_and_its_place_differ():
     for ks, found, null in lesson._STANDS_OUT[:2]:
         place = (found - null.mean(axis=0)).argmax()
         assert len({ks[found.argmax()], ks[place], place}) == 3
+
+
+def test_the_image_of_a_woman_is_told_from_any_other_in_single_precision():
+    vectors, women = lesson._women()
+    places = position(vectors, *lesson._centres_of(vectors[np.isin(women, lesson._MAKERS)]))
+    assert np.diff(np.sort(places)).min() > 10 * lesson._NEAR
+
+
+def test_no_solution_stands_in_the_module_of_the_exercises():
+    functions = {name: value for name, value in vars(lesson).items() if inspect.isfunction(value)}
+    own = {name: value for name, value in functions.items() if value.__module__ == lesson.__name__}
+    right = [
+        (each.id, name)
+        for each in lesson.EXERCISES
+        for name, function in own.items()
+        if each.judge(function).state == "right"
+    ]
+    assert right == [("08.1", "_lloyd")]  # what the check compares with
+
+
+def test_nobody_is_asked_twice_nor_any_maker_and_a_draw_can_be_repeated():
+    vectors, women = lesson._women()
+    row_of = {tuple(vector): row for row, vector in enumerate(vectors)}
+    asked = []
+
+    def two_centres(rows):
+        asked.append({women[row_of[tuple(row)]] for row in rows})
+        return lesson._centres_of(rows)
+
+    draws = [
+        positions_of_others(vectors, women, lesson._MAKERS, two_centres, np.random.default_rng(seed))
+        for seed in (0, 0, 1)
+    ]
+    assert asked[0] == set(lesson._MAKERS)
+    assert draws[0].shape == (6,)
+    assert np.array_equal(draws[0], draws[1])
+    assert not np.array_equal(draws[0], draws[2])

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of, tried
+from course_utils.teaching.others import position
 
 Array = NDArray[Any]
 KMeans = Callable[[Array, Array], tuple[Array, Array]]
@@ -25,16 +27,36 @@ AskOthers = Callable[[Array, Array, Array, TwoCentres, np.random.Generator], Arr
 def _pair(result: Any, first: str, second: str) -> tuple[Any, Any]:
     """Return the two results, or say which two are needed."""
     result = tried(result)
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise NotYet(f"two things are needed, {first} and {second}, and out came {kind_of(result)}.")
+    several = isinstance(result, tuple | list) or (isinstance(result, np.ndarray) and result.ndim > 0)
+    if not several or len(result) != 2:
+        came = f"{len(result)}" if isinstance(result, tuple | list) else _kind(result)
+        raise NotYet(f"two things are needed, {first} and {second}, and out came {came}.")
+    missing = [part is None or part is ... for part in result]
+    if any(missing) and not all(missing):
+        raise NotYet(f"two things are needed, {first} and {second}, and one of them is missing.")
     return tried(result[0]), tried(result[1])
 
 
+def _kind(value: Any) -> str:
+    return kind_of(value, "an array")
+
+
 def _number(value: Any, what: str) -> float:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
     array = np.asarray(value)
     if array.ndim or not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
-        raise NotYet(f"{what} should be one number, and out came {kind_of(value)}.")
+        raise NotYet(f"{what} should be one number, and out came {_kind(value)}.")
     return float(array)
+
+
+def _check_unchanged(*pairs: tuple[Array, Array]) -> None:
+    """Compare each array that a function was given with what it was before."""
+    if not all(np.array_equal(given, before) for given, before in pairs):
+        raise NotYet(
+            "the result is right, but an array that your function was given is no longer the same. "
+            "Whoever calls may need it again: work on a copy."
+        )
 
 
 # --- 08.1 k-means by hand
@@ -111,11 +133,7 @@ def _test_kmeans(kmeans: KMeans) -> None:
             warnings.simplefilter("ignore")  # the mean of nothing is told in words
             labels, centres = _pair(kmeans(given, begin), "labels", "centres")
         _compare_clusters(labels, centres, points, start, name)
-        if not (np.array_equal(given, points) and np.array_equal(begin, start)):
-            raise NotYet(
-                "the result is right, but the array that your function was given is no longer the same. "
-                "Whoever calls may need it again: work on a copy."
-            )
+        _check_unchanged((given, points), (begin, start))
 
 
 def _compare_clusters(labels: Any, centres: Any, points: Array, start: Array, name: str) -> None:
@@ -169,6 +187,21 @@ def _name_the_centres(labels: Array, centres: Array, points: Array, start: Array
                 f"your function stopped too early, after {after}: points would still change their cluster. "
                 "Go on until none does."
             )
+    ends = _lloyd(points, start)[1]
+    if np.array_equal(labels, wanted + 1) and np.allclose(centres, ends):
+        raise NotYet(
+            "your labels begin at 1. A label is the number of a row of `centres`, and rows begin at 0."
+        )
+    if _same_groups(labels, wanted) and len(np.unique(centres.round(9), axis=0)) == len(ends):
+        raise NotYet(
+            "the groups are right, and their numbers are not: label j means the centre that began in row j, "
+            "and row j of the result is where it ended."
+        )
+    if centres.shape[1] > 1 and np.allclose(np.ptp(centres, axis=1), 0):
+        raise NotYet(
+            "each of your centres has the same number in every column. The mean is taken over the points "
+            "(axis 0), for each column by itself."
+        )
     if any(np.allclose(np.linalg.norm(centre - centres[0]), 0) for centre in centres[1:]):
         raise NotYet("two centres lie in the same place. Does each take the mean of *its own* points?")
     if np.array_equal(labels, wanted):
@@ -180,6 +213,12 @@ def _name_the_centres(labels: Array, centres: Array, points: Array, start: Array
         "the labels are not where k-means ends. Two steps in turn: each point to its nearest centre (the "
         "square root of the sum of squares over the columns), each centre to the mean of its points."
     )
+
+
+def _same_groups(labels: Array, wanted: Array) -> bool:
+    """Return whether two labellings differ in the numbers only."""
+    pairs = {(float(a), int(b)) for a, b in zip(labels, wanted, strict=True)}
+    return len(pairs) == len(np.unique(wanted)) == len({a for a, _ in pairs})
 
 
 def _in_rounds(points: Array, centres: Array, rounds: int, **options: Any) -> tuple[Array, Array]:
@@ -212,7 +251,7 @@ def _farthest(points: Array, centres: Array) -> tuple[Array, Array]:
 # --- 08.2 noise is no cluster
 
 _LABELS: tuple[tuple[int, ...], ...] = (
-    (1, 0, -1, 0, 1, 2, -1, 0),
+    (1, 0, -1, 0, 1, 2, -1, 0, 1),
     (0, 1, 1, 0, 1),
     (2, 0, 0, 2, 2, 0, 0),  # a part of the images: cluster 1 is not among them
     (-1, -1, -1),
@@ -220,16 +259,23 @@ _LABELS: tuple[tuple[int, ...], ...] = (
 
 
 def _test_count_clusters(count_clusters: CountClusters) -> None:
-    for labels in _LABELS:
-        number, share = _pair(count_clusters(np.array(labels)), "a number", "a share")
-        _compare_counts(_number(number, "the first"), _number(share, "the second"), np.array(labels))
+    for each in _LABELS:
+        labels = np.array(each)
+        given = labels.copy()
+        number, share = _pair(count_clusters(given), "a number", "a share")
+        _compare_counts(_number(number, "the first"), _number(share, "the second"), labels)
+        _check_unchanged((given, labels))
 
 
 def _compare_counts(number: float, share: float, labels: Array) -> None:
-    came, inside = f"labels {labels.tolist()}: you count {number:g} clusters.", labels >= 0
+    came, inside = f"labels {labels.tolist()}: your count of clusters is {number:g}.", labels >= 0
     wanted = len(np.unique(labels[inside]))
+    if number != wanted and np.isclose(number, inside.mean()) and share == wanted:
+        raise NotYet("the two have changed places: first the number of clusters, then the share.")
     if number == wanted + 1 and (labels == -1).any() and number == len(np.unique(labels)):
         raise NotYet(f"{came} −1 is not a cluster: it says that the image belongs to none.")
+    if number == wanted - 1 and -1 not in labels:
+        raise NotYet(f"{came} There is no −1 among these labels, so there is nothing to take off.")
     if number == wanted - 1 and 0 in labels:
         raise NotYet(f"{came} Cluster 0 is one of them: numbers begin at 0.")
     if number == labels.max() + 1 and number != wanted:
@@ -245,6 +291,8 @@ def _compare_counts(number: float, share: float, labels: Array) -> None:
         raise NotYet(f"{shares} The images of cluster 0 are in a cluster too: `>= 0`, not `> 0`.")
     if np.isclose(share, 1 - inside.mean()):
         raise NotYet(f"{shares} That is the share of noise; the share that is in a cluster is asked for.")
+    if np.isclose(share, 100 * inside.mean()):
+        raise NotYet(f"{shares} A share goes from 0 to 1, and this one is in percent.")
     raise NotYet(f"{shares} {inside.sum()} of {len(labels)} images are in a cluster.")
 
 
@@ -259,22 +307,45 @@ def _curves(first: int, found: list[float], seed: int) -> tuple[Array, Array, Ar
     return np.arange(first, first + len(found)), np.array(found), null
 
 
+def _uneven() -> tuple[Array, Array, Array]:
+    """Draws that are lopsided at some k: their spread, median or maximum in place of the mean misleads.
+
+    The excess is largest at 3, where the draws spread most. Over the median of the draws the data stand out
+    most at 4, over the largest draw and in units of the spread at 5; at 6 they lie far below. One draw has
+    the same largest excess as the data.
+    """
+    rng = np.random.default_rng(5)
+    ks, null = np.arange(2, 7), 0.2 + rng.normal(0, 0.002, (19, 5))
+    null[:, 1] += rng.permutation(np.linspace(-0.06, 0.06, 19))
+    null[:8, 2] += 0.15
+    found = null.mean(axis=0) + np.array([0.0, 0.085, 0.055, 0.05, -0.15])
+    null[-1, 1] = found[1]  # changes the mean at 3 a little, for the data and all draws alike
+    return ks, found, null
+
+
 _STANDS_OUT = (
     _curves(3, [0.31, 0.24, 0.27, 0.17, 0.12], 0),  # best 3; stands out at 5, by 0.07
     _curves(2, [0.36, 0.28, 0.20, 0.17, 0.26, 0.11], 1),  # best 2; stands out at 6, by 0.12
     _curves(2, [0.60, 0.50, 0.40], 2),  # 2 is right by both
+    _uneven(),
 )
 
 
 def _test_best_k(best_k: BestK) -> None:
     for ks, found, null in _STANDS_OUT:
-        k, p = _pair(best_k(ks.copy(), found.copy(), null.copy()), "k", "p")
+        given = ks.copy(), found.copy(), null.copy()
+        k, p = _pair(best_k(*given), "k", "p")
         _compare_choice(_number(k, "the first"), _number(p, "the second"), ks, found, null)
+        _check_unchanged(*zip(given, (ks, found, null), strict=True))
 
 
 def _compare_choice(k: float, p: float, ks: Array, found: Array, null: Array) -> None:
     excess, draws = found - null.mean(axis=0), null - null.mean(axis=0)
     place = int(excess.argmax())
+    if p == ks[place] and k != ks[place]:
+        raise NotYet("the two have changed places: first k, then p.")
+    if np.isclose(k, excess.max()):
+        raise NotYet(f"{k:.3f} is the largest excess itself; which k is it found at?")
     if k == place and k != ks[place]:
         raise NotYet(f"{k:g} is the place of the largest excess; the k that stands there is {ks[place]}.")
     if k == ks[found.argmax()] and k != ks[place]:
@@ -289,10 +360,16 @@ def _compare_choice(k: float, p: float, ks: Array, found: Array, null: Array) ->
             f"k = {k:g}, and it should be {ks[place]}: subtract from the data's silhouette the mean of the "
             "draws at the same k (over axis 0), and take the k of the largest difference."
         )
-    larger = int((draws.max(axis=1) >= excess.max()).sum())
+    larger, beaten = (
+        int(test(draws.max(axis=1), excess.max()).sum()) for test in (np.greater_equal, np.greater)
+    )
     at_k = int((draws[:, place] >= excess.max()).sum())
     if np.isclose(p, (larger + 1) / (len(null) + 1)):
         return
+    if beaten != larger and (
+        np.isclose(p, (beaten + 1) / (len(null) + 1)) or np.isclose(p, beaten / len(null))
+    ):
+        raise NotYet(f"p = {p:.3f}. A draw whose excess is as large as the data's counts, too: `>=`.")
     if np.isclose(p, larger / len(null)):
         raise NotYet(
             f"p = {p:.3f}. The data are one of the draws that could have come: count them in, above and "
@@ -338,7 +415,9 @@ def _at_that_k_alone(ks: Array, found: Array, null: Array) -> tuple[int, float]:
 # --- 08.4 water on a histogram
 
 _COUNTS: tuple[tuple[int, ...], ...] = (
+    (5, 2, 2, 7, 9, 4),  # 3 deep; height, sum, place and number of wet bars are other numbers
     (1, 5, 2, 7, 3, 4, 2),  # 3 deep between 5 and 7; 1 between 7 and 4
+    (3, 9, 8, 2, 6, 3),  # 4 deep, and not between the two highest bars
     (9, 1, 6, 2, 4),  # 5 deep, held by the lower wall; the walls are not equal
     (4, 0, 6, 1, 9),  # the mirror, with other heights
     (1, 4, 8, 5, 2),  # one hill: none
@@ -348,9 +427,11 @@ _COUNTS: tuple[tuple[int, ...], ...] = (
 
 
 def _test_deepest_puddle(deepest_puddle: DeepestPuddle) -> None:
-    for counts in _COUNTS:
-        depth = _number(tried(deepest_puddle(np.array(counts))), "the depth")
-        _compare_depth(depth, np.array(counts))
+    for each in _COUNTS:
+        counts = np.array(each)
+        given = counts.copy()
+        _compare_depth(_number(tried(deepest_puddle(given)), "the depth"), counts)
+        _check_unchanged((given, counts))
 
 
 def _water(counts: Array) -> Array:
@@ -371,11 +452,15 @@ def _compare_depth(depth: float, counts: Array) -> None:
             "its two walls, and at the ends of a histogram there is no wall."
         )
     if depth in ((left - counts).max(), (right - counts).max()):
-        raise NotYet(f"{came} That has a wall on one side only, and runs off on the other.")
+        raise NotYet(
+            f"{came} That has a wall on one side only, or its two walls are not those of the same bar."
+        )
     if depth == water.sum():
         raise NotYet(f"{came} That is all the water together; how deep is it where it is deepest?")
     if depth == water.argmax():
         raise NotYet(f"{came} That is the number of the bar; how deep is the water there?")
+    if depth == (water > 0).sum():
+        raise NotYet(f"{came} So many bars are under water; how deep is it where it is deepest?")
     raise NotYet(f"{came} It should be {water.max()}: the water over the bars is {water.tolist()}.")
 
 
@@ -400,6 +485,7 @@ def _women() -> tuple[Array, Array]:
     return np.array([own[woman] for woman in women]) + 0.5 * rng.normal(size=(len(women), 5)), women
 
 
+_NEAR = 1e-5  # single precision is enough; two images are never so close
 _MAKERS = np.array(["W03", "W11", "W05", "W01", "W08", "W09"])
 
 
@@ -407,11 +493,6 @@ def _centres_of(rows: Array) -> Array:
     """Two points that depend on every row, and not on their order."""
     rows = np.asarray(rows, np.float64)
     return np.array([rows.mean(axis=0) - 0.7 * rows.std(axis=0), np.median(rows, axis=0) + 1.1])
-
-
-def _position(points: Array, first: Array, second: Array) -> Array:
-    way = second - first
-    return (points - first) @ way / (way @ way)
 
 
 def _test_ask_others(ask_others: AskOthers) -> None:
@@ -426,8 +507,8 @@ def _test_ask_others(ask_others: AskOthers) -> None:
     others = np.flatnonzero(~np.isin(women, _MAKERS))
     if len(seen) < len(others) - 2:  # thirteen draws may pass over an image, hardly over three
         raise NotYet(
-            "each woman always answers with the same image. The first of each is the same view of the same "
-            "side for all; draw one of hers with `rng.choice(…)`."
+            "each woman always answers with the same image, whatever the generator. (The first of each is "
+            "the same view of the same side for all.) Draw one of hers with `rng.choice(…)`."
         )
 
 
@@ -439,13 +520,14 @@ def _asked(ask_others: AskOthers, vectors: Array, women: Array, seed: int) -> Ar
         made_of.append(np.asarray(rows, np.float64))
         return _centres_of(rows)
 
-    result = tried(
-        ask_others(vectors.copy(), women.copy(), _MAKERS.copy(), two_centres, np.random.default_rng(seed))
-    )
+    given = vectors.copy(), women.copy(), _MAKERS.copy()
+    result = tried(ask_others(*given, two_centres, np.random.default_rng(seed)))
     made = np.isin(women, _MAKERS)
     if not made_of:
         raise NotYet("`two_centres` was never called: who makes the clusters?")
     _compare_makers(made_of[-1], vectors, women, made)
+    if np.asarray(result).dtype.kind in "US":
+        raise NotYet("these are names; the `position` of an image of each is asked for.")
     answers = np.asarray(result, np.float64)
     others = len(np.unique(women[~made]))
     if answers.ndim != 1:
@@ -453,7 +535,9 @@ def _asked(ask_others: AskOthers, vectors: Array, women: Array, seed: int) -> Ar
             f"one position for each other woman is needed, ({others},), and out came {answers.shape}: "
             "`position` makes one number of a vector."
         )
-    return _rows_of(answers, vectors, women, made)
+    rows = _rows_of(answers, vectors, women, made)
+    _check_unchanged(*zip(given, (vectors, women, _MAKERS), strict=True))
+    return rows
 
 
 def _compare_makers(rows: Array, vectors: Array, women: Array, made: Array) -> None:
@@ -478,9 +562,9 @@ def _compare_makers(rows: Array, vectors: Array, women: Array, made: Array) -> N
 
 def _rows_of(answers: Array, vectors: Array, women: Array, made: Array) -> Array:
     centres = _centres_of(vectors[made])
-    places = _position(vectors, *centres)
+    places = position(vectors, *centres)
     apart = np.abs(answers[:, None] - places)
-    if len(answers) == 0 or apart.min(axis=1).max() > 1e-9:
+    if len(answers) == 0 or apart.min(axis=1).max() > _NEAR:
         _name_the_answers(answers, vectors, women, made, centres)
     rows = apart.argmin(axis=1)
     names, times = np.unique(women[rows], return_counts=True)
@@ -501,29 +585,20 @@ def _rows_of(answers: Array, vectors: Array, women: Array, made: Array) -> Array
 def _name_the_answers(answers: Array, vectors: Array, women: Array, made: Array, centres: Array) -> None:
     """Raise NotYet with the reason why these are no positions of images."""
     others = np.unique(women[~made])
-    means = _position(np.array([vectors[women == woman].mean(axis=0) for woman in others]), *centres)
-    if np.abs(answers[:, None] - means).min(axis=1).max() < 1e-9:
+    means = position(np.array([vectors[women == woman].mean(axis=0) for woman in others]), *centres)
+    if np.abs(answers[:, None] - means).min(axis=1).max() < _NEAR:
         raise NotYet(
             "these are the means of the women's images. That is a good question too, but another one: here "
             "one image of each answers, drawn at random."
         )
-    if np.abs(answers[:, None] - _position(vectors, *centres[::-1])).min(axis=1).max() < 1e-9:
+    if np.abs(answers[:, None] - position(vectors, *centres[::-1])).min(axis=1).max() < _NEAR:
         raise NotYet("first and second centre have changed places: 0 is at the first, 1 at the second.")
-    if np.allclose(np.unique(answers), np.arange(len(np.unique(answers)))) or set(answers) <= {0.0, 1.0}:
+    if np.array_equal(answers, answers.round()):
         raise NotYet("these are labels or numbers of rows; the `position` of each image is asked for.")
     raise NotYet(
         "these are not the positions of images: `position(rows, first, second)`, with the two centres as "
         "`two_centres` gave them."
     )
-
-
-def library_ask_others(
-    vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: np.random.Generator
-) -> Array:
-    """Do what 08.5 asks for; the lesson goes on with this one as long as the student's is not right."""
-    made = np.isin(women, makers)
-    chosen = _one_of_each(women, np.setdiff1d(women, makers), rng)
-    return _position(vectors[chosen], *two_centres(vectors[made]))
 
 
 def _one_of_each(women: Array, names: Array, rng: np.random.Generator) -> list[int]:
@@ -532,33 +607,33 @@ def _one_of_each(women: Array, names: Array, rng: np.random.Generator) -> list[i
 
 def _all_made(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     chosen = _one_of_each(women, np.setdiff1d(women, makers), rng)
-    return _position(vectors[chosen], *two_centres(vectors))
+    return position(vectors[chosen], *two_centres(vectors))
 
 
 def _makers_asked(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     chosen = _one_of_each(women, makers, rng)
-    return _position(vectors[chosen], *two_centres(vectors[np.isin(women, makers)]))
+    return position(vectors[chosen], *two_centres(vectors[np.isin(women, makers)]))
 
 
 def _every_image(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     made = np.isin(women, makers)
-    return _position(vectors[~made], *two_centres(vectors[made]))
+    return position(vectors[~made], *two_centres(vectors[made]))
 
 
 def _first_image(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     first = [int(np.flatnonzero(women == name)[0]) for name in np.setdiff1d(women, makers)]
-    return _position(vectors[first], *two_centres(vectors[np.isin(women, makers)]))
+    return position(vectors[first], *two_centres(vectors[np.isin(women, makers)]))
 
 
 def _mean_image(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     centres = two_centres(vectors[np.isin(women, makers)])
     others = np.setdiff1d(women, makers)
-    return _position(np.array([vectors[women == name].mean(axis=0) for name in others]), *centres)
+    return position(np.array([vectors[women == name].mean(axis=0) for name in others]), *centres)
 
 
 def _turned(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     chosen = _one_of_each(women, np.setdiff1d(women, makers), rng)
-    return _position(vectors[chosen], *two_centres(vectors[np.isin(women, makers)])[::-1])
+    return position(vectors[chosen], *two_centres(vectors[np.isin(women, makers)])[::-1])
 
 
 EXERCISES = (
