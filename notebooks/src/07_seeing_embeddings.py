@@ -6,24 +6,25 @@
 # **You will be able to**
 #
 # - write PCA yourself, and say what a map of two axes leaves out
-# - measure which neighbours and which distances a map keeps, beside a map that means nothing
+# - measure which neighbours and which distances a map keeps, beside a map drawn by hand
 # - tell what the gap between two islands says, and what it does not
 # - catch a silhouette that was taken on a map, and a seed that changes nothing
 # - look through a map at the mammograms behind it
 #
 # **Prerequisites.** [Lesson 05](05_batched_extraction.ipynb): what a vector of an image is. From NumPy, arrays and means.
-# From mathematics, that a matrix can be taken apart into others.
+# From mathematics, that a matrix can be written as a product of others.
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
 # | 60 min | under 60 s | under 3 GB | none | not needed |
 
 # %% [markdown]
-# ## Which island is the dense breast?
+# ## Which island holds the dense breasts?
 #
-# Sixty women, four mammograms each: two views of two breasts. They are synthetic, so we know the truth about every one. Fifteen
-# women have almost no glandular tissue (density class *a*), fifteen are extremely dense (*d*), and *b* and *c* lie between. A
-# network turned each mammogram into a vector. The vectors come with the course, so there is nothing to wait for.
+# Sixty women, four mammograms each: two views of each breast. They are synthetic, so we know the truth about every one. Fifteen
+# women have almost no glandular tissue (density class *a*), fifteen have extremely dense breasts (*d*), and *b* and *c* lie
+# between. EfficientNet-Lite0 turned each mammogram into a vector. The vectors come with the course, so there is nothing to wait
+# for, and whichever network you have on your machine, these are the ones we look at.
 
 # %%
 import numpy as np
@@ -39,7 +40,7 @@ print(vectors.shape, "from", run.record.backbone, "for", truth["woman"].nunique(
 
 # %% [markdown]
 # Nobody can look at 1280 numbers. So people let t-SNE draw a **map**: a point per image, and images that are alike close
-# together. Here is one. *Predict: which island is the dense breast, left or right? How sure are you?*
+# together. Here is one. *Predict: which island holds the dense breasts, left or right? How sure are you?*
 #
 # Then check it, without any label: point at images on both islands, or draw around some of them to see them side by side.
 # (That needs a running kernel. On a web page you see a still picture.)
@@ -118,8 +119,8 @@ exercise("07.1").check(pca)
 # exercise("07.1").hint()
 
 # %% [markdown]
-# From here on the lesson goes on with *your* functions wherever they are right. (You can skip an exercise and come back. Where
-# nothing can stand in for it, the cell says so.)
+# From here on the lesson uses *your* functions wherever they are right. (You can skip an exercise and come back. Where nothing
+# can stand in for it, the cell says so.)
 
 # %%
 from course_utils.analysis.reduction import variance_shares
@@ -132,13 +133,18 @@ def ready(number, answer):
     return False
 
 
+def one_number(result):  # in whatever form it comes
+    return np.asarray(result).item()
+
+
 def course_pca(vectors, dims):
     scores = reduce(vectors, "pca", dims=dims)
     return scores, variance_shares(vectors, scores)
 
 
 # %%
-scores, shares = (pca if ready("07.1", pca) else course_pca)(vectors, 50)
+found = (pca if ready("07.1", pca) else course_pca)(vectors, 50)
+scores, shares = (np.asarray(each, float) for each in found)
 for dims in (2, 10, 50):
     print(f"the first {dims:>2} axes hold {shares[:dims].sum():.0%} of the variance")
 
@@ -159,27 +165,28 @@ eta = pd.DataFrame(
     {name: between(scores[:, :6], truth[name]) for name in ("view", "density", "laterality", "vendor")}
 )
 eta.index = [f"axis {number} ({share:.0%})" for number, share in enumerate(shares[:6], start=1)]
-eta.round(2)
+eta.map("{:.2f}".format)
 
 # %% [markdown]
-# The first axis is the view and hardly anything else. The second is density. The vendor comes in on the fourth, half of which
-# lies between the three of them. That axis holds 4% of the variance, so no map of two axes can show it. *Not on the map* does
-# not mean *not in the vectors*.
+# The first axis is the view and hardly anything else. The second is density. (So is some of the fifth, which has *b* and *c* at
+# one end, and *a* and *d* at the other: a slope that bends needs more than one axis.) The vendor comes in on the fourth: nearly
+# half of its variance lies between the three of them. That axis holds 4% of the whole, so no map of the first two can show
+# it. *Not on the map* does not mean *not in the vectors*.
 
 # %% [markdown]
 # ## What do t-SNE and UMAP do instead?
 #
-# They give up on axes. **t-SNE** looks at each image $i$ and gives its neighbours weights, which fall with the distance in the
-# vectors; on the map it does the same with another curve:
+# They give up on axes. **t-SNE** looks at each image $i$ and gives every other image $j$ a weight, which falls with its distance
+# in the vectors; on the map it does the same with another curve:
 #
 # $$p_{j|i} \propto \exp\!\left(-\frac{\lVert x_i - x_j\rVert^2}{2\sigma_i^2}\right), \qquad
 # q_{ij} \propto \frac{1}{1 + \lVert y_i - y_j\rVert^2}.$$
 #
-# Here $x$ are vectors and $y$ places on the map. Then it pushes the places about until the $q$ are as much like the $p$ as they
-# can be. (What is made small is the Kullback–Leibler divergence.) Each image has a $\sigma_i$ of its own, chosen so that about
+# Here $x$ are the vectors and $y$ the places on the map. Then it pushes the places about until the $q$ are as much like the $p$ as
+# they can be. (What it makes small is the Kullback–Leibler divergence.) Each image has a $\sigma_i$ of its own, chosen so that about
 # as many neighbours count as the **perplexity** says, 30 if you say nothing. **UMAP** does much the same with other curves.
 #
-# (The first call of UMAP compiles its code, about a quarter of a minute. After that it is quick.)
+# (The first call of UMAP has to compile its code, which takes a while. After that it is quick.)
 
 # %%
 from course_utils.plots import map_scatter, several_maps
@@ -222,7 +229,7 @@ exercise("07.2").check(neighbours_kept)
 # that. Of course distances are lost. What t-SNE keeps is neighbours, and an elephant does not."*
 #
 # We have no elephant, so we draw a **ring**, and put the images on it ourselves: first CC from *a* to *d*, then MLO from *d* to
-# *a*, within a class as they come. *Predict for the four maps: which keeps most neighbours, and which keeps the distances?*
+# *a*, shuffled within each class. *Predict for the four maps: which keeps most neighbours, and which keeps the distances?*
 
 # %%
 place = truth["density"].map({"a": 0, "b": 1, "c": 2, "d": 3})
@@ -247,7 +254,7 @@ rows = {}
 for name, points in maps.items():
     found = faithfulness(vectors, points, neighbours=10, method=ways[name])
     kept, noise = found.kept, found.noise
-    share = neighbours_kept(vectors, points, 10) if mine else kept.neighbours
+    share = one_number(neighbours_kept(vectors, points, 10)) if mine else kept.neighbours
     rows[name] = {
         "neighbours kept": f"{share:.2f} ({noise.neighbours:.2f})",
         "trustworthiness": f"{kept.trustworthiness:.2f} ({noise.trustworthiness:.2f})",
@@ -264,17 +271,18 @@ pd.DataFrame(rows).T
 #
 # The middle column, **trustworthiness**, is what you will often read. It takes those who are neighbours on the map only, and
 # punishes each by how far it came from. It sounds good at 0.97. But the ring knows nothing of an image but its view and its
-# class, and gets 0.88. A figure of merit means something beside that of a worthless thing.
+# class, and gets 0.88. A figure of merit says little until you know what a poor map would get.
 #
-# In brackets stands what the same way of drawing makes of *noise*: random vectors with the same spread in every direction, and
-# no group among them. It is kept almost as faithfully. So these figures say how well a map copies. Whether there is anything on
-# it is another question, and we come to it.
+# The brackets say what the same method makes of *noise*: random vectors with the same spread in every direction, and no groups
+# among them. The ring, laid out for other images, keeps none of it. But PCA, t-SNE and UMAP copy noise almost as faithfully as
+# mammograms. So these figures say how well a map copies. Whether there is anything on it is another question, and we come to
+# it.
 
 # %% [markdown]
 # ## How far apart are the islands?
 #
-# A colleague has a ruler, lays it on the t-SNE map and writes: "The two views lie about six spreads apart." Let us repeat that
-# measurement.
+# A colleague lays a ruler on the t-SNE map and writes: "Mammograms of the two views lie about six spreads apart." Let us check
+# that claim.
 
 # %% [markdown]
 # ### Exercise 07.3: how far apart? (6 minutes)
@@ -297,20 +305,24 @@ def gap(vectors, coordinates, is_cc):  # (N, D), (N, 2), (N,) -> a number
 exercise("07.3").check(gap)
 # exercise("07.3").hint()
 
+# %% [markdown]
+# *Predict: in the vectors, are the views more than six spreads apart, or fewer? And on the other two maps?* (To measure on a map,
+# we give your function the map in place of the vectors.)
+
 # %% tags=["nbval-ignore-output"]
 is_cc = (truth["view"] == "CC").to_numpy()
 if ready("07.3", gap):
-    print(f"in the vectors: {gap(vectors, tsne, is_cc):.1f} spreads")
+    print(f"in the vectors: {one_number(gap(vectors, tsne, is_cc)):.1f} spreads")
     for name in ("PCA", "t-SNE", "UMAP"):
-        print(f"on the map of {name}: {gap(maps[name], maps[name], is_cc):.1f} spreads")
+        print(f"on the map of {name}: {one_number(gap(maps[name], maps[name], is_cc)):.1f} spreads")
 
 # %% [markdown]
 # One gap, four answers. Perhaps t-SNE only has a unit of its own? Then a gap that is twice as wide should be drawn twice as
 # wide. We can try that, since vectors are only numbers: take the mean of each view, and move all of its images away from the
 # other view, or towards it. Within a view nothing changes.
 #
-# *Predict: we pull the views eight times as far apart as they are. How much wider gets the gap on the map of PCA? And on that
-# of t-SNE?*
+# *Predict: we pull the views eight times as far apart as they are. How much wider does the gap get on the map of PCA? And on
+# that of t-SNE?*
 
 # %%
 view_mean = pd.DataFrame(vectors).groupby(truth["view"]).transform("mean").to_numpy()
@@ -332,18 +344,19 @@ several_maps(titles, truth["view"], name="view", columns=3, same_scale=True, cap
 if ready("07.3", gap):
     print("true gap ×  vectors   PCA  t-SNE")
     for times, points in drawn.items():
-        found = [gap(each, points, is_cc) for each in (pulled(times), flat[times], points)]
+        found = [one_number(gap(each, points, is_cc)) for each in (pulled(times), flat[times], points)]
         print(f"{times:>10}  {found[0]:7.1f} {found[1]:5.1f}  {found[2]:5.1f}")
 
 # %% [markdown]
 # In the vectors and with PCA it gets eight times as wide. With t-SNE it stays about as it was. Look back at the first formula:
 # twice as far away or eight times, the weight $p$ is practically zero in both cases, so an image does not feel how far off the
-# other side is. Look at the other end, too. Where the views lie on one another there are no
-# islands, and at half the distance they have only just come apart. So the gap on a t-SNE map says *that* neighbours stop here. It
-# never says *how far* it is to the other side, and the colleague's six spreads are a property of the program.
+# other side is. Look at the other end, too. Where the views lie on one another there are no islands (though the colours have
+# not mixed, which we come back to), and half the true distance is enough to part them. So the gap on a t-SNE map says *that*
+# neighbours stop here. It never says *how far* it is to the other side, and the colleague's six spreads are a property of the
+# program.
 #
 # For the same reason the *size* of an island says nothing: each image has a $\sigma_i$ of its own, so a dense crowd is blown up
-# until it has as much room as a sparse one. (Wattenberg and others show that with sliders, see below.)
+# until it has as much room as a sparse one. (Wattenberg and others show that with sliders; see *Go further*.)
 
 # %% [markdown]
 # ## Which of these is noise?
@@ -368,7 +381,7 @@ several_maps({"A": pair[coin], "B": pair[1 - coin]}, caption=caption)
 print("The noise is", "AB"[coin])
 
 # %% [markdown]
-# Would you have bet on it? Now k-means cuts the noise into four clusters, one for each class of density, so to say.
+# Would you have bet on it? Now k-means cuts the noise into four clusters, as many as there are classes of density.
 
 # %% tags=["nbval-ignore-output"]
 from course_utils.analysis import cluster
@@ -390,9 +403,9 @@ map_scatter(pair[0], four.tolist(), axis="t-SNE", caption=caption)
 # %% [markdown]
 # ### Exercise 07.4: a silhouette (7 minutes)
 #
-# Write `silhouette`. It gets vectors $(N, D)$, the map $(N, 2)$ on which the clusters were found, and the labels $(N,)$: 0, 1,
-# 2 and so on. It returns the mean silhouette, and answers the question whether there are such clusters *in the data*. Every
-# cluster has at least two images.
+# Write `silhouette`. It says how well clusters of images are separated. It gets the vectors $(N, D)$, a map of them $(N, 2)$, and
+# the labels $(N,)$ that k-means gave to the points on the map: 0, 1, 2 and so on. It returns the mean silhouette. Every cluster has
+# at least two images.
 
 
 # %%
@@ -412,31 +425,34 @@ exercise("07.4").check(silhouette)
 # exercise("07.4").hint()
 
 # %% [markdown]
-# A colleague takes it on the map, where the clusters can be seen so well. (Your function does that if it gets the map in place
-# of the vectors.) *Predict for the noise: how large is it on the map, and how large in the vectors?*
+# Our colleague takes the silhouette on the map, where the clusters are so easy to see. (Your function does the same if it gets
+# the map in place of the vectors.) *Predict for the noise: how large is it on the map, and how large in the vectors?*
 
 # %% tags=["nbval-ignore-output"]
-cases = {f"noise, {method}, k = 4": (noise, reduce(noise, method), 4) for method in ("pca", "umap")}
-cases["noise, tsne, k = 4"] = (noise, pair[0], 4)
-cases["without the view, tsne, k = 4"] = (off, pair[1], 4)
-cases["mammograms, tsne, k = 2"] = (vectors, tsne, 2)
+cases = {
+    "noise, PCA, k = 4": (noise, reduce(noise, "pca"), 4),
+    "noise, UMAP, k = 4": (noise, reduce(noise, "umap"), 4),
+    "noise, t-SNE, k = 4": (noise, pair[0], 4),
+    "without view, t-SNE, k = 4": (off, pair[1], 4),
+    "mammograms, t-SNE, k = 2": (vectors, tsne, 2),
+}
 if ready("07.4", silhouette):
-    print(" " * 30, "on the map   in the vectors")
+    print(f"{'':<26} {'map':>5} {'vectors':>8}")
     for name, (points, drawing, k) in cases.items():
         labels = cluster(drawing, k=k).labels
-        on_map, in_vectors = (silhouette(each, drawing, labels) for each in (drawing, points))
-        print(f"{name:<31}{on_map:10.2f}{in_vectors:17.2f}")
+        on_map, in_vectors = (one_number(silhouette(each, drawing, labels)) for each in (drawing, points))
+        print(f"{name:<26} {on_map:5.2f} {in_vectors:8.2f}")
 
 # %% [markdown]
-# Noise gets a third or more on *any* map, also on PCA's. k-means cuts a plane into pieces, and pieces of a plane have
-# silhouettes; with sand it would be the same. In its own space almost nothing is left. The mammograms without the view are no
-# better off: 0.4 on the map, and beside the noise's 0.04 in the vectors hardly 0.1. Only the two islands stand out, and even they
-# fall from 0.8 to 0.3. That 0.3 is the honest figure. How much would have to be called much? Lesson 08 asks that properly.
+# Noise gets a third or more on *every* map, even on PCA's. k-means cuts a plane into pieces, and pieces of a plane have
+# silhouettes; it would do the same to spilt sand. In the noise's own space almost nothing is left. The mammograms without the view
+# fare little better: 0.4 on the map, and less than 0.1 in the vectors. Only the two islands stand out, and even they fall from 0.8
+# to 0.3. That 0.3 is the honest figure. How much is a lot? Lesson 08 asks that properly.
 
 # %% [markdown]
 # ## Will it look the same tomorrow?
 #
-# "The map was stable over ten random seeds", says a paper. *Predict: with another seed, how far does the point that moves most
+# "The map was stable over ten random seeds," says a paper. *Predict: with another seed, how far does the point that moves most
 # move?*
 
 
@@ -452,8 +468,8 @@ print(f"another seed: {farthest_move(reduce(vectors, 'tsne', seed=1)):.1f}")
 # Linderman advise, and from there on nothing is left to chance. A thousand seeds would have agreed. Before you report that
 # something did not change, make sure that it could have.
 #
-# So change something. We multiply each number by 1 plus or minus about a millionth, which is what another processor's rounding
-# may do. *Predict again.*
+# So let us change something. We multiply each number by 1 plus or minus about a millionth, as much as the rounding of another
+# processor may. *Predict again: how far does a point move, and does the map keep more neighbours, or fewer?*
 
 # %% tags=["nbval-ignore-output"]
 rounding = 1 + 1e-6 * np.random.default_rng(3).standard_normal(vectors.shape)
@@ -461,11 +477,13 @@ tomorrow = reduce(vectors * rounding, "tsne")
 print(f"a millionth: {farthest_move(tomorrow):.1f}; the whole map is {np.ptp(tsne[:, 0]):.0f} wide")
 for name, points in {"before": first_map, "after": tomorrow}.items():
     print(f"{name:>6}: neighbours kept {faithfulness(vectors, points).kept.neighbours:.2f}")
+caption = "t-SNE before and after each number changed by about a millionth."
+several_maps({"before": first_map, "after": tomorrow}, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
-# The map has turned, and the islands have bent. Nothing has happened to the neighbours. *Where* something lies on such a map is
-# worth nothing; *what lies beside it* is worth something. (So your maps may differ from the stored ones, too.) Let us see how
-# much that is, and start from random places, as scikit-learn did by default before version 1.2.
+# The map has been drawn anew, and as many neighbours are kept as before. *Where* something lies on such a map means nothing; *what
+# lies beside it* means something. (For the same reason your maps may differ from the stored ones.) Let us see how much, and
+# start from random places, as scikit-learn did by default before version 1.2.
 
 # %%
 from sklearn.manifold import TSNE
@@ -478,12 +496,12 @@ def another(seed, perplexity=30, start="random"):
 
 
 starts = {f"seed {seed}": another(seed) for seed in (0, 1, 2)}
-caption = "t-SNE from three random starts. Which island lies where, and which end is which, is luck."
+caption = "t-SNE from three random starts. Where the islands lie, and which way they point, is luck."
 several_maps(starts, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
-# Try the perplexity as well. *At which setting does it look as if there were many small clusters? Would you have stopped there,
-# and shown that one?* (Each move takes a second.)
+# Try the perplexity as well. The picture starts at 5, from random places: there seem to be many small clusters. *At which setting
+# are they gone? Which of the pictures would you have published?* (Each move takes a moment.)
 
 # %% tags=["nbval-ignore-output"]
 from course_utils.teaching.widgets import LivePicture
@@ -498,7 +516,7 @@ def draw(perplexity=5, start="random", seed=0):
 LivePicture(draw, perplexity=[2, 5, 15, 30, 60, 79], start=["random", "pca"], seed=[0, 1, 2, 3])
 
 # %% [markdown]
-# Here is a way not to choose. Draw several maps, and believe what *all* of them say.
+# There is a way not to choose: draw several maps, and believe what *all* of them say.
 
 # %% [markdown]
 # ### Exercise 07.5: what all maps agree on (6 minutes)
@@ -525,33 +543,31 @@ exercise("07.5").check(always_neighbours)
 # exercise("07.5").hint()
 
 # %% [markdown]
-# Who is a neighbour in the vectors? Your function says that, too: the vectors are a "map" of 1280 dimensions. *Predict: of those
-# who are neighbours on one map, how many are neighbours in the vectors? And of those who are on all five?*
+# Who are neighbours in the vectors? Your function can tell that too: the vectors are a "map" of 1280 dimensions. *Predict: of those
+# who are neighbours on one map, how many are neighbours in the vectors? And of those who are neighbours on all five?*
 
 # %% tags=["nbval-ignore-output"]
 five = [*starts.values(), another(0, 5), another(0, 60)]
 if ready("07.5", always_neighbours):
-    real = always_neighbours([vectors], 10)
+    real = np.array(always_neighbours([vectors], 10), bool)
     for count in (1, 3, 5):
-        agreed = always_neighbours(five[:count], 10)
-        true = agreed[real].sum() / agreed.sum()
-        print(
-            f"on {count} of 5 maps: {agreed.sum() / len(agreed):4.1f} neighbours per image, {true:.0%} of them real"
-        )
+        agreed = np.array(always_neighbours(five[:count], 10), bool)
+        per_image, true = agreed.sum() / len(agreed), agreed[real].sum() / agreed.sum()
+        print(f"on {count} of 5 maps: {per_image:4.1f} neighbours per image, {true:.0%} real")
 
 # %% [markdown]
-# What one map tells you about who belongs together is wrong in four cases of ten. What several maps say in chorus is wrong less
-# often, and you lose about half of what there was to say. (If it is only neighbours that you want, you need no map: ask the
+# What one map tells you about who belongs together is wrong in four cases out of ten. What several maps say in chorus is wrong
+# less often, but all five agree on only about half as many neighbours. (If neighbours are all you want, you need no map: ask the
 # vectors.)
 
 # %% [markdown]
 # ## What is a map good for, then?
 #
-# For looking. A map puts 240 mammograms where you can see which are alike, and lets you ask *why*. You have asked already, and
-# found the view: the loudest thing, and nothing that one wants to know. So take it off (we have: `off`), and ask again. For a
-# slope you want distances, so this map is PCA's.
+# Looking. A map puts 240 mammograms where you can see which are alike, and lets you ask *why*. You have asked already, and found
+# the view: the loudest thing, but not what anyone wants to know. So we take it off (we already have: it is `off`), and ask again. For
+# a slope you want distances, so this map is PCA's.
 #
-# *Predict: will there be islands?* Then draw around the images at one end, and run the cell below.
+# *Predict: will there be islands?* Then draw around the images at one end, and run the cell below the map.
 
 # %%
 without_view = reduce(off)
@@ -560,17 +576,25 @@ picker
 
 # %%
 chosen = list(picker.selected) or np.argsort(without_view[:, 0])[:24]  # nothing drawn: the 24 on the left
-print("drawn around" if picker.selected else "the 24 images on the left:")
+print("the images you drew around:" if picker.selected else "the 24 images on the left:")
 print(truth["density"].iloc[chosen].value_counts().sort_index().to_string())
 
 # %% [markdown]
 # No islands. From one end to the other the breasts fill with glandular tissue, and nowhere do the classes come apart. The letters
 # *a* to *d* look like cuts through something that has no steps. But a map cannot prove that; lesson 08 asks the vectors.
 #
-# Now colour it by view, and look at both ends. The views are back: what density does to a picture depends on the view, and taking
-# off a mean takes off the mean and no more. (Had you looked at the first axis only, you would have missed it.)
+# We took the view off. *Predict: is it gone?* Colour the map by view, and look at both ends. Then look at the means along the
+# second axis.
+
+# %%
+second = pd.Series(without_view[:, 1], name="second axis")
+second.groupby([truth["density"], truth["view"]]).mean().unstack().round(1)
+
+# %% [markdown]
+# The views are back. From *a* to *d* the CC images go one way along this axis, and the MLO images the other: what density does to
+# a picture depends on the view, and taking off a mean takes off the mean and no more.
 #
-# The best thing to do with a vector is often the simplest: show the images nearest to it, in all 1280 dimensions, with no map
+# The best thing to do with a vector is often the simplest: show the images nearest to it, in all 1280 dimensions, with no map in
 # between. Click one. *Which of the things they share would you have named first?*
 
 # %%
@@ -581,7 +605,8 @@ shared = truth[["density", "view", "laterality", "vendor", "woman"]]
 PictureNeighbours(vectors, run.thumbnails, shared, points=without_view, start=asked, colour="density")
 
 # %% [markdown]
-# One image is an anecdote. Here are all of them. Since a woman's four images share nearly everything, her own are left out.
+# One image is an anecdote. Here are all 240, ten neighbours each. A woman's four images share her density and her vendor anyway, so
+# her own do not count. *Predict: which of the four columns do neighbours share no more often than chance?*
 
 # %%
 from scipy.spatial.distance import cdist
@@ -595,10 +620,10 @@ for name in ("view", "density", "vendor", "laterality"):
     print(f"same {name:<11}{share:.2f}   by chance {chance:.2f}")
 
 # %% [markdown]
-# The vendor, which was on no map, sits among the neighbours. Left and right do not, since preprocessing has turned all breasts the
-# same way. Always keep a column of which you expect nothing. If it shows something, look for the mistake.
+# The vendor, which was on no map, is there among the neighbours. Left and right are not, since preprocessing has turned all breasts
+# the same way. Always keep a column from which you expect nothing. If it shows something, look for the mistake.
 #
-# The solved version of this lesson is [here](solutions/07_seeing_embeddings.ipynb). On your own run, `course map out` writes the
+# The solved version of this lesson is [here](solutions/07_seeing_embeddings.ipynb). On a run of your own, `course map out` writes the
 # coordinates into the run folder, and `course report out` shows them with their figures underneath.
 
 # %% [markdown]
@@ -606,8 +631,8 @@ for name in ("view", "density", "vendor", "laterality"):
 #
 # <details><summary>1. On a t-SNE map, island A is nearer to island B than to island C. Are A's images more like B's than like C's?</summary>
 #
-# The map does not say. Between islands t-SNE has no neighbours to keep, so where they lie is mostly a matter of the start. Ask
-# the vectors.
+# The map does not say. Between islands t-SNE has no neighbours to keep, so where they lie depends mostly on where it started.
+# Ask the vectors.
 # </details>
 #
 # <details><summary>2. Two axes of a PCA hold 50% of the variance. You colour the map by vendor and see nothing. May you write that the vectors do not depend on the vendor?</summary>
@@ -623,12 +648,12 @@ for name in ("view", "density", "vendor", "laterality"):
 #
 # <details><summary>4. "Our map has a trustworthiness of 0.9." Is that good?</summary>
 #
-# It depends on what a worthless map of the same data gets. A ring drawn by hand had 0.88.
+# It depends on what a poor map of the same data gets. Our ring, drawn by hand, had 0.88.
 # </details>
 #
 # <details><summary>5. A t-SNE with <code>init="pca"</code> gave the same map for ten seeds. What does that show?</summary>
 #
-# That the seed is not used. Change something that can matter: the start, the perplexity, a tenth of the women left out.
+# That the seed is not used. Change something that can matter: the start, the perplexity, or leave out a tenth of the women.
 # </details>
 #
 # <details><summary>6. Why centre the vectors before PCA, and why not divide by the standard deviation as well?</summary>
@@ -641,11 +666,11 @@ for name in ("view", "density", "vendor", "laterality"):
 # %% [markdown]
 # ## Recap
 #
-# A map shows the loudest thing in the vectors, which here was the view. PCA keeps distances, tells how much it leaves out, and
-# has axes that can be asked what they are. t-SNE and UMAP keep neighbours, six of ten, and lose distances: their gaps have no
-# width, their islands no size, their axes no meaning. Any map can be asked how faithful it is, beside one that is worth nothing.
-# Clusters belong into the vectors, and so does a silhouette. What you believe should not hang on one start or one perplexity.
-# Then look: the pictures behind the points say what an axis is.
+# A map shows the loudest thing in the vectors, which here was the view. PCA keeps distances, tells you how much it leaves out, and
+# has axes that can be asked what they are. t-SNE and UMAP keep neighbours, about six of ten, and lose distances: the width of
+# their gaps, the size of their islands and the direction of their axes mean nothing. Measure how faithful a map is, and a poor
+# map beside it. Take the silhouette in the vectors, not on the map. What you believe should not hang on one start or one
+# perplexity. Then look: the pictures behind the points say what an axis is.
 
 # %% [markdown]
 # ## Go further

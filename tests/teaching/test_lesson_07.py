@@ -4,6 +4,10 @@ A t-SNE map differs from one processor to the next, so the lesson's figures are 
 Here its sentences are checked on maps of vectors whose rounding differs.
 """
 
+import re
+from pathlib import Path
+
+import jupytext
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,6 +23,8 @@ from course_utils.imaging.datasets import sample_run
 from course_utils.runs import Extraction
 from course_utils.teaching import exercise
 from course_utils.teaching.exercises import lesson_07 as lesson
+
+ROOT = Path(__file__).resolve().parents[2]
 
 # --- The exercises
 
@@ -83,7 +89,7 @@ def agreed_by_counting(maps, k):
         ("07.4", lambda vectors, coordinates, labels: silhouette_score(vectors, labels)),
         ("07.4", lambda vectors, coordinates, labels: silhouette_samples(vectors, labels).mean()),
         ("07.5", agreed_by_loops),
-        ("07.5", agreed_by_counting),
+        ("07.5", lambda maps, k: agreed_by_counting(maps, k).toarray()),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
@@ -91,8 +97,77 @@ def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
     assert verdict.state == "right", verdict.text
 
 
+# --- Whatever form a right answer comes in, the lesson goes on with it
+
+CELLS = [
+    cell.source
+    for cell in jupytext.read(ROOT / "notebooks" / "src" / "07_seeing_embeddings.py").cells
+    if cell.cell_type == "code"
+]
+
+
+def run_cells(names, *starts):
+    """Run the lesson's cells that hold these lines, with small data in place of the lesson's own."""
+    for start in starts:
+        (source,) = [cell for cell in CELLS if start in cell]
+        exec(source, names)
+    return names
+
+
+@pytest.fixture
+def names():
+    """What the cells find: 24 vectors and three maps of them."""
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((24, 60)).astype(np.float32)
+    names = {"np": np, "pd": pd, "vectors": vectors, "tsne": vectors[:, :2], "exercise": exercise}
+    names["truth"] = pd.DataFrame({"view": ["CC", "MLO"] * 12})
+    names["maps"] = dict.fromkeys(("PCA", "t-SNE", "UMAP"), vectors[:, :2])
+    names["reduce"] = lambda points, *_: points[:, :2]
+    return run_cells(names, "def ready(")
+
+
+@pytest.mark.parametrize("answer", [by_scikit_learn, by_eigenvectors], ids=["arrays", "lists"])
+def test_the_lesson_goes_on_with_a_pca_in_any_form_that_is_right(names, capsys, answer):
+    names["pca"] = answer
+    run_cells(names, "scores, shares = (")
+    assert names["scores"].shape == (24, 50 if answer is by_eigenvectors else 24)
+    assert "the first 50 axes hold 100% of the variance" in capsys.readouterr().out
+
+
+def test_the_lesson_goes_on_with_one_number_in_any_form_that_is_right(names, capsys):
+    names["gap"] = lambda *given: np.array([[gap_by_groups(*given)]])
+    names["silhouette"] = lambda vectors, _, labels: np.array([silhouette_score(vectors, labels)])
+    names |= {"noise": names["vectors"], "off": names["vectors"], "pair": [names["tsne"]] * 2}
+    names["cluster"] = cluster
+    run_cells(names, 'print(f"in the vectors:', "cases = {")
+    printed = capsys.readouterr().out
+    assert printed.count("spreads") == 4
+    assert len(re.findall(r"k = \d +-?\d\.\d\d +-?\d\.\d\d\n", printed)) == 5
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [agreed_by_loops, lambda maps, k: 1.0 * np.array(agreed_by_loops(maps, k))],
+    ids=["lists", "floats"],
+)
+def test_the_lesson_goes_on_with_a_table_in_any_form_that_is_right(names, capsys, answer):
+    names["always_neighbours"] = answer
+    names |= {"starts": names["maps"], "another": lambda *_: names["tsne"]}
+    run_cells(names, "five = [")
+    assert capsys.readouterr().out.count("10.0 neighbours per image") == 3
+
+
 def directions_alone(vectors, dims):
     return np.linalg.svd(vectors - vectors.mean(0))[2][:dims].T, by_scikit_learn(vectors, dims)[1]
+
+
+def by_svd(matrix, dims):
+    u, s, _ = np.linalg.svd(matrix, full_matrices=False)
+    return u[:, :dims] * s[:dims], s[:dims] ** 2 / (s**2).sum()
+
+
+def by_vt(vectors):
+    return np.linalg.svd(vectors - vectors.mean(0), full_matrices=False)[2]
 
 
 def small_to_large(vectors, dims):
@@ -116,6 +191,88 @@ def kept_with_one_more(vectors, coordinates, k):
 def kept_in_both_lists(vectors, coordinates, k):
     near, drawn = (cdist(each, each).argsort(1)[:, 1 : k + 1] for each in (vectors, coordinates))
     return np.mean([len({*a} & {*b}) / len({*a} | {*b}) for a, b in zip(near, drawn, strict=True)])
+
+
+def kept_of(first, last):
+    """Neighbours kept by answers that cut their sorted lists elsewhere: one list here, the other there."""
+
+    def kept(vectors, coordinates, k):
+        near = cdist(vectors, vectors).argsort(1)[:, first : k + first]
+        drawn = cdist(coordinates, coordinates).argsort(1)[:, 1 : k + last]
+        return np.mean([len({*a} & {*b}) / k for a, b in zip(near, drawn, strict=True)])
+
+    return kept
+
+
+def kept_of_one_fewer(vectors, coordinates, k):
+    return kept_by_scikit_learn(vectors, coordinates, k - 1) * (k - 1) / k
+
+
+def kept_by_sort(vectors, coordinates, k):
+    near, drawn = (np.sort(cdist(each, each))[:, 1 : k + 1] for each in (vectors, coordinates))
+    return np.mean([len({*a} & {*b}) / k for a, b in zip(near, drawn, strict=True)])
+
+
+def kept_by_the_first_image(vectors, coordinates, k):
+    near, drawn = (cdist(each, each)[0].argsort()[1 : k + 1] for each in (vectors, coordinates))
+    return len({*near} & {*drawn}) / k
+
+
+def kept_by_angle(vectors, coordinates, k):
+    near = cdist(vectors, vectors, "cosine").argsort(1)[:, 1 : k + 1]
+    drawn = cdist(coordinates, coordinates).argsort(1)[:, 1 : k + 1]
+    return np.mean([len({*a} & {*b}) / k for a, b in zip(near, drawn, strict=True)])
+
+
+def gap_with(spread):
+    """A gap in units of another spread: a function of the vectors and the groups."""
+    return lambda v, c, is_cc: np.linalg.norm(v[is_cc].mean(0) - v[~is_cc].mean(0)) / spread(v, is_cc)
+
+
+def gap_of_both(vectors, coordinates, is_cc):
+    return gap_from_the_map_undivided(vectors, coordinates, is_cc) * (
+        gap_by_groups(vectors, coordinates, is_cc) / gap_from_the_map_undivided(vectors, vectors, is_cc)
+    )
+
+
+def a_and_b(vectors, labels):
+    far, b = cdist(vectors, vectors), []
+    a = [far[i, labels == own].sum() / ((labels == own).sum() - 1) for i, own in enumerate(labels)]
+    for i, own in enumerate(labels):
+        b.append([far[i, labels == other].mean() for other in {*labels} - {own}])
+    return np.array(a), np.array(b), far
+
+
+def index(a, b):
+    return ((b - a) / np.maximum(a, b)).mean()
+
+
+def silhouette_from(index):
+    return lambda vectors, coordinates, labels: index(*a_and_b(vectors, labels)[:2])
+
+
+def nearest_of_all_clusters(vectors, coordinates, labels):
+    a, _, far = a_and_b(vectors, labels)
+    return index(a, np.min([far[:, labels == each].mean(1) for each in np.unique(labels)], axis=0))
+
+
+def nearest_image(vectors, coordinates, labels):
+    a, _, far = a_and_b(vectors, labels)
+    b = np.where(labels[:, None] == labels, np.inf, far).min(1)
+    return ((b - a) / np.maximum(a, b)).mean()
+
+
+def pooled_distances(maps, k):
+    far = np.mean([cdist(each, each) for each in maps], axis=0)
+    table = np.zeros(far.shape, bool)
+    np.put_along_axis(table, far.argsort(1)[:, 1 : k + 1], True, axis=1)
+    return table
+
+
+def with_image_three(maps, k):
+    table = np.array(agreed_by_loops(maps, k))
+    table[3, 3] = True
+    return table
 
 
 def per_image(vectors, coordinates, k):
@@ -154,11 +311,31 @@ def struck_out_afterwards(maps, k):
         ("07.1", directions_alone, "the directions themselves are not the scores"),
         ("07.1", lambda v, dims: (by_scikit_learn(v, dims)[0].T, 0), "Rows are images"),
         ("07.1", lambda v, dims: (by_scikit_learn(v, dims)[0][:, :1], 0), "one row per image, not"),
+        ("07.1", lambda v, dims: (*by_scikit_learn(v, dims), 1), "and out came 3"),
+        ("07.1", lambda v, dims: by_scikit_learn(v, dims)[::-1], "the shares came first"),
+        ("07.1", lambda v, dims: (by_scikit_learn(v, dims)[0], ...), "the shares are still missing"),
+        ("07.1", lambda v, dims: (by_scikit_learn(v, dims)[0] * np.nan, 0), "NaN among the scores"),
+        ("07.1", lambda v, dims: by_svd(v - v.mean(1, keepdims=True), dims), "its own mean"),
+        ("07.1", lambda v, dims: by_svd(v - v.mean(), dims), "one mean from all numbers"),
+        ("07.1", lambda v, dims: ((v - v.mean(0)) @ by_vt(v)[:, :dims], 0), "the directions are its *rows*"),
+        ("07.1", lambda v, dims: (3 * by_scikit_learn(v, dims)[0], 0), "and their lengths are not"),
         ("07.1", small_to_large, "the first one should have the largest spread"),
         ("07.1", whitened, "divided by its spread"),
         ("07.1", lambda v, dims: (np.ones((len(v), dims)), 0), "are not those of the principal components"),
         ("07.1", with_shares(lambda v, dims: 100 * by_scikit_learn(v, dims)[1]), "those are percent"),
         ("07.1", with_shares(lambda v, dims: by_scikit_learn(v, dims)[1].cumsum()), "those before it"),
+        ("07.1", with_shares(lambda v, dims: by_scikit_learn(v, dims)[1].sum()), "One share per axis"),
+        ("07.1", with_shares(lambda v, dims: PCA(dims).fit(v).singular_values_), "the singular values"),
+        (
+            "07.1",
+            with_shares(lambda v, dims: PCA().fit(v).explained_variance_ratio_[::-1][:dims]),
+            "the shares of the *last* axes",
+        ),
+        (
+            "07.1",
+            with_shares(lambda v, dims: PCA(dims).fit(v).singular_values_ ** 2 / (v**2).sum()),
+            "that were not centred",
+        ),
         ("07.1", with_shares(lambda v, dims: PCA(dims).fit(v).explained_variance_), "variances, not shares"),
         ("07.1", with_shares(lambda v, dims: PCA().fit(v).explained_variance_ratio_), "the shares of *all*"),
         ("07.1", with_shares(lambda v, dims: np.zeros(dims)), "the scores are right, and the shares"),
@@ -172,6 +349,15 @@ def struck_out_afterwards(maps, k):
         ("07.2", lambda v, c, k: kept_by_scikit_learn(c, c, k), "or both from the map"),
         ("07.2", lambda v, c, k: 1 - kept_by_scikit_learn(v, c, k), "*lost*"),
         ("07.2", lambda v, c, k: len(v) * k * kept_by_scikit_learn(v, c, k), "the number of all neighbours"),
+        ("07.2", lambda v, c, k: len(v) * kept_by_scikit_learn(v, c, k), "added up the shares"),
+        ("07.2", lambda v, c, k: 100 * kept_by_scikit_learn(v, c, k), "percent"),
+        ("07.2", lambda v, c, k: kept_by_scikit_learn(v, c, k) * k / len(v), "by the number of images"),
+        ("07.2", lambda v, c, k: kept_by_scikit_learn(v, c, k - 1), "holds k - 1 of them"),
+        ("07.2", kept_of_one_fewer, "holds k - 1 of them"),
+        ("07.2", kept_of(0, 1), "one of your two lists"),
+        ("07.2", kept_by_sort, "(`argsort`) or distances"),
+        ("07.2", kept_by_the_first_image, "and it should be"),
+        ("07.2", kept_by_angle, "and it should be"),
         ("07.2", per_image, "Take their mean"),
         ("07.2", lambda v, c, k: float("nan"), "NaN"),
         ("07.2", lambda v, c, k: "0.5", "one number is needed"),
@@ -179,13 +365,34 @@ def struck_out_afterwards(maps, k):
         ("07.3", gap_from_the_map_undivided, "measured on the map"),
         ("07.3", lambda v, c, is_cc: cdist(v[is_cc], v[~is_cc]).min(), "and it should be"),
         ("07.3", lambda v, c, is_cc: gap_by_groups(v, c, is_cc) / 2, "half of it is missing"),
+        ("07.3", lambda v, c, is_cc: gap_by_groups(v, c, is_cc) ** 2, "both are squared still"),
+        ("07.3", lambda v, c, is_cc: 1 / gap_by_groups(v, c, is_cc), "upside down"),
+        ("07.3", gap_with(lambda v, is_cc: v.std()), "a single coordinate"),
+        ("07.3", gap_with(lambda v, is_cc: v.std(axis=0).mean()), "a single coordinate"),
+        ("07.3", gap_with(lambda v, is_cc: v[is_cc].var(axis=0).sum() ** 0.5), "one of the two groups"),
+        ("07.3", lambda v, c, is_cc: gap_by_groups(v, c, is_cc) / len(v) ** 0.5, "grows with the number"),
+        ("07.3", lambda v, c, is_cc: gap_by_groups(v, c, is_cc) * (10 / 12) ** 0.5, "not by fewer"),
+        ("07.3", gap_of_both, "one of the two, gap or spread"),
+        ("07.4", silhouette_from(lambda a, b: index(a, b.mean(1))), "is the mean over all other clusters"),
+        ("07.4", nearest_of_all_clusters, "image's own"),
+        ("07.4", silhouette_from(lambda a, b: ((b.min(1) - a) / b.min(1)).mean()), "the *larger*"),
+        ("07.4", silhouette_from(lambda a, b: ((b.min(1) - a) / (a + b.min(1))).mean()), "the *larger*"),
+        ("07.4", nearest_image, "to a single image"),
+        ("07.4", lambda v, c, labels: silhouette_samples(v, labels).sum(), "added up the silhouettes"),
+        ("07.4", lambda v, c, labels: np.median(silhouette_samples(v, labels)), "the median"),
         ("07.4", on_the_map_and_per_cluster, "on the *map*"),
         ("07.4", summed, "the mean of the clusters' means"),
         ("07.4", lambda v, c, labels: -silhouette_score(v, labels), "the sign is turned"),
         ("07.4", lambda v, c, labels: silhouette_samples(v, labels), "one per image"),
+        ("07.5", agreed_by_counting, "Put `.toarray()` behind it"),
+        ("07.5", lambda maps, k: [list(range(i)) for i in range(len(maps[0]))], "is not a table yet"),
+        ("07.5", lambda maps, k: sum(1 * lesson._neighbours(each, k) for each in maps), "those are counts"),
+        ("07.5", lambda maps, k: np.array(agreed_by_loops(maps, k)) / 2, "other things than True and False"),
+        ("07.5", pooled_distances, "put the maps together first"),
+        ("07.5", with_image_three, "image 3 is its own neighbour"),
         ("07.5", moves_the_map, "has changed the arrays"),
         ("07.5", struck_out_afterwards, "only k - 1 others are left"),
-        ("07.5", lambda maps, k: lesson._neighbours(np.hstack(maps), k), "their mean is no map"),
+        ("07.5", lambda maps, k: lesson._neighbours(np.hstack(maps), k), "put the maps together first"),
         ("07.5", lambda maps, k: np.transpose(agreed_by_loops(maps, k)), "rows and columns are exchanged"),
         ("07.5", lambda maps, k: lesson._nearest(maps[0], k), "a table of shape (14, 14)"),
         ("07.5", lambda maps, k: np.zeros((14, 14)), "is among the 4 nearest of"),

@@ -71,11 +71,17 @@ def _test_pca(pca: Pca) -> None:
 def _test_components(pca: Pca, vectors: Array, dims: int) -> None:
     given = vectors.copy()
     got: Any = tried(pca(given, dims))
-    if not isinstance(got, tuple | list) or len(got) != 2:
+    if not isinstance(got, tuple | list):
         raise NotYet(f"two things are needed, `scores, shares`, and out came {kind_of(got, 'an array')}.")
-    scores, shares = (np.asarray(each, np.float64) for each in got)
-    _test_scores(scores, vectors, dims)
-    _test_shares(shares, vectors, dims)
+    if len(got) != 2:
+        raise NotYet(f"two things are needed, `scores, shares`, and out came {len(got)}.")
+    scores, shares = got
+    if np.ndim(scores) == 1 and np.ndim(shares) == 2:
+        raise NotYet("the shares came first. The scores are the first of the two things.")
+    _test_scores(np.asarray(scores, np.float64), vectors, dims)
+    if shares is None or shares is ...:
+        raise NotYet("the scores are right; the shares are still missing.")
+    _test_shares(np.asarray(shares, np.float64), vectors, dims)
     _unchanged([vectors], [given])
 
 
@@ -97,6 +103,8 @@ def _same_up_to_sign(got: Array, wanted: Array) -> bool:
 
 def _test_scores(scores: Array, vectors: Array, dims: int) -> None:
     n, d = vectors.shape
+    if np.isnan(scores).any():
+        raise NotYet("there is NaN among the scores. Is somewhere a root taken of a number below 0?")
     if scores.shape in ((dims, n), (dims, d), (d, dims), (d, d)) and scores.shape != (n, dims):
         raise NotYet(
             f"{n} vectors of {d} numbers in {dims} dimensions make scores of shape ({n}, {dims}), and yours "
@@ -148,13 +156,33 @@ def _test_scores(scores: Array, vectors: Array, dims: int) -> None:
         (last, least),
         (last[:, ::-1], least),
         (np.zeros((n, dims)), least),
+        (
+            _scores_of(vectors - vectors.mean(axis=1, keepdims=True), dims),
+            "you subtracted from each image its own mean. Subtract from each *column* the mean over all "
+            "images.",
+        ),
+        (
+            _scores_of(vectors - vectors.mean(), dims),
+            "you subtracted one mean from all numbers alike. Each column has a mean of its own.",
+        ),
+        (
+            centred @ vt[:, :dims],
+            "you multiplied by columns of `vt`, and the directions are its *rows*: what `svd` gives back is "
+            "already transposed.",
+        ),
     ]
     for value, message in mistakes:
         if _same_up_to_sign(scores, value):
             raise NotYet(message)
+    lengths = np.linalg.norm(scores, axis=0)
+    if _same_up_to_sign(scores, lengths * u[:, :dims]):
+        raise NotYet(
+            f"the axes are right, and their lengths are not: your columns are {lengths.round(1)} long, and "
+            f"the singular values are {s[:dims].round(1)}."
+        )
     raise NotYet(
-        "the scores are not those of the principal components. Centre; U, s, Vᵀ of what is left; and the "
-        "first columns of U, each times its singular value."
+        "the scores are not those of the principal components. Look at three things: the mean of each "
+        "column before you take the matrix apart, the direction of each axis, and the length of each column."
     )
 
 
@@ -176,6 +204,18 @@ def _test_shares(shares: Array, vectors: Array, dims: int) -> None:
         ),
         (100 * wanted, "those are percent; a share lies between 0 and 1."),
         (wanted.cumsum(), "each of your shares holds those before it. One share per axis is needed."),
+        (wanted.sum(), "that is what all kept axes hold together. One share per axis is needed."),
+        (np.sqrt(squares[:dims]), "those are the singular values. Variance goes with their squares."),
+        (
+            squares[::-1][:dims] / squares.sum(),
+            "the scores are right, and those are the shares of the *last* axes. `eigh` sorts from small to "
+            "large.",
+        ),
+        (
+            squares[:dims] / (vectors**2).sum(),
+            "you divided by the squares of vectors that were not centred. The whole is the variance of all "
+            "axes.",
+        ),
         (squares[:dims], variances),
         (squares[:dims] / len(vectors), variances),
         (squares[:dims] / (len(vectors) - 1), variances),
@@ -243,7 +283,7 @@ def _in_place(vectors: Array, dims: int) -> Any:
 
 def _test_neighbours_kept(neighbours_kept: NeighboursKept) -> None:
     rng = np.random.default_rng(4)
-    for n, d, k in ((23, 4, 4), (31, 6, 5)):
+    for n, d, k in ((53, 4, 7), (67, 6, 8)):  # so large that two mistakes hardly lead to one number
         vectors = rng.standard_normal((n, d)) * np.linspace(1, 3, d)
         _test_kept(neighbours_kept, vectors, vectors[:, -2:] + rng.standard_normal((n, 2)), k)
 
@@ -263,6 +303,10 @@ def _test_kept(neighbours_kept: NeighboursKept, vectors: Array, coordinates: Arr
         "kept. Leave it out, and take the k nearest *others*."
     )
     far, drawn_far = ((-_distances(each)).argsort(axis=1)[:, :k] for each in (vectors, coordinates))
+    fewer = _kept(vectors, coordinates, k - 1)
+    too_few = (fewer, fewer * (k - 1) / k)
+    with_itself = _nearest(vectors, k, first=0)
+    one_sided = float(np.mean([np.isin(a, b).sum() / k for a, b in zip(with_itself, drawn, strict=True)]))
     mistakes = [
         (_kept(vectors, coordinates, k, first=0), itself),
         ((k * kept + 1) / (k + 1), itself),
@@ -270,7 +314,8 @@ def _test_kept(neighbours_kept: NeighboursKept, vectors: Array, coordinates: Arr
         (
             1.0,
             "1.0 came out, for a map that does lose neighbours. Are both lists of neighbours taken from the "
-            "vectors, or both from the map? Or is every image looked up in all lists at once?",
+            "vectors, or both from the map? Is every image looked up in all lists at once, or is one shared "
+            "neighbour enough?",
         ),
         (
             float((near == drawn).mean()),
@@ -279,6 +324,22 @@ def _test_kept(neighbours_kept: NeighboursKept, vectors: Array, coordinates: Arr
         ),
         (k * kept, "that is how many neighbours an image keeps; the share of the k is needed."),
         (n * k * kept, "that is the number of all neighbours kept; the share of them is needed."),
+        (n * kept, "you added up the shares of all images. Take their mean."),
+        (100 * kept, "that is percent; a share lies between 0 and 1."),
+        (
+            k * kept / n,
+            "you divided by the number of images. An image has k neighbours that it could keep.",
+        ),
+        *((value, "`1 : k` holds k - 1 of them. It stops before its end.") for value in too_few),
+        (
+            one_sided,
+            "one of your two lists still begins with the image itself, and the other does not.",
+        ),
+        (
+            0.0,
+            "0 came out, as if no image kept any neighbour. Do your lists hold the *numbers* of images "
+            "(`argsort`) or distances (`sort`)? And does each neighbour count, or only a full list?",
+        ),
         (
             float(np.mean([each / (2 * k - each) for each in both])),
             "you divided by how many there are in both lists together. Divide by k.",
@@ -348,6 +409,9 @@ def _test_one_gap(gap: Gap, vectors: Array, coordinates: Array, is_cc: NDArray[n
     )
     drawn, drawn_wrong = _gaps(coordinates, is_cc)
     _name_mistake(got, [(value, on_the_map) for value in (drawn, *dict(drawn_wrong))])
+    away, drawn_away = mistakes[0][0], drawn_wrong[0][0]
+    mixed = "one of the two, gap or spread, is from the map, and the other is not. Take both from one place."
+    _name_mistake(got, [(drawn_away / (away / wanted), mixed), (away / (drawn_away / drawn), mixed)])
     _name_mistake(got, mistakes)
     raise NotYet(
         f"{got:.3f} came out, and it should be {wanted:.3f}. The distance between the two centres, "
@@ -365,6 +429,11 @@ def _gaps(points: Array, is_cc: NDArray[np.bool_]) -> tuple[float, list[Mistake]
     of_groups = np.array([squares[is_cc].mean(), squares[~is_cc].mean()])
     of_all = float(np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()))
     closest = float(_distances(points)[is_cc][:, ~is_cc].min())
+    single = (
+        "your spread is that of a single coordinate (`std` goes through all numbers alike). How far is "
+        "an *image* from its centre? Add up its squares first."
+    )
+    of_one = "that is the spread of one of the two groups. Take the mean over all images."
     halves = (
         "the two groups count as one half each, and one of them is larger. Take the mean over all images."
     )
@@ -378,11 +447,7 @@ def _gaps(points: Array, is_cc: NDArray[np.bool_]) -> tuple[float, list[Mistake]
             "your spread is that of all images around their common centre: the gap is in it. Measure how far "
             "each image is from the centre of its *own* group.",
         ),
-        (
-            away / float(np.sqrt(((points - own) ** 2).mean())),
-            "your spread is that of a single coordinate (`std` goes through all numbers alike). How far is "
-            "an *image* from its centre? Add up its squares first.",
-        ),
+        (away / float(np.sqrt(((points - own) ** 2).mean())), single),
         (
             away / spread**2,
             "your spread was not brought back by a square root: distance over distance squared.",
@@ -397,6 +462,29 @@ def _gaps(points: Array, is_cc: NDArray[np.bool_]) -> tuple[float, list[Mistake]
             closest / spread,
             "that is the gap between the two images that come closest. The distance between the centres is "
             "asked for.",
+        ),
+        (
+            (away / spread) ** 2,
+            "both are squared still: take the root of the distance and of the spread.",
+        ),
+        (spread / away, "that is upside down: divide the distance *by* the spread."),
+        *((away / float(points.std(axis=axis).mean()), single) for axis in (None, 0)),
+        *((away / each, of_one) for each in np.sqrt(of_groups)),
+        (
+            away / float(np.sqrt(squares.sum())),
+            "your spread grows with the number of images. Take the mean of the squares before the root.",
+        ),
+        (
+            float(np.abs(one.mean(axis=0) - other.mean(axis=0)).sum()) / spread,
+            "you added up the differences of the two centres. Their distance is the root of the sum of the "
+            "*squares*.",
+        ),
+        *(
+            (
+                away / spread * np.sqrt(1 - fewer / len(points)),
+                "divide by all images, not by fewer.",
+            )
+            for fewer in (1, 2)
         ),
         (
             away / (2 * spread),
@@ -438,11 +526,11 @@ def _test_one_silhouette(
         return
     on_the_map = (
         f"{got:.2f} is a silhouette on the *map*, where the clusters were cut out with scissors. Whether "
-        "there are clusters is a question to the vectors: take the distances from there."
+        "the images are so well separated, only the vectors can tell: take the distances from there."
     )
     drawn, drawn_wrong = _silhouettes(coordinates, labels)
+    _name_mistake(got, mistakes)  # first, since one mistake leads to the same number on any map
     _name_mistake(got, [(value, on_the_map) for value in (drawn, *dict(drawn_wrong))])
-    _name_mistake(got, mistakes)
     raise NotYet(
         f"{got:.3f} came out, and it should be {wanted:.3f}. For each image: a, the mean distance to the "
         "others of its cluster; b, that to the images of the nearest other cluster; (b - a) / max(a, b). "
@@ -463,7 +551,9 @@ def _silhouettes(points: Array, labels: NDArray[np.int64]) -> tuple[float, list[
     means = far @ is_in / sizes  # of an image to a cluster: to its own with its own 0
     with_itself, b = nearest_two(means)
     a = with_itself * sizes[labels] / (sizes[labels] - 1)
-    pooled = (far * ~is_in[:, labels].T).sum(axis=1) / (len(points) - sizes[labels])
+    far_other = labels[:, None] != labels
+    pooled = (far * far_other).sum(axis=1) / (len(points) - sizes[labels])
+    others_alike = (means * ~is_in).sum(axis=1) / (len(sizes) - 1)
     farthest = np.where(is_in, -np.inf, means).max(axis=1)
     centres = np.stack([points[labels == each].mean(axis=0) for each in range(len(sizes))])
     to_centres = nearest_two(np.linalg.norm(points[:, None] - centres, axis=2))
@@ -505,6 +595,25 @@ def _silhouettes(points: Array, labels: NDArray[np.int64]) -> tuple[float, list[
             "one. Take the mean over all images.",
         ),
         (
+            index(a, others_alike).mean(),
+            "your `b` is the mean over all other clusters. The *nearest* other one counts.",
+        ),
+        (
+            index(a, np.where(far_other, far, np.inf).min(axis=1)).mean(),
+            "your `b` is the distance to a single image. Take the mean over all images of the nearest other "
+            "cluster.",
+        ),
+        (
+            index(a, means.min(axis=1)).mean(),
+            "the cluster with the smallest mean distance is often the image's own. `b` looks only at others.",
+        ),
+        *(
+            (((b - a) / bottom).mean(), "divide by the *larger* of a and b, image by image.")
+            for bottom in (a, b, np.minimum(a, b), a + b)
+        ),
+        (each.sum(), "you added up the silhouettes of all images. Take their mean."),
+        (np.median(each), "that is the median. The mean is asked for."),
+        (
             (b.mean() - a.mean()) / max(a.mean(), b.mean()),
             "the mean comes last: first (b - a) / max(a, b) of each image.",
         ),
@@ -533,9 +642,30 @@ def _test_always_neighbours(always_neighbours: AlwaysNeighbours) -> None:
     _test_agreement(always_neighbours, maps, 3)
 
 
+def _table(got: Any, n: int) -> NDArray[Any]:
+    """Return the student's table (n, n) as an array; refuse other shapes."""
+    if hasattr(got, "toarray"):  # the lesson goes on with it, and sparse tables index otherwise
+        raise NotYet("your table is a sparse one. Put `.toarray()` behind it.")
+    try:
+        found = np.asarray(got)
+    except ValueError:  # rows of unequal length
+        found = np.empty(0)
+    if found.shape == (n, n):
+        return found
+    came = kind_of(got if isinstance(got, list) else found, "an array")
+    raise NotYet(
+        f"a table of shape ({n}, {n}) of True and False is needed: row i says who is a neighbour of image i "
+        f"on every map. Out came {came}. A list of who is near is not a table yet."
+    )
+
+
 def _neighbours(points: Array, k: int, first: int = 1) -> NDArray[np.bool_]:
-    found = np.zeros((len(points), len(points)), bool)
-    found[np.arange(len(points))[:, None], _nearest(points, k, first)] = True
+    return _among_nearest(_nearest(points, k, first))
+
+
+def _among_nearest(nearest: NDArray[np.intp]) -> NDArray[np.bool_]:
+    found = np.zeros((len(nearest), len(nearest)), bool)
+    found[np.arange(len(nearest))[:, None], nearest] = True
     return found
 
 
@@ -543,12 +673,11 @@ def _test_agreement(always_neighbours: AlwaysNeighbours, maps: list[Array], k: i
     n, given = len(maps[0]), [each.copy() for each in maps]
     got: Any = tried(always_neighbours(given, k))
     _unchanged(maps, given)
-    found = np.asarray(got.toarray() if hasattr(got, "toarray") else got)
-    if found.shape != (n, n) or not np.isin(found, (0, 1)).all():
-        raise NotYet(
-            f"a table of shape ({n}, {n}) of True and False is needed: row i says who is a neighbour of "
-            f"image i on every map. Out came {kind_of(found, 'an array')}."
-        )
+    found = _table(got, n)
+    if np.array_equal(found, sum(_neighbours(points, k).astype(int) for points in maps)):
+        raise NotYet("those are counts: on how many maps is j near i? True where it is on all of them.")
+    if not np.isin(found, (0, 1)).all():
+        raise NotYet("your table holds other things than True and False.")
     found, each = found.astype(bool), [_neighbours(points, k) for points in maps]
     wanted = np.logical_and.reduce(each)
     if np.array_equal(found, wanted):
@@ -566,9 +695,14 @@ def _name_table(found: NDArray[np.bool_], each: list[NDArray[np.bool_]], maps: l
     """Raise the message of the mistake that leads to this table, if one does."""
     with_itself = [_neighbours(points, k, first=0) for points in maps]
     wanted = np.logical_and.reduce(each)
+    distances = np.mean([_distances(points) for points in maps], axis=0)
     merged = [_neighbours(np.mean(maps, axis=0), k), _neighbours(np.hstack(maps), k)]
+    merged.append(_among_nearest(distances.argsort(axis=1)[:, 1 : k + 1]))
     if found.diagonal().any():
-        raise NotYet("image 0 is its own neighbour in your table. The k nearest *others* are asked for.")
+        raise NotYet(
+            f"image {found.diagonal().argmax()} is its own neighbour in your table. The k nearest *others* "
+            "are asked for."
+        )
     if np.array_equal(found, np.logical_and.reduce(with_itself) & ~np.eye(len(found), dtype=bool)):
         raise NotYet(
             "every image took one of its own k places before it was struck out: only k - 1 others are left. "
@@ -576,8 +710,9 @@ def _name_table(found: NDArray[np.bool_], each: list[NDArray[np.bool_]], maps: l
         )
     if any(np.array_equal(found, table) for table in merged):
         raise NotYet(
-            "you put the coordinates of all maps together. A map may be turned or mirrored, so a place on "
-            "one is no place on another: their mean is no map. Look for neighbours on each, then compare."
+            "you put the maps together first, and looked for neighbours once. A place on one map is no place "
+            "on another, and one large distance outweighs two small ones. Look for neighbours on each map, "
+            "then compare."
         )
     if np.array_equal(found, np.logical_or.reduce(each)):
         raise NotYet("those are neighbours on *some* map. On every map: `and`, not `or`.")
@@ -716,7 +851,7 @@ EXERCISES = (
         ),
         planted=(
             Planted(_on_some_map, "took some map for every map", "neighbours on *some* map"),
-            Planted(_on_the_mean_map, "averaged the maps", "their mean is no map"),
+            Planted(_on_the_mean_map, "averaged the maps", "put the maps together first"),
             Planted(_on_the_last_map, "kept the last map alone", "on a single map"),
             Planted(_with_itself, "counted the image itself", "its own neighbour"),
             Planted(_in_both_directions, "asked in both directions", "in both directions"),
