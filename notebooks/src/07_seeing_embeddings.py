@@ -468,8 +468,8 @@ print(f"another seed: {farthest_move(reduce(vectors, 'tsne', seed=1)):.1f}")
 # Linderman advise, and from there on nothing is left to chance. A thousand seeds would have agreed. Before you report that
 # something did not change, make sure that it could have.
 #
-# So let us change something. We multiply each number by 1 plus or minus about a millionth, as much as the rounding of another
-# processor may. *Predict again: how far does a point move, and does the map keep more neighbours, or fewer?*
+# So let us change something. We multiply each number by 1 plus or minus about a millionth. Another processor's rounding
+# may do as much. *Predict again: how far does a point move, and does the map keep more neighbours, or fewer?*
 
 # %% tags=["nbval-ignore-output"]
 rounding = 1 + 1e-6 * np.random.default_rng(3).standard_normal(vectors.shape)
