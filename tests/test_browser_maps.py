@@ -79,9 +79,11 @@ class Chart:
     def at(self, column, line):
         """Return where on the page the point of a column and a line of the grid is; halves lie between."""
         box = self.canvas.bounding_box()
-        across = MARGIN + column / (COLUMNS - 1) * (box["width"] - 2 * MARGIN)
-        up = MARGIN + line / (LINES - 1) * (box["height"] - 2 * MARGIN)
-        return box["x"] + across, box["y"] + box["height"] - up
+        scale = min(
+            (box["width"] - 2 * MARGIN) / (COLUMNS - 1), (box["height"] - 2 * MARGIN) / (LINES - 1)
+        )  # one for both axes
+        across, down = (column - (COLUMNS - 1) / 2) * scale, ((LINES - 1) / 2 - line) * scale
+        return box["x"] + box["width"] / 2 + across, box["y"] + box["height"] / 2 + down
 
     def draw(self, *corners):
         """Draw with the mouse from corner to corner."""

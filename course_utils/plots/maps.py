@@ -54,7 +54,7 @@ def map_scatter(
     labels = tidy_categories(categories)
     figure = new_figure(5.0, 4.4, theme)
     axes = figure.subplots()
-    size = float(np.clip(2400 / max(len(labels), 1), 12, 64))
+    size = float(np.clip(6000 / max(len(labels), 1), 12, 64))
     counts = {each: labels.count(each) for each in in_order(labels)}
     name, short = shortened(name), {each: shortened(each) for each in counts}
     entries: list[tuple[Artist, str]] = []
@@ -71,7 +71,7 @@ def map_scatter(
             alpha=0.9,
         )
         entries.append((points_of, f"{short[each]} ({counts[each]})"))
-    _map_axes(axes, coordinates, axis, shares, theme)
+    _map_axes(axes, axis, shares, theme)
     legend_beside(axes, name, theme, entries)
     of = ", ".join(f"{short[each]} {count}" for each, count in counts.items())
     if caption is None:
@@ -102,10 +102,10 @@ def map_pictures(
     name = shortened(name)
     figure = new_figure(8.2, 5.6, theme)
     axes = figure.subplots()
-    _map_axes(axes, coordinates, axis, shares, theme, margin=0.09)
     styles = category_styles(in_order(labels), theme) if labels else {}
     colours = [styles[label][0] if labels else INK[theme] for label in labels or [""] * len(coordinates)]
     axes.scatter(coordinates[:, 0], coordinates[:, 1], s=9, c=colours, zorder=1)
+    _map_axes(axes, axis, shares, theme, margin=0.09)
     with boxes_for_missing_letters():
         figure.draw_without_rendering()
     side_inches = 0.56
@@ -198,7 +198,6 @@ def category_styles(names: Sequence[str], theme: Theme) -> dict[str, tuple[str, 
 
 def _map_axes(
     axes: Axes,
-    coordinates: NDArray[np.float64],
     axis: str,
     shares: Sequence[float] | None,
     theme: Theme,
@@ -207,10 +206,8 @@ def _map_axes(
     percent = [f" ({share:.0%} of variance)" for share in shares] if shares is not None else ["", ""]
     axes.set_xlabel(f"{axis} 1{percent[0]}")
     axes.set_ylabel(f"{axis} 2{percent[1]}")
-    low, high = coordinates.min(axis=0), coordinates.max(axis=0)
-    room = np.maximum((high - low) * margin, (high - low).max() * 0.02) + 1e-9
-    axes.set_xlim(low[0] - room[0], high[0] + room[0])
-    axes.set_ylim(low[1] - room[1], high[1] + room[1])
+    axes.margins(margin)
+    axes.set_aspect("equal", adjustable="datalim")  # or a distance would be longer along one of the axes
     plain_axes(axes, theme)
 
 

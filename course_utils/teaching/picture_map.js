@@ -233,8 +233,10 @@ function render({ model, el }) {
     width = stage.clientWidth;
     height = Math.min(data.height, width);
     stage.style.height = `${height}px`;
-    xs = data.points.map(([x]) => MARGIN + x * (width - 2 * MARGIN));
-    ys = data.points.map(([, y]) => MARGIN + (1 - y) * (height - 2 * MARGIN));
+    const [across, up] = data.extent; // one scale for both, or a distance would be longer along one of them
+    const scale = Math.min((width - 2 * MARGIN) / across, (height - 2 * MARGIN) / up);
+    xs = data.points.map(([x]) => width / 2 + (x - across / 2) * scale);
+    ys = data.points.map(([, y]) => height / 2 - (y - up / 2) * scale);
     drawBase();
     drawOver();
   }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -81,11 +82,13 @@ class PictureMap(anywidget.AnyWidget):
     ) -> None:
         self._points, self._table = _checked(points, pictures, table)
         self._pictures, self._title, self._alt = list(pictures), title, alt
-        colour = self._table.columns[0] if colour is None else colour
+        colour = self._table.columns[0] if colour is None else str(colour)
         self._check_column(colour)
-        low, span = self._points.min(axis=0), np.ptp(self._points, axis=0)
+        places = self._points - self._points.min(axis=0)
+        places /= places.max() or 1
         data = {
-            "points": ((self._points - low) / np.where(span > 0, span, 1)).round(4).tolist(),
+            "points": places.round(4).tolist(),  # from 0 to 1 along the longer axis
+            "extent": np.maximum(places.max(axis=0), 1e-6).tolist(),
             "columns": [_column(str(name), values.tolist()) for name, values in self._table.items()],
             "themes": {
                 theme: {"ink": INK[theme], "ground": GROUND[theme], "faint": FAINT[theme], "quiet": quiet}
@@ -191,6 +194,12 @@ class PictureNeighbours(PictureMap):
         self.metric, self.selected = metric, (start,)
         self._start = self.selected[0]
 
+    @traitlets.validate("selected")
+    def _known_rows(self, proposal: Any) -> tuple[int, ...]:
+        if len(proposal["value"]) > 1:
+            raise ValueError(f"One image is chosen at a time, not {len(proposal['value'])}.")
+        return super()._known_rows(proposal)
+
     def _still(self) -> tuple[bytes, str]:
         asked = self._start
         near = self._data["neighbours"][self.metric]
@@ -229,10 +238,17 @@ def _checked(
     if not np.isfinite(place).all():
         row = int(np.flatnonzero(~np.isfinite(place).all(axis=1))[0])
         raise ValueError(f"Point {row} is NaN or infinite: it has no place on a map.")
-    named = table.set_axis([str(name) for name in table.columns], axis=1).convert_dtypes()
+    named = table.set_axis([str(name) for name in table.columns], axis=1).map(_value).convert_dtypes()
     if named.columns.empty or not named.columns.is_unique:
         raise ValueError(f"The table needs columns with different names; it has {list(table.columns)}.")
     return place, named
+
+
+def _value(value: Any) -> Any:
+    """Return a value as a canvas can say it: a day without a time, and a list as text."""
+    if isinstance(value, datetime) and not pd.isna(value):
+        return str(value).removesuffix(" 00:00:00")
+    return value if pd.api.types.is_scalar(value) else str(value)
 
 
 def _column(name: str, values: list[Any]) -> dict[str, Any]:
@@ -298,9 +314,14 @@ def _gray(picture: plots.Picture, row: int) -> NDArray[np.uint8]:
             raise ValueError(f"Picture {row} is bytes, but not those of a PNG.")
         return pixels.astype(np.uint8, copy=False)
     array = pixels_of(picture)
-    if array.ndim != 2:
+    if array.ndim != 2 or not array.size:
         raise ValueError(f"Picture {row} has shape {array.shape}; needed is (H, W) or (1, H, W).")
     whole = array.dtype == np.uint8
+    if not whole and not (np.abs(array - 0.5) < 0.51).all():
+        raise ValueError(
+            f"Picture {row} has values from {array.min():.4g} to {array.max():.4g}; needed are uint8, or"
+            " floats in [0, 1]."
+        )
     return array.astype(np.uint8) if whole else np.rint(np.clip(array, 0, 1) * 255).astype(np.uint8)
 
 

@@ -108,10 +108,38 @@ def outline_of(marker) -> Outline:
     return style.get_path().transformed(style.get_transform())
 
 
-def test_points_fill_the_canvas_and_equal_coordinates_divide_nothing_by_zero():
-    places = np.array(a_map()._data["points"])
-    np.testing.assert_allclose(places, np.column_stack([np.arange(6) / 5, [0, 0, 0, 0, 0, 1]]))
-    assert np.array(a_map(points=np.ones((6, 2)))._data["points"]).tolist() == [[0, 0]] * 6
+def test_both_axes_have_one_scale_and_equal_coordinates_divide_nothing_by_zero():
+    data = a_map()._data
+    np.testing.assert_allclose(data["points"], np.column_stack([np.arange(6) / 5, [0, 0, 0, 0, 0, 0.4]]))
+    assert data["extent"] == [1, 0.4]
+    same = a_map(points=np.ones((6, 2)))._data
+    assert same["points"] == [[0, 0]] * 6
+    assert min(same["extent"]) > 0
+    drawn = plots.map_scatter(POINTS, TABLE["view"]).figure
+    drawn.draw_without_rendering()
+    one, along_x, along_y = drawn.axes[0].transData.transform([[0, 0], [1, 0], [0, 1]])
+    assert np.linalg.norm(along_x - one) == pytest.approx(np.linalg.norm(along_y - one))
+
+
+def test_days_have_no_time_and_lists_and_arrays_in_a_table_are_text():
+    table = pd.DataFrame(
+        {
+            "day": pd.to_datetime(
+                ["2020-02-01", "2020-02-03", None, "2020-02-01", "2020-02-03", "2020-02-01"]
+            ),
+            "hour": pd.to_datetime(["2020-02-01 08:30", None] * 3),
+            "list": [[1, 2], None] * 3,
+            "array": [np.array([1, 2]), np.nan] * 3,
+            7: [True, False, None] * 2,
+        }
+    )
+    chart = a_map(table=table, colour=7)
+    assert column(chart, "day")["groups"] == ["2020-02-01", "2020-02-03", plots.MISSING]
+    assert column(chart, "hour")["texts"] == ["2020-02-01 08:30:00"]
+    assert column(chart, "list")["groups"] == ["[1, 2]", plots.MISSING]
+    assert column(chart, "array")["texts"] == ["[1 2]"]
+    assert chart.colour == "7"
+    assert "7: True 2, False 2, not stated 2" in chart._repr_mimebundle_()[0]["text/plain"]
 
 
 def test_a_column_says_for_each_image_what_it_is_and_what_is_missing():
@@ -201,6 +229,12 @@ def test_selected_rows_are_kept_in_order_and_colours_are_those_of_the_table():
         ({"table": TABLE[["view", "view"]]}, "columns with different names"),
         ({"pictures": [*PICTURES[:5], b"GIF89a"]}, "Picture 5 is bytes, but not those of a PNG"),
         ({"pictures": [*PICTURES[:5], np.zeros((4, 4, 3))]}, r"Picture 5 has shape \(4, 4, 3\)"),
+        ({"pictures": [*PICTURES[:5], np.zeros((0, 4))]}, r"Picture 5 has shape \(0, 4\)"),
+        (
+            {"pictures": [*PICTURES[:5], np.eye(4) * 255]},
+            "Picture 5 has values from 0 to 255; needed are uint8",
+        ),
+        ({"pictures": [*PICTURES[:5], np.full((4, 4), np.nan)]}, "Picture 5 has values from nan"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_with_the_reason(changed, sentence):
@@ -265,6 +299,8 @@ def test_neighbours_refuse_what_they_cannot_show():
         neighbours(compare=["density"])
     with pytest.raises(ValueError, match="There is no row 40"):
         neighbours(start=40)
+    with pytest.raises(ValueError, match="One image is chosen at a time, not 2"):
+        neighbours().selected = (1, 2)
     with pytest.raises(ValueError, match="40 vectors for 6 points"):
         PictureNeighbours(VECTORS, PICTURES, TABLE, points=POINTS)
     with pytest.raises(AnalysisError, match="vector 0 holds NaN"):
