@@ -86,7 +86,8 @@ def _draw(axes: Axes, row: int, one: Association, theme: Theme) -> None:
 
 
 def _count(one: Association) -> str:
-    of = f"{one.images} images" if one.women is None else f"{one.women} women"
+    women = "1 woman" if one.women == 1 else f"{one.women} women"
+    of = f"{one.images} images" if one.women is None else women
     return f"{of}, p = {one.p_holm:.3f}"
 
 

@@ -124,7 +124,8 @@ def choice_of_k(choice: Choice, *, caption: str | None = None, theme: Theme = "l
     if caption is None:
         caption = (
             "Each criterion for each number of clusters, beside what it gives for Gaussian clouds of the "
-            "same covariance. Where ring and diamond part, the best value is what noise would have, too."
+            "same covariance. Where ring and diamond part, trust the diamond: some numbers of clusters give "
+            "better values in noise, too."
         )
     parts = (
         f"{_AXES[one.name]} chooses {one.k}, its best value is at {one.favourite}" for one in choice.criteria

@@ -121,8 +121,8 @@ def silhouette_against_null(
     if caption is None:
         caption = (
             "Diamond: the silhouette of these clusters. Dots: what the same method finds in data sets of "
-            "either kind that have no clusters. To the right of all dots, a diamond says that the data are "
-            "no such cloud; whether there are clusters, the valley says."
+            "either kind that have no clusters. A diamond to the right of every dot means that the data are "
+            "no such cloud. Whether there are clusters is for the valley to say."
         )
     spans = ((names[null.name].replace("\n", " "), null.span(evaluation.k)) for null in evaluation.nulls)
     ranges = "; ".join(f"{name} {span}" for name, span in spans)

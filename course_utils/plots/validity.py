@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,6 +19,7 @@ from course_utils.plots.illustration import (
     new_figure,
     plain_axes,
 )
+from course_utils.plots.lettering import shortened
 
 if TYPE_CHECKING:
     from course_utils.analysis.resampling import Stability
@@ -48,9 +50,10 @@ def held_out_valley(valley: Valley, *, caption: str | None = None, theme: Theme 
     for axes in panels[:, 0]:
         axes.set_ylabel("images asked")
     left_out = f" {len(joins) - len(shown)} more are not shown." if len(joins) > len(shown) else ""
+    whose = "of a woman who" if valley.unit == "women" else "that"
     if caption is None:
         caption = (
-            "Each mark is an image of a woman who did not make the clusters, projected on the line from one "
+            f"Each mark is an image {whose} did not make the clusters, projected on the line from one "
             "side to the other. A valley is a gap in the middle with many on either side of it; p says how "
             f"often a single cloud would show one as deep.{left_out}"
         )
@@ -73,7 +76,7 @@ def _one_join(axes: Axes, join: Join, theme: Theme) -> None:
         color=INK[theme],
         loc="left",
     )
-    axes.set_xticks([-0.5, 0.5], ["left\nmean", "right\nmean"])
+    axes.set_xticks([-0.5, 0.5], [f"mean of\n{_numbers(side)}" for side in (join.left, join.right)])
     axes.set_xlim(-reach, reach)
     axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_ylim(bottom=-0.7)
@@ -81,8 +84,12 @@ def _one_join(axes: Axes, join: Join, theme: Theme) -> None:
 
 
 def _sides(join: Join) -> str:
-    left, right = ("+".join(map(str, side)) for side in (join.left, join.right))
-    return f"clusters {left} | {right}"
+    return f"clusters {_numbers(join.left)} | {_numbers(join.right)}"
+
+
+def _numbers(side: Sequence[int]) -> str:
+    """Return the clusters of a side, "1+2"; many of them are shortened."""
+    return shortened("+".join(map(str, side)), 12)
 
 
 def _finding(join: Join) -> str:

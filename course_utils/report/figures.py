@@ -16,7 +16,8 @@ from course_utils.report.text import stated, without_folders
 SIDES = {"L": "left", "R": "right"}
 _ALWAYS = ("view", "side")
 _MAPS = {"pca": "Principal components", "tsne": "t-SNE", "umap": "UMAP"}
-_FEW = "So few images carry no weight: any two images have something in common."
+_REM_PER_INCH = 3.4
+"""How narrow a figure may become on a phone before its words are too small: then it scrolls."""
 
 
 def cards(run: Run, rows: NDArray[np.int64]) -> list[dict[str, Any]]:
@@ -122,7 +123,7 @@ def typical_images(run: Run) -> list[dict[str, Any]]:
                 "number": label,
                 "colour": label % 8,
                 "size": f"{size} {_unit(run, size)}",
-                "weight": _FEW if size <= 2 else "",
+                "weight": _weight(run, size),
                 "made_of": without_folders("; ".join(made_of)),
                 "pictures": cards(run, first_image[rows]),
             }
@@ -130,12 +131,29 @@ def typical_images(run: Run) -> list[dict[str, Any]]:
     return clusters
 
 
+def _weight(run: Run, size: int) -> str:
+    """Warn of a cluster of one or two."""
+    unit = _unit(run, size)
+    few = {
+        1: f"A single {unit} is no cluster.",
+        2: f"Two {unit} carry no weight: any two have something in common.",
+    }
+    return few.get(size, "")
+
+
 def noise_words(run: Run) -> str:
     """Say how many images a method left out, if it left out any."""
     if run.clustering is None or not (run.clustering.labels == NOISE).any():
         return ""
     size = int((run.clustering.labels == NOISE).sum())
-    return f"{size} {_unit(run, size)} in no cluster: the method calls them noise."
+    belong, them = ("belongs", "it") if size == 1 else ("belong", "them")
+    return f"{size} {_unit(run, size)} {belong} to no cluster: the method calls {them} noise."
+
+
+def clustered(run: Run) -> str:
+    """Return how many of what the silhouette is over: those that are in a cluster."""
+    rows = run.evaluation.rows if run.evaluation is not None else 0
+    return f"{rows} {_unit(run, rows)}"
 
 
 def _unit(run: Run, number: int) -> str:
@@ -205,4 +223,5 @@ def _both_themes(draw: Callable[[plots.Theme], plots.Illustration]) -> dict[str,
         "dark": plots.data_uri(draw("dark").png()),
         "alt": without_folders(light.alt),
         "caption": without_folders(light.caption),
+        "least": f"{_REM_PER_INCH * light.figure.get_figwidth():.1f}",
     }

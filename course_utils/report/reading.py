@@ -131,6 +131,8 @@ def _with_clusters(folder: Path, run: Run) -> Run:
             rows = clusters.table
             run = replace(run, table=run.table.join(rows[[each for each in rows if each not in known]]))
             return parse(folder / RESULT, lambda _: _judged(run, clusters))
+        if len(run.table) in (1, 2):
+            raise AnalysisError(f"clusters need at least three images; this run has {len(run.table)}.")
         made = "made some" if clusters is None else "made new ones"
         note = f"{why_not}, so this report {made}: run “course cluster” to keep them as files."
         prepared = prepare(run.vectors, run.metadata, runs.women(run.table))

@@ -68,7 +68,7 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     if len(run.table):
         shown.append((str(run.vectors.shape[1]), "numbers in an embedding"))
     if run.evaluation is not None:
-        shown.append((str(run.evaluation.k), "cluster" if run.evaluation.k == 1 else "clusters"))
+        shown.append((str(run.evaluation.k), "cluster made" if run.evaluation.k == 1 else "clusters made"))
         if run.evaluation.nulls and run.evaluation.silhouette is not None:
             highest = max(max(null.silhouettes[run.evaluation.k]) for null in run.evaluation.nulls)
             words = f"silhouette; without clusters up to {two_decimals(highest)}"
@@ -90,6 +90,21 @@ def headline(run: Run) -> str:
         "not judged": "Not judged",
         "nothing to judge": "Nothing to judge",
     }[found.conclusion]
+
+
+def in_plain_words(run: Run) -> str:
+    """Say what the verdict means to somebody who does not read p-values; nothing where it says so itself."""
+    if run.evaluation is None:
+        return ""
+    others = "women who" if run.evaluation.unit == "women" else "images that"
+    return {
+        "separate clusters": f"The gap between them shows again in {others} had no part in making them. So "
+        "the network does tell these images apart; that does not say why.",
+        "more than a cloud": "The images are spread less evenly than a plain cloud, but "
+        f"{others} had no part in making the clusters show no gap between them.",
+        "no better than a cloud": "The same method finds clusters just as good in data that have none.",
+        "too few": f"So few {run.evaluation.unit} cannot show whether the clusters are really there.",
+    }.get(run.evaluation.conclusion, "")
 
 
 def points_to_take_away(run: Run) -> list[str]:
@@ -126,9 +141,8 @@ def limits(run: Run) -> list[str]:
             "are of one woman, the p values are too small."
         )
     elif found.women < FEW:
-        points.append(
-            f"{found.women} women cannot speak for others: repeat this on women who are not among them."
-        )
+        women = "1 woman" if found.women == 1 else f"{found.women} women"
+        points.append(f"{women} cannot speak for others: repeat this on women who have no part in it.")
     compared = [one.column for one in found.associations]
     if compared:
         points.append(
@@ -252,7 +266,7 @@ def _flat(values: dict[str, Any]) -> list[tuple[str, str]]:
         else:
             listed = isinstance(value, list | tuple)
             shown = ", ".join(map(str, value)) or "nothing" if listed else _value(name, value)
-            rows.append((name.replace("_", " "), without_folders(shown)))
+            rows.append((name.removesuffix("_s").replace("_", " "), without_folders(shown)))
     return rows
 
 

@@ -168,6 +168,31 @@ def test_the_disclaimer_is_the_first_and_the_last_thing_on_the_page(whole):
     assert text.endswith(DISCLAIMER)
 
 
+def test_the_verdict_comes_first_in_plain_words(whole):
+    text = whole[1].text.split("mammograms In short ", 1)[1]
+    assert text.startswith(
+        "Too few to judge So few images cannot show whether the clusters are really there. 18"
+    )
+    assert (
+        text.index("Too few to judge") < text.index("What was done") < text.index("18 of 20 files were read")
+    )
+
+
+def test_figures_scroll_on_a_phone_before_their_words_are_too_small_and_captions_of_tables_stay(whole):
+    least = [
+        float(re.search(r"--least: ([0-9.]+)rem", one["style"])[1])
+        for one in whole[1].all("div")
+        if "style" in one
+    ]
+    assert len(least) == len(
+        [one for one in whole[1].all("img") if not one["alt"].startswith("Preprocessed")]
+    )
+    assert min(least) == 17  # a map, 5 inches wide, fits a phone of 390 px
+    assert max(least) > 27
+    text = (whole[0] / "report.html").read_text(encoding="utf-8")
+    assert text.count("<caption><span>") == text.count("<caption>")
+
+
 def test_the_page_asks_nobody_for_anything(whole):
     folder, shown = whole
     for tag, attributes in shown.tags:
@@ -263,7 +288,8 @@ def test_random_weights_are_shouted(tmp_path):
     ("n", "sentence"),
     [
         (0, "No file could be embedded"),
-        (1, "There are no clusters to show: got 1 vector; at least 2 are needed"),
+        (1, "There are no clusters to show: clusters need at least three images; this run has 1."),
+        (2, "There are no clusters to show: clusters need at least three images; this run has 2."),
         (2, "A map needs at least three images; this run has 2."),
         (3, "3 images of 1 woman say little about any others."),
     ],

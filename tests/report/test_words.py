@@ -11,7 +11,8 @@ from course_utils import plots, runs
 from course_utils.analysis import AnalysisError, cluster, evaluate
 from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.harmonise import prepare
-from course_utils.report import words
+from course_utils.plots import associations_beside_chance
+from course_utils.report import figures, words
 from course_utils.report.reading import Run
 
 DRAWS = 19
@@ -70,7 +71,20 @@ def check(run: Run) -> None:
     assert any("follow nothing" in point for point in said) == (
         bool(found.associations) and not any(one.p_holm <= 0.05 for one in found.associations)
     )
+    check_plain_words(run)
     check_limits(run)
+
+
+def check_plain_words(run: Run) -> None:
+    found, plain = run.evaluation, words.in_plain_words(run)
+    separate = any(join.p_value <= 0.05 for join in found.valley.joins) if found.valley else False
+    assert ("gap between them shows again" in plain) == separate
+    if "data that have none" in plain or "less evenly" in plain:
+        assert any(null.p_value > 0.05 for null in found.nulls) == ("data that have none" in plain)
+    if "had no part" in plain:
+        assert (f"{found.unit} " in plain) == (found.unit in ("women", "images"))
+    if plain.startswith("So few"):
+        assert found.women < 20
 
 
 def check_silhouette(run: Run) -> None:
@@ -109,7 +123,7 @@ def check_association(one, row) -> None:
 
 def check_limits(run: Run) -> None:
     text = " ".join(words.limits(run))
-    few = re.match(r"(\d+) women cannot speak for others", text)
+    few = re.match(r"(\d+) wom[ae]n cannot speak for others", text)
     assert bool(few) == (run.evaluation.unit == "women" and run.evaluation.women < 20)
     if few:
         assert int(few[1]) == run.table["patient_key"].nunique()
@@ -138,3 +152,26 @@ def test_columns_that_go_together_are_named_and_independent_ones_are_not():
     run = random_run(4)
     tied = words._tied(run, ["site", "machine", "side"])
     assert [pair[:2] for pair in tied] == [("site", "machine")]
+
+
+def test_one_woman_is_not_called_women_and_a_cluster_of_one_or_two_is_said_to_weigh_nothing():
+    run = random_run(4)
+    alone = replace(run, evaluation=replace(run.evaluation, unit="women", women=1))
+    assert words.limits(alone)[0].startswith("1 woman cannot speak for others")
+    assert figures._weight(run, 1) == "A single image is no cluster."
+    assert figures._weight(run, 2) == "Two images carry no weight: any two have something in common."
+    assert figures._weight(run, 3) == ""
+    said = associations_beside_chance([replace(each, women=1) for each in run.evaluation.associations]).figure
+    assert "1 women" not in str([tick.get_text() for tick in said.axes[0].child_axes[0].get_yticklabels()])
+
+
+def test_what_no_cluster_holds_is_counted_as_images_or_women():
+    run = random_run(4)
+    labels = np.zeros(len(run.clustering.labels), int)
+    labels[0] = -1
+    one = replace(run, clustering=replace(run.clustering, labels=labels))
+    assert figures.noise_words(one) == "1 image belongs to no cluster: the method calls it noise."
+    labels = labels.copy()
+    labels[1] = -1
+    two = replace(run, clustering=replace(run.clustering, labels=labels))
+    assert figures.noise_words(two) == "2 images belong to no cluster: the method calls them noise."
