@@ -17,9 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_groups, check_seed
+from course_utils.analysis.checks import NOISE, check_groups, check_labels, check_metadata, check_seed
 from course_utils.analysis.columns import MOST_CATEGORIES, Column, Kind, read_column
-from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.permutations import LEVEL, holm, permuter, sequential_p_value
 from course_utils.records import FILE
 
@@ -63,6 +62,7 @@ class Association:
         columns: how many columns were tested.
         draws: how many permutations that took.
         unit: what was permuted, see `permutations.permuter`.
+        noise: how many more images have a value there, but no cluster.
     """
 
     column: str
@@ -84,6 +84,7 @@ class Association:
     columns: int
     draws: int
     unit: str
+    noise: int = 0
 
     @property
     def statistic(self) -> float:
@@ -128,13 +129,14 @@ class Association:
         elif self.women == self.images:
             of = f"{self.women} women"
         else:
-            of = f"{self.images} images of {self.women} women"
+            of = f"{self.images} images of {self.women} {'woman' if self.women == 1 else 'women'}"
+        noise = " and that are in a cluster" if self.noise else ""
         p = f"p = {self.p_value:.3f}"
         if self.columns > 1:
             p += f", {self.p_holm:.3f} with Holm's correction for {self.columns} columns"
         words = (
             f"{self.finding}: {self.statistic_name} {two_decimals(self.statistic)}{interval}, among the {of} "
-            f"whose {self.column} is known ({p}; permuting {self.unit})."
+            f"whose {self.column} is known{noise} ({p}; permuting {self.unit})."
         )
         return words if self.is_more_than_chance else f"{words} {self._power}"
 
@@ -213,10 +215,7 @@ def associations(
     """
     check_seed(seed)
     clusters = cluster_numbers(labels)
-    if len(metadata) != len(clusters):
-        raise AnalysisError(
-            f"{len(metadata)} rows of metadata for {len(clusters)} labels: there must be one for each"
-        )
+    check_metadata(metadata, len(clusters))
     women = None if groups is None else check_groups(groups, len(clusters))
     columns = {str(name): read_column(values) for name, values in metadata.items()}
     reasons = {name: _why_not(name, column, clusters, women) for name, column in columns.items()}
@@ -240,11 +239,9 @@ def associations(
 
 def cluster_numbers(labels: ArrayLike) -> NDArray[np.int64]:
     """Return labels (N,) of any kind as whole numbers from 0; noise (−1) stays −1."""
-    given = np.asarray(labels)
-    if given.ndim != 1:
-        raise AnalysisError(f"labels have shape {given.shape}; needed is (N,), one per image")
-    noise = given == -1 if np.issubdtype(given.dtype, np.number) else np.zeros(len(given), bool)
-    numbers = np.full(len(given), -1)
+    given = check_labels(labels)
+    noise = given == NOISE
+    numbers = np.full(len(given), NOISE)
     numbers[~noise] = np.unique(given[~noise], return_inverse=True)[1]
     return numbers
 
@@ -307,8 +304,10 @@ def _why_not(
     different = len(np.unique(values))
     if name in _IMAGES:
         return "it says which image it is"
-    if not kept.any():
+    if not column.known.any():
         return "known for no image"
+    if not kept.any():
+        return "known for no image in a cluster"
     if different == 1:
         return "the same for all images" if kept.all() else "one value only"
     if column.kind == "categories" and different == len(values):
@@ -369,6 +368,7 @@ def _associate(
         "columns": tests,
         "draws": draws,
         "unit": permute.unit,
+        "noise": int((column.known & (clusters < 0)).sum()),
     }
 
 

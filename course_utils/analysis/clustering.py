@@ -10,10 +10,10 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_dims, check_seed, check_vectors
+from course_utils.analysis.checks import NOISE, check_dims, check_labels, check_seed, check_vectors
 from course_utils.analysis.choice import MOST_ROWS, Choice, choose_k
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.fitting import CORE, FLOOR, NOISE, Fitted, Method, fit
+from course_utils.analysis.fitting import CORE, FLOOR, Fitted, Method, fit
 from course_utils.analysis.reduction import centre, gaussian_scores, principal_components
 
 __all__ = [
@@ -223,14 +223,17 @@ def _clusters(
     vectors: ArrayLike, labels: ArrayLike, params: dict[str, Any] | None
 ) -> list[tuple[int, NDArray[np.int64], NDArray[np.float64]]]:
     """Return label, member rows and their points in the space of the clustering, for each cluster."""
-    groups = np.asarray(labels)
+    groups = check_labels(labels)
     space, _ = pca_space(check_vectors(vectors), params or {})
     if len(groups) != len(space):
         raise AnalysisError(f"{len(groups)} labels for {len(space)} vectors: there must be one for each")
     found = []
     for label in np.unique(groups[groups != NOISE]):
         members = np.flatnonzero(groups == label)
-        found.append((int(label), members, space[members]))
+        try:
+            found.append((int(label), members, space[members]))
+        except ValueError:
+            raise AnalysisError(f"label {label!r}: clusters are numbered here, from 0") from None
     return found
 
 

@@ -22,7 +22,7 @@ from course_utils.analysis.associations import (
     cluster_numbers,
     two_decimals,
 )
-from course_utils.analysis.checks import check_groups, check_seed, check_vectors
+from course_utils.analysis.checks import check_groups, check_metadata, check_seed, check_vectors
 from course_utils.analysis.clustering import Clustering, pca_space
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.nulls import (
@@ -192,15 +192,15 @@ def evaluate(
     Stat. Appl. Genet. Mol. Biol. 9 (2010) 39; and see `valley`.
     """
     check_seed(seed)
+    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+        raise AnalysisError(f"draws={draws!r}: the number of null data sets is a whole number from 1")
     matrix = check_vectors(vectors)
     clustering = labels if isinstance(labels, Clustering) else None
     numbers = cluster_numbers(labels.labels if isinstance(labels, Clustering) else labels)
     if len(numbers) != len(matrix):
         raise AnalysisError(f"{len(numbers)} labels for {len(matrix)} vectors: there must be one for each")
-    if metadata is not None and len(metadata) != len(matrix):
-        raise AnalysisError(
-            f"{len(metadata)} rows of metadata for {len(matrix)} vectors: there must be one for each"
-        )
+    if metadata is not None:
+        check_metadata(metadata, len(matrix))
     woman = None if groups is None else check_groups(groups, len(matrix))
     known = Associations()
     if metadata is not None:

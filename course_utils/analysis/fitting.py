@@ -11,11 +11,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from course_utils.analysis.checks import NOISE
+
 Method = Literal["kmeans", "gmm", "ward", "hdbscan"]
 """The available methods."""
-
-NOISE = -1
-"""The label of a point that belongs to no cluster."""
 
 FLOOR = 0.01
 """A mixture's variances get this share of the mean variance of the points added, in every direction. Without

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_groups, check_vectors
+from course_utils.analysis.checks import check_groups, check_metadata, check_vectors
 from course_utils.analysis.columns import read_column
 from course_utils.analysis.errors import AnalysisError
 
@@ -77,10 +77,13 @@ def prepare(
     if woman is None:
         raise AnalysisError("which images are of one woman is not known, so there is no mean of her images")
     means, row_of = group_means(vectors, woman)
-    of_women = metadata.groupby(woman)
-    left_out = [str(name) for name, values in of_women.nunique().items() if (values > 1).any()]
-    hers = of_women.first().drop(columns=left_out).reset_index(drop=True)
-    return Prepared(means, hers, np.arange(len(means)), row_of, tuple(left_out))
+    check_metadata(metadata, len(vectors))
+    # As text, as in `read_column`: a cell may hold a list, which cannot be counted.
+    different = metadata.astype(object).map(str, na_action="ignore").groupby(woman).nunique()
+    left_out = [name for name, values in different.items() if (values > 1).any()]
+    kept = metadata.drop(columns=left_out).astype(object)
+    hers = kept.groupby(woman).first().reset_index(drop=True)
+    return Prepared(means, hers, np.arange(len(means)), row_of, tuple(map(str, left_out)))
 
 
 def harmonise(
@@ -114,10 +117,8 @@ def harmonise(
     step); Nygaard, Rødland and Hovig, Biostatistics 17 (2016) 29–39.
     """
     matrix = check_vectors(vectors)
-    if len(metadata) != len(matrix):
-        raise AnalysisError(
-            f"{len(metadata)} rows of metadata for {len(matrix)} vectors: one for each, please"
-        )
+    check_metadata(metadata, len(matrix))
+    columns, keep = ([names] if isinstance(names, str) else names for names in (columns, keep))
     for name, share in confounding(metadata, columns, keep).items():
         if share > MOST_CONFOUNDED:
             raise AnalysisError(
@@ -126,6 +127,9 @@ def harmonise(
             )
         if share >= CONFOUNDED:
             logger.warning("%s", confounded(columns, name, share))
+    for name in columns:
+        if not _basis(_design(metadata, [name])).size:
+            logger.warning("%s does not differ between the images, so there was nothing to take off.", name)
     basis = _basis(_design(metadata, columns))
     alone = (basis**2).sum(axis=1) + 1 / len(matrix) > 1 - 1e-9
     if alone.all():
@@ -202,4 +206,4 @@ def _named(metadata: pd.DataFrame, name: str) -> pd.Series:
 
 
 def _and(columns: Sequence[str]) -> str:
-    return " and ".join(columns)
+    return " and ".join(map(str, columns))

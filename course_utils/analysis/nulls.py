@@ -70,8 +70,13 @@ class Null:
         return self.p_value <= LEVEL
 
     def span(self, k: int) -> str:
-        """Return the smallest and largest silhouette of the draws at `k`, in words."""
-        return f"{two_decimals(min(self.silhouettes[k]))} to {two_decimals(max(self.silhouettes[k]))}"
+        """Return where the silhouettes of the draws at `k` lie, in words."""
+        defined = [value for value in self.silhouettes[k] if value != NOTHING]
+        without = "undefined for want of two clusters"
+        if not defined:
+            return without
+        words = f"{two_decimals(min(defined))} to {two_decimals(max(defined))}"
+        return f"{words}, or {without}" if len(defined) < self.draws else words
 
 
 def silhouette_beside_nulls(

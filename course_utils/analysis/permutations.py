@@ -60,7 +60,7 @@ def sequential_p_value(
     as_large, drawn = 0, 0
     bar = observed - _TIE * max(1.0, abs(observed))
     while drawn < most:
-        as_large += draw() >= bar
+        as_large += not draw() < bar  # what is not a number counts against the data, too
         drawn += 1
         above = bdtrc(as_large - 1, drawn, level) < _CLEAR
         below = bdtr(as_large, drawn, level / tests) < _CLEAR

@@ -141,6 +141,12 @@ def stability(
     if women > MOST_WOMEN:
         kept = np.isin(woman, rng.choice(women, MOST_WOMEN, replace=False))
         matrix, woman = matrix[kept], np.unique(woman[kept], return_inverse=True)[1]
+    fewest = int(np.sort(np.bincount(woman))[: round(share * (woman.max() + 1))].sum())
+    if method != "hdbscan" and params["k"] > fewest:
+        raise AnalysisError(
+            f"k={params['k']}: {share:.0%} of the women may have no more than {fewest} images, too few for "
+            "as many clusters"
+        )
     space, _ = pca_space(matrix, params)
     cloud = gaussian_cloud(space, None if groups is None else woman)
     fewer = params_for_share(params, share * len(space) / len(np.asarray(vectors)))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -271,7 +272,24 @@ def test_noise_is_left_out():
     noisy = np.where(np.arange(N) % 7 == 0, -1, labels)
     kept = noisy >= 0
     expected = associations(labels[kept], known[kept], groups=WOMEN[kept])
-    assert associations(noisy, known, groups=WOMEN) == expected
+    found = associations(noisy, known, groups=WOMEN)
+    assert {one.noise for one in found.found} == {14}
+    assert replace(found, found=tuple(replace(one, noise=0) for one in found.found)) == expected
+    assert "among the 82 images of 24 women whose view is known and that are in a cluster (" in next(
+        one.sentence for one in found.found if one.column == "view"
+    )
+    assert associations(np.full(N, -1), known).skipped["view"] == "known for no image in a cluster"
+
+
+@pytest.mark.parametrize("kind", [str, object, float])
+def test_noise_is_noise_whatever_the_type_of_the_labels(kind):
+    labels, known = draw()
+    noisy = np.where(np.arange(N) % 7 == 0, -1, labels)
+    expected = associations(noisy, known[["view"]])
+    given = noisy.astype(kind)
+    if kind is object:
+        given[1] = str(given[1])
+    assert associations(given, known[["view"]]) == expected
 
 
 def test_columns_that_cannot_be_compared_are_skipped_with_a_reason():
@@ -321,6 +339,28 @@ def test_few_whole_numbers_are_categories_and_other_numbers_are_numbers(values, 
     assert find(labels, pd.DataFrame({"column": values}))["column"].kind == kind
 
 
+def test_whole_numbers_are_the_same_category_however_they_are_written_and_in_their_order():
+    labels, _ = draw()
+    written = pd.DataFrame({"score": ["2", "10", "2.0", "1e1", 2, 10.0] * 16})
+    assert find(labels, written)["score"].levels == {"2": 48, "10": 48}
+    long = pd.DataFrame({"code": [str(10**30), str(10**30 + 1)] * 48})
+    assert len(find(labels, long)["code"].levels) == 2
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e306])
+def test_the_unit_of_a_number_does_not_matter_however_small_or_large(scale):
+    labels, known = draw()
+    expected = find(labels, known[["thickness"]], groups=WOMEN)["thickness"]
+    one = find(labels, known[["thickness"]] * scale, groups=WOMEN)["thickness"]
+    assert (one.eta_squared, one.p_value) == (expected.eta_squared, expected.p_value)
+
+
+def test_one_woman_is_not_counted_in_the_plural():
+    labels, known = draw()
+    one = find(labels, known[["view"]], groups=np.zeros(N))["view"]
+    assert "among the 96 images of 1 woman whose view is known" in one.sentence
+
+
 def test_images_that_share_a_woman_are_warned_of_where_nobody_said_so():
     labels, known = draw()
     named = known[["view"]].assign(patient_key=[f"p{i}" for i in WOMEN // 4])
@@ -354,12 +394,24 @@ def test_what_is_no_association_is_refused():
 
 def test_labels_metadata_and_groups_of_different_lengths_are_refused():
     labels, known = draw()
-    with pytest.raises(AnalysisError, match="95 rows of metadata for 96 labels"):
+    with pytest.raises(AnalysisError, match="95 rows of metadata for 96 images"):
         associations(labels, known[1:])
     with pytest.raises(AnalysisError, match="95 groups for 96"):
         associations(labels, known, groups=WOMEN[1:])
     with pytest.raises(AnalysisError, match=r"labels have shape \(96, 1\)"):
         associations(labels[:, None], known)
+    with pytest.raises(AnalysisError, match="the labels are not one list"):
+        associations([[1], [1, 2]], known)
+    with pytest.raises(AnalysisError, match="row 1 has no label"):
+        associations([0, None, *labels[2:]], known)
+    with pytest.raises(AnalysisError, match=r"groups have shape \(96, 1\)"):
+        associations(labels, known, groups=WOMEN[:, None])
+    with pytest.raises(AnalysisError, match="1 group for 96"):
+        associations(labels, known, groups=["a"])
+    with pytest.raises(AnalysisError, match="two columns of the metadata are called view: rename one"):
+        associations(labels, known[["view", "view"]])
+    with pytest.raises(AnalysisError, match="metadata is a dict; needed is a pandas DataFrame"):
+        associations(labels, dict(known))
     with pytest.raises(AnalysisError, match="a seed is a whole number"):
         associations(labels, known, seed=-1)
 

@@ -98,6 +98,14 @@ def test_the_largest_seed_is_taken():
 def test_vectors_that_cannot_be_clustered_get_a_sentence_of_their_own():
     with pytest.raises(AnalysisError, match="identical"):
         cluster(np.ones((5, 3)))
+    data = blobs()[0]
+    for method in ("kmeans", "gmm", "ward", "hdbscan"):
+        with pytest.raises(AnalysisError, match="too large to be squared"):
+            cluster(data * 1e200, method)
+        with pytest.raises(AnalysisError, match="too small to be squared"):
+            cluster(data * 1e-200, method)
+    with pytest.raises(AnalysisError, match="2 vectors of 1 number have 1 dimension "):
+        cluster([[0.0], [1.0]], k=2, dims=2)
     with pytest.raises(AnalysisError, match="need 3 vectors; got 2"):
         cluster(np.eye(2))
     with pytest.raises(AnalysisError, match="only 2 of 6 vectors differ"):
@@ -329,3 +337,19 @@ def test_members_are_sought_in_the_space_of_the_clustering():
     assert nearest_to_centre(data, one, count=5)[0].tolist() != want
     with pytest.raises(AnalysisError, match="39 labels for 40 vectors"):
         medoids(data, one[1:])
+
+
+@pytest.mark.parametrize("members", [medoids, outliers, nearest_to_centre])
+def test_labels_that_number_no_clusters_get_a_sentence(members):
+    data, truth = blobs()
+    with pytest.raises(AnalysisError, match=r"labels have shape \(30, 2\)"):
+        members(data, np.column_stack([truth, truth]))
+    with pytest.raises(AnalysisError, match="row 0 has no label"):
+        members(data, np.where(truth == 0, np.nan, truth))
+    with pytest.raises(AnalysisError, match="label 'a': clusters are numbered"):
+        members(data, np.array(list("abc"))[truth])
+
+
+def test_noise_is_none_of_the_clusters_whose_medoids_are_sought_in_labels_of_text_either():
+    data, truth = blobs()
+    assert medoids(data, (truth - 1).astype(str)) == medoids(data, truth - 1)

@@ -12,7 +12,7 @@ from sklearn.metrics import calinski_harabasz_score, davies_bouldin_score, silho
 
 from course_utils.analysis import AnalysisError, Evaluation, cluster, evaluate
 from course_utils.analysis.fitting import fit
-from course_utils.analysis.nulls import NOTHING, gaussian_cloud, silhouette
+from course_utils.analysis.nulls import NOTHING, Null, gaussian_cloud, silhouette
 from course_utils.analysis.reduction import reduce
 from course_utils.runs import Extraction
 
@@ -294,7 +294,7 @@ def test_labels_metadata_and_groups_of_another_length_are_refused():
     data, truth = three_blobs()
     with pytest.raises(AnalysisError, match="29 labels for 30 vectors"):
         evaluate(data, truth[1:])
-    with pytest.raises(AnalysisError, match="29 rows of metadata for 30 vectors"):
+    with pytest.raises(AnalysisError, match="29 rows of metadata for 30 images"):
         evaluate(data, truth, metadata=pd.DataFrame({"view": ["CC"] * 29}))
     with pytest.raises(AnalysisError, match="29 groups for 30 vectors"):
         evaluate(data, truth, groups=range(29))
@@ -340,3 +340,18 @@ def test_importing_the_package_loads_neither_scikit_learn_nor_torch():
     code = f"import course_utils.analysis, sys; print({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_clouds_in_which_no_clusters_are_found_have_no_silhouette_in_words_either():
+    def span(*values: float) -> str:
+        return Null("gaussian", {2: list(values)}, 0.0, 2, 0, 0.25).span(2)
+
+    assert span(0.2, 0.1, 0.3) == "0.10 to 0.30"
+    assert span(NOTHING, 0.1, 0.3) == "0.10 to 0.30, or undefined for want of two clusters"
+    assert span(NOTHING, NOTHING) == "undefined for want of two clusters"
+
+
+@pytest.mark.parametrize("draws", [0, -1, 2.5, True])
+def test_at_least_one_null_data_set_is_drawn(draws):
+    with pytest.raises(AnalysisError, match="is a whole number from 1"):
+        evaluate(noise(6, 3), [0, 0, 0, 1, 1, 1], draws=draws)

@@ -134,7 +134,7 @@ def test_taking_off_everything_is_refused(vectors, known):
 def test_a_column_that_is_not_there_is_refused_with_those_that_are(vectors, known):
     with pytest.raises(AnalysisError, match="no column site; there are: woman, view, vendor, density, thick"):
         harmonise(vectors, known, ["site"])
-    with pytest.raises(AnalysisError, match="47 rows of metadata for 48 vectors"):
+    with pytest.raises(AnalysisError, match="47 rows of metadata for 48 images"):
         harmonise(vectors, known.head(47), ["view"])
 
 
@@ -172,3 +172,43 @@ def test_clustering_images_leaves_one_row_for_each(vectors, known):
 def test_women_whom_nobody_knows_have_no_mean(vectors, known):
     with pytest.raises(AnalysisError, match="which images are of one woman is not known"):
         prepare(vectors, known, None, per="woman")
+
+
+def test_one_column_may_be_named_without_a_list(vectors, known):
+    np.testing.assert_array_equal(harmonise(vectors, known, "view"), harmonise(vectors, known, ["view"]))
+    with pytest.raises(AnalysisError, match="view cannot be told from view"):
+        harmonise(vectors, known, "view", keep="view")
+
+
+def test_a_column_that_does_not_differ_takes_nothing_off_and_says_so(vectors, known, caplog):
+    known = known.assign(side="L", film=None)
+    np.testing.assert_allclose(harmonise(vectors, known, ["side", "film"]), vectors)
+    for name in ("side", "film"):
+        assert f"{name} does not differ between the images, so there was nothing to take off" in caplog.text
+
+
+def test_two_columns_of_one_name_are_refused(vectors, known):
+    with pytest.raises(AnalysisError, match="two columns of the metadata are called view"):
+        harmonise(vectors, known[["view", "view"]], ["view"])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e306])
+def test_a_number_is_taken_off_in_whatever_unit(vectors, known, scale):
+    scaled = known.assign(thickness=known["thickness"] * scale)
+    expected = harmonise(vectors, known, ["thickness"])
+    np.testing.assert_allclose(harmonise(vectors, scaled, ["thickness"]), expected, atol=1e-9)
+
+
+def test_cells_that_hold_lists_or_complex_numbers_belong_to_a_woman_like_any_others(vectors, known):
+    woman = pd.factorize(known["woman"])[0]
+    odd = pd.DataFrame(
+        {
+            "hers": [[int(each)] for each in woman],
+            "sizes": [[row] for row in range(N)],
+            "phase": woman * 1j,
+        }
+    )
+    found = prepare(vectors, odd, known["woman"], per="woman")
+    assert found.left_out == ("sizes",)
+    assert found.metadata["hers"].tolist() == [[each] for each in range(12)]
+    assert found.metadata["phase"].tolist() == [each * 1j for each in range(12)]

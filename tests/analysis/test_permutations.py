@@ -125,3 +125,8 @@ def test_many_arrangements_are_not_counted():
 def test_an_image_without_a_woman_is_refused():
     with pytest.raises(AnalysisError, match="row 1 has no group"):
         permuter([1, 2], ["u", None])
+
+
+def test_what_is_not_a_number_is_never_more_than_chance():
+    assert sequential_p_value(float("nan"), lambda: 0.0, most=9)[0] == 1.0
+    assert sequential_p_value(1.0, lambda: float("nan"), most=9)[0] == 1.0

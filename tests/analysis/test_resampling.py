@@ -91,3 +91,9 @@ def test_the_same_seed_gives_the_same_stability():
 def test_what_compares_nothing_is_refused(wrong):
     with pytest.raises(AnalysisError, match="stability compares at least two runs"):
         stability(noise(), groups=WOMAN, k=2, **wrong)
+
+
+def test_more_clusters_than_images_in_a_subsample_are_refused():
+    data = np.random.default_rng(0).standard_normal((30, 4))
+    with pytest.raises(AnalysisError, match="k=25: 80% of the women may have no more than 24 images"):
+        stability(data, k=25)
