@@ -38,11 +38,12 @@ from tqdm import tqdm
 
 from course_utils import provenance
 from course_utils.analysis import cluster, reduce
+from course_utils.analysis.clustering import STARTS
 from course_utils.analysis.fitting import CORE, FLOOR
 from course_utils.records import Entry, Facts
 from course_utils.runs import RunFolder
 
-DIMS, K, STARTS = 2048, 4, 10
+DIMS, K = 2048, 4
 CORES = 2
 MOST_S, MOST_GB, MOST_RATIO = 180, 3.0, 1.5  # what was asked for
 PACKAGES = ("numpy", "scipy", "scikit-learn", "umap-learn", "pandas")
@@ -139,9 +140,9 @@ def _umap(vectors: np.ndarray) -> np.ndarray:
 def _mixture(vectors: np.ndarray) -> np.ndarray:
     points = _reduced(vectors)
     floor = FLOOR * points.var(axis=0).mean()
-    return GaussianMixture(K, n_init=STARTS, max_iter=500, reg_covar=floor, random_state=0).fit_predict(
-        points
-    )
+    return GaussianMixture(
+        K, n_init=STARTS["gmm"], max_iter=500, reg_covar=floor, random_state=0
+    ).fit_predict(points)
 
 
 def _hdbscan(vectors: np.ndarray) -> np.ndarray:
@@ -164,7 +165,7 @@ WAYS: dict[str, tuple[Callable[[np.ndarray], object], Callable[[np.ndarray], obj
     "UMAP": (lambda vectors: reduce(vectors, "umap"), _umap),
     "k-means": (
         lambda vectors: cluster(vectors, k=K),
-        lambda vectors: KMeans(K, n_init=STARTS, random_state=0).fit_predict(_reduced(vectors)),
+        lambda vectors: KMeans(K, n_init=STARTS["kmeans"], random_state=0).fit_predict(_reduced(vectors)),
     ),
     "mixture": (lambda vectors: cluster(vectors, "gmm", k=K), _mixture),
     "Ward": (

@@ -34,6 +34,9 @@ __all__ = [
 Covariance = Literal["full", "tied", "diag"]
 """What shapes the components of a mixture may have: any, all the same, or along the axes."""
 
+STARTS = {"kmeans": 10, "gmm": 3}
+"""Starts of which the best is kept. A mixture needs fewer: each of its starts is a k-means already."""
+
 MOST_DIMS = 50
 """PCA keeps at most this many dimensions: in thousands of dimensions, distances are all alike, and slow."""
 
@@ -74,7 +77,7 @@ def cluster(
     seed: int = 0,
     dims: int | None = None,
     standardise: bool = False,
-    n_init: int = 10,
+    n_init: int | None = None,
     covariance: Covariance = "full",
     min_cluster_size: int | None = None,
 ) -> Clustering:
@@ -89,7 +92,8 @@ def cluster(
         seed: seed of every random choice, 0 to 2³² − 1; the same seed gives the same labels.
         dims: dimensions kept by PCA; None means 50, or N − 1 or D if smaller.
         standardise: divide each column by its standard deviation first.
-        n_init: k-means and mixture: how many starts, of which the best is kept.
+        n_init: k-means and mixture: how many starts, of which the best is kept; None means 10 for k-means,
+            and 3 for a mixture, each of whose starts is a k-means already.
         covariance: mixture: `"full"`, any shape for each component; `"tied"`, the same for all; `"diag"`,
             along the axes. A hundredth of the mean variance is added to every variance, so that a component
             of few points in many dimensions cannot collapse.
@@ -184,7 +188,7 @@ def pca_space(
 
 
 def _params_of(
-    method: Method, rows: int, n_init: int, covariance: Covariance, min_cluster_size: int | None
+    method: Method, rows: int, n_init: int | None, covariance: Covariance, min_cluster_size: int | None
 ) -> dict[str, Any]:
     """Return what the method takes besides k, checked."""
     if method == "ward":
@@ -196,6 +200,7 @@ def _params_of(
                 f"min_cluster_size={size!r}: for {rows} vectors, a whole number from 2 to {rows}"
             )
         return {"min_cluster_size": int(size), "min_samples": min(int(size), CORE)}
+    n_init = STARTS[method] if n_init is None else n_init
     if isinstance(n_init, bool) or not isinstance(n_init, int | np.integer) or n_init < 1:
         raise AnalysisError(f"n_init={n_init!r}: the number of starts is a whole number from 1")
     if method == "kmeans":

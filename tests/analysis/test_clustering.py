@@ -196,7 +196,7 @@ def test_a_mixture_is_that_of_scikit_learn_with_a_hundredth_of_the_variance_as_f
     found = cluster(data, "gmm", k=2, covariance=covariance, seed=3)
     space, _ = pca_space(data, {})
     model = GaussianMixture(
-        2, covariance_type=covariance, reg_covar=0.01 * space.var(axis=0).mean(), n_init=10, random_state=3
+        2, covariance_type=covariance, reg_covar=0.01 * space.var(axis=0).mean(), n_init=3, random_state=3
     ).fit(space)
     assert adjusted_rand_score(model.predict(space), found.labels) == 1
     np.testing.assert_allclose(np.sort(found.probabilities), np.sort(model.predict_proba(space)), atol=1e-6)
