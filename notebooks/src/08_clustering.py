@@ -225,7 +225,7 @@ for name in ("ward", "gmm"):
         print(f"k = {k}, {name} with kmeans: ARI {ari(labels, cluster(off, 'kmeans', k=k).labels):.2f}")
 
 # %% [markdown]
-# Anything from 0.27 to 0.86: each method draws its borders somewhere else. Keep that in mind, too. And HDBSCAN? It has a knob
+# Anything from 0.27 to 0.90: each method draws its borders somewhere else. Keep that in mind, too. And HDBSCAN? It has a knob
 # of its own, the size below which a crowd does not count as a cluster. What lies in no crowd is **noise** and gets the label −1.
 
 # %% [markdown]
