@@ -51,7 +51,7 @@ bench-imaging: setup ## time reading in each transfer syntax (3 minutes; leave t
 bench-analysis: setup ## time clustering, and maps beside plain calls (20 minutes; leave the machine alone)
 	$(PYTHON) tools/bench_analysis.py
 
-bench-verdicts: setup ## count false alarms, and clusters found, for docs/benchmarks (15 minutes)
+bench-verdicts: setup ## count false alarms, and clusters found, for docs/benchmarks (30 minutes)
 	$(PYTHON) tools/false_alarms.py
 
 dip-table: setup ## draw the chances of the dip again (10 minutes)

@@ -7,10 +7,12 @@ import statistics
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 
 import numpy as np
 import pytest
+from calibration import patience
 
 from course_utils.embedding import EmbeddingExtractor, load_backbone
 from course_utils.imaging import Preprocessor
@@ -211,7 +213,8 @@ def test_an_error_of_a_thread_comes_up():
 
 
 @pytest.mark.usefixtures("patient")
-def test_two_that_wait_for_each_other_are_told_so():
+def test_two_that_wait_for_each_other_are_told_so_and_end():
+    before = threading.active_count()
     turns = lesson._Turns([2])
     one, other = lesson._Table(turns), lesson._Table(turns)
 
@@ -223,6 +226,11 @@ def test_two_that_wait_for_each_other_are_told_so():
 
     with pytest.raises(NotYet, match="a thread waits for ever"):
         turns.run([lambda: both(one, other), lambda: both(other, one)])
+    # Threads left behind would turn up in every profile that is taken later.
+    deadline = time.monotonic() + patience(5)
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert threading.active_count() <= before
 
 
 def test_pythons_hash_of_text_does_differ_between_processes():

@@ -362,6 +362,8 @@ class _Turns:
         if errors:
             raise errors[0]
         if any(thread.is_alive() for thread in threads):
+            with self.change:
+                self.waiting.clear()  # ends who waits for a lock of ours: nobody is left to give it back
             raise NotYet(_NOT_GIVEN_BACK)
         return results
 
