@@ -218,7 +218,9 @@ def install(versions: str) -> None:
 
 def test(pytest_options: list[str], env: dict, versions: str) -> int:
     """Run the checks, then pytest over tests and notebooks; sum up and return 1 if any failed."""
-    pytest = {"pytest": ["-m", "pytest", "-n", "2", "--dist", "loadfile", *pytest_options]}
+    # In the order of their names: files of few tests, which xdist would keep for the end, are the longest.
+    workers = ["-n", "2", "--dist", "loadfile", "--no-loadscope-reorder"]
+    pytest = {"pytest": ["-m", "pytest", *workers, *pytest_options]}
     checks = {} if versions == "lowest" else CHECKS  # an old linter or type checker says nothing about it
     statuses = {}
     for name, arguments in {**checks, **pytest}.items():

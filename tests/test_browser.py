@@ -11,6 +11,9 @@ LIVE = [
     path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if "LivePicture(" in path.read_text(encoding="utf-8")
 ]
 
+# What comes before their pictures takes a minute each; nbval and the resource cards run it anyway.
+LONG = ("06_", "07_")
+
 pytestmark = BROWSER_TEST
 
 SMALL = """
@@ -42,7 +45,12 @@ CHANGED = """before => {
     ("name", "sign"),
     [
         ("small.ipynb", ""),
-        *((path.name, "LivePicture(") for path in LIVE),
+        *(
+            pytest.param(
+                path.name, "LivePicture(", marks=[pytest.mark.slow] if path.name.startswith(LONG) else []
+            )
+            for path in LIVE
+        ),
         ("08_clustering.ipynb", "k=(2, "),
     ],
 )

@@ -66,7 +66,7 @@ def _copies(folder: Path, mammogram: Path, count: int) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_again_and_again_at_random_moments_an_archive_is_complete_and_equal(samples, tmp_path, kills):
     def start(output, store):
         run = subprocess.Popen(
@@ -96,7 +96,7 @@ def test_killed_again_and_again_at_random_moments_an_archive_is_complete_and_equ
     assert len(resumed.vectors) == len(samples)
 
 
-@pytest.mark.parametrize("many", [2500, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("many", [2000, pytest.param(5000, marks=pytest.mark.slow)])
 def test_thousands_of_files_need_no_more_memory_than_one_thousand_and_come_fast_out_of_the_store(
     write_mammogram, breast, tmp_path, many
 ):
