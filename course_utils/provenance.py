@@ -29,6 +29,7 @@ RECORDED_PACKAGES = (
     "opencv-python-headless",
     "torch",
     "torchvision",
+    "timm",
     "scikit-learn",
     "pandas",
 )
