@@ -83,7 +83,11 @@ def _table(name: str, given: ArrayLike | pd.Series | pd.DataFrame) -> NDArray[np
             ) from None
     if array.ndim != 1:
         raise AnalysisError(f"the baseline {name} has shape {array.shape}; needed is (N,) or (N, columns)")
-    column = read_column(pd.Series(array.tolist()))
+    values = pd.Series(array.tolist())
+    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    if np.isinf(numbers).any():
+        return numbers[:, None]  # which is refused
+    column = read_column(values)
     if column.kind == "number":
         return np.where(column.known, column.values, np.nan)[:, None]
     return ((column.values[:, None] == np.arange(len(column.levels))) & column.known[:, None]).astype(float)

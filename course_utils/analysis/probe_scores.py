@@ -182,11 +182,11 @@ def confidence_cells(probabilities: NDArray[np.float64], codes: NDArray[np.int64
 def balanced_accuracy(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean share of each class that was recognised, from confusion matrices (…, K, K).
 
-    A class that is not there at all makes it NaN.
+    Classes of which there is no image are left out.
     """
     with np.errstate(invalid="ignore"):
         shares = np.diagonal(counts, axis1=-2, axis2=-1) / counts.sum(axis=-1)
-    return shares.mean(axis=-1)
+    return _mean_of_known(shares)
 
 
 def quadratic_kappa(counts: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -219,7 +219,8 @@ def macro_auc(
     """Return the area under the curve of each class against all others, averaged over classes (draws,)."""
     k = probabilities.shape[1]
     classes = [1] if k == 2 else range(k)  # of two classes, either area is the other
-    return np.mean([_auc(probabilities[:, c], codes == c, woman, weights) for c in classes], axis=0)
+    areas = [_auc(probabilities[:, c], codes == c, woman, weights) for c in classes]
+    return _mean_of_known(np.column_stack(areas))
 
 
 def _auc(
@@ -241,6 +242,13 @@ def _auc(
             below = np.cumsum(no, axis=1) - no / 2
             areas.append((yes * below).sum(axis=1) / (yes.sum(axis=1) * no.sum(axis=1)))
     return np.concatenate(areas)
+
+
+def _mean_of_known(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the mean over the last axis of what is not NaN; NaN where nothing is."""
+    known = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.where(known, values, 0.0).sum(axis=-1) / known.sum(axis=-1)
 
 
 def _per_woman(

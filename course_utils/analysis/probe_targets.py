@@ -61,6 +61,10 @@ def read_target(y: ArrayLike | pd.Series, rows: int, ordered: bool | None = None
     if len(given) != rows:
         raise AnalysisError(f"{len(given)} values of {name} for {rows} vectors: there must be one for each")
     given = given.mask(given.astype(str).str.strip() == "")
+    if np.isinf(pd.to_numeric(given, errors="coerce").to_numpy(float)).any():
+        raise AnalysisError(
+            f"{name} is infinite somewhere: leave these values out, and find out why they are"
+        )
     column = read_column(given)
     known = np.flatnonzero(column.known)
     if not len(known):

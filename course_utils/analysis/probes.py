@@ -295,7 +295,7 @@ def probe(
     if len(weights[0]) < FEWEST_FOR_AN_INTERVAL:
         weights = weights[:1]
     turned = rotate(matrix)
-    with threadpool_limits(1 if turned.shape[1] <= DIMS else 2):
+    with threadpool_limits(1 if turned.shape[1] <= DIMS else None):
         predicted = predictions(recipe, turned, woman, target, splits, repeats)
         values = _values(predicted, target, owner, weights)
         beside = {
