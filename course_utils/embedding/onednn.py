@@ -124,7 +124,9 @@ def _change(network: Any) -> Callable[[Any], nn.Module] | None:
     # By name: importing torchvision to ask for the class would cost every other network a second. timm, for
     # one, has a ResNet of its own, with other parts in it.
     named = f"{type(network).__module__}.{type(network).__name__}"
-    if named == "torchvision.models.resnet.ResNet" and hasattr(network.layer1[0], "conv3"):
+    if named == "torchvision.models.resnet.ResNet" and hasattr(
+        next(network.layer1.children(), None), "conv3"
+    ):
         return _resnet
     return _lite0 if type(network).__name__ == "_PooledFeatures" else None
 

@@ -133,6 +133,7 @@ def _timm(name: str, network: str) -> Plan:
     if config is None:
         known = timm.list_models(pretrained=True) if "." in network else timm.list_models()
         raise EmbeddingError(f"timm has no network {network!r}: {nearest(network, known)}")
+    size, mean, std = config.input_size[-1], tuple(config.mean), tuple(config.std)
 
     def make() -> tuple[nn.Module, tuple[str, ...]]:
         heads = config.classifier or "fc"
@@ -140,6 +141,12 @@ def _timm(name: str, network: str) -> Plan:
         return timm.create_model(network, pretrained=False, num_classes=0), named
 
     def fetch() -> tuple[StateDict, str, str, str]:
+        if not config.has_weights:
+            trained = nearest(network, timm.list_models(pretrained=True))
+            raise WeightsUnavailable(
+                f"{name} was published without weights: pass a file as --weights PATH, or choose a network "
+                f"with weights ({trained})"
+            )
         try:
             timm.models.set_pretrained_check_hash(True)
             state = timm.create_model(network, pretrained=True, num_classes=0).state_dict()
@@ -155,10 +162,7 @@ def _timm(name: str, network: str) -> Plan:
         licence = config.license or "not known: see the network's page"
         return state, tagged, f"timm ({source})", licence
 
-    size = config.input_size[-1]
-    return Plan(
-        name, size, tuple(config.mean), tuple(config.std), _interpolation(config.interpolation), make, fetch
-    )
+    return Plan(name, size, mean, std, _interpolation(config.interpolation), make, fetch)
 
 
 def _interpolation(named: str) -> str:

@@ -16,8 +16,9 @@ from torchvision import models
 from torchvision.models import ResNet18_Weights
 from torchvision.models._api import Weights, WeightsEnum
 
-from course_utils.embedding import EmbeddingError, EmbeddingExtractor, WeightsUnavailable, load_backbone
+from course_utils.embedding import EmbeddingError, EmbeddingExtractor, WeightsUnavailable, load_backbone, zoos
 from course_utils.embedding.engines import make_engine
+from course_utils.embedding.hub import weights_file
 from course_utils.embedding.onednn import in_one_pass
 from course_utils.embedding.statedicts import only_features
 
@@ -224,6 +225,14 @@ def test_a_networks_own_weights_that_cannot_be_had_are_an_error_and_no_other_net
         load_backbone("torchvision:mobilenet_v3_small")
 
 
+def test_every_network_of_torchvisions_can_be_planned_and_its_file_is_named_by_its_hash():
+    for name in models.list_models(module=models):
+        plan, enum = zoos.plan(f"torchvision:{name}"), models.get_model_weights(name).DEFAULT
+        assert plan.interpolation == enum.transforms().interpolation.value
+        assert plan.input_size >= 224
+        assert re.fullmatch("[0-9a-f]{8,}", weights_file(enum).stem.rpartition("-")[2])
+
+
 def test_torchvisions_real_entries_name_their_licence_or_have_its_own():
     assert "license" not in ResNet18_Weights.DEFAULT.meta
     assert "SWAG" in models.ViT_H_14_Weights.DEFAULT.meta["license"]
@@ -295,6 +304,7 @@ def timm(monkeypatch):
         interpolation="bicubic",
         classifier="head.fc",
         license="cc-by-nc-4.0",
+        has_weights=True,
         hf_hub_id="timm/tiny.a1_in1k",
         origin_url=None,
         architecture="tiny",
@@ -348,6 +358,13 @@ def test_timms_own_weights_that_cannot_be_had_are_one_sentence(timm):
     ) as error:
         load_backbone("timm:tiny", weights="imagenet")
     assert "somebody" not in str(error.value)
+
+
+def test_a_timm_network_that_was_never_trained_is_not_said_to_be_pretrained(timm):
+    timm.config.has_weights = False
+    with pytest.raises(WeightsUnavailable, match=r"without weights.*the nearest is tiny.a1_in1k"):
+        load_backbone("timm:tiny", weights="imagenet")
+    load_backbone("timm:tiny", weights="random")
 
 
 def test_a_file_of_a_timm_network_keeps_the_norm_of_its_head(timm, tmp_path):
