@@ -184,7 +184,7 @@ def test_the_store_keeps_layers_and_poolings_apart_and_takes_none_for_another_ve
         backbone = load_backbone("torchvision:mobilenet_v3_small", weights="random", **options)
         extractor = EmbeddingExtractor(_small(backbone), device="cpu", fuse=False)
         result = extractor.extract(samples[:1], PREPROCESSOR, store=store)
-        assert result.record.backbone == backbone.label
+        assert extractor.config(PREPROCESSOR)["backbone"] == result.record.backbone == backbone.label
         return result.record.counts["computed"]
 
     chosen = [{}, {"layer": "features.5"}, {"layer": "features.6"}, {"layer": "features.6", "pool": "max"}]
@@ -194,6 +194,7 @@ def test_the_store_keeps_layers_and_poolings_apart_and_takes_none_for_another_ve
     assert not caplog.records
     shelves = [path.name for path in tmp_path.iterdir() if path.is_dir()]
     assert len(shelves) == 4
+    assert sum("layer=features.6-pool=max" in name for name in shelves) == 1
     assert not any(character in name for name in shelves for character in ':*?"<>| ')
 
 

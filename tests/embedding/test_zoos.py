@@ -426,8 +426,11 @@ def test_networks_that_the_fast_engine_does_not_know_run_without_a_warning(name,
 
 
 def test_a_resnet_of_another_library_is_not_taken_for_torchvisions():
+    bottleneck = nn.Module()
+    bottleneck.conv3 = nn.Identity()
+
     class ResNet(nn.Module):
-        conv1 = relu = layer1 = layer2 = layer3 = layer4 = nn.Identity()
+        layer1 = nn.Sequential(bottleneck)
 
         def forward(self, x):
             raise AssertionError("it was run")
