@@ -221,7 +221,7 @@ def _resnet50_enum() -> Any:
 
 
 def _imagenet_resnet50() -> Backbone:
-    state = torchvision_state(_resnet50_enum(), "ResNet-50")
+    state = torchvision_state(_resnet50_enum(), "ResNet-50", by_hand="--weights PATH or COURSE_WEIGHTS")
     weights = Weights("ResNet50_Weights.IMAGENET1K_V2", "torchvision", "BSD-3-Clause (torchvision)", True)
     return _resnet50(_without_classifier(state), weights)
 

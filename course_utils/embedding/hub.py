@@ -40,12 +40,13 @@ def weights_reachable(enum: Any, timeout: float = 3.0) -> bool:
         return False
 
 
-def torchvision_state(enum: Any, whose: str) -> StateDict:
+def torchvision_state(enum: Any, whose: str, *, by_hand: str = "--weights PATH") -> StateDict:
     """Return torchvision's weights, fetched first if they are not here.
 
     Args:
         enum: which; its `url` ends in the first digits of the file's sha256.
         whose: the network's name in a sentence, such as `"ResNet-50"`.
+        by_hand: how a file is passed to this network, in a sentence.
 
     Raises:
         WeightsUnavailable: they are not here and cannot be fetched, or are damaged.
@@ -54,7 +55,7 @@ def torchvision_state(enum: Any, whose: str) -> StateDict:
     megabytes = enum.meta.get("_file_size")
     once = f"({megabytes:.0f} MB, once)" if megabytes else "(once)"
     ways_out = (
-        f"go online and run it again {once}; or pass the file as --weights PATH or COURSE_WEIGHTS; "
+        f"go online and run it again {once}; or pass the file as {by_hand}; "
         "or choose the backbone efficientnet_lite0, whose weights came with the install"
     )
     if file.is_file():
