@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils.analysis.permutations import LEVEL, permuter, sequential_p_value
-from course_utils.analysis.probe_models import Model, Recipe, women_folds
+from course_utils.analysis.probe_models import Model, Recipe, prepared, women_folds
 from course_utils.analysis.probe_targets import Target
 
 NEIGHBOURS = 5
@@ -92,7 +92,7 @@ def chance(
     make = _neighbours if of_neighbours else _least_squares
     recipe = Recipe("linear", target.kind, 1.0, seed=seed)
     readers = [
-        (train, test, make(*_prepared(recipe, matrix[train], matrix[test])))
+        (train, test, make(*prepared(recipe, matrix[train], matrix[test])))
         for train, test in women_folds(woman, splits, seed)
     ]
 
@@ -118,18 +118,7 @@ def chance(
     return Chance(words, round(observed, 6), round(float(end), 6), p_value, draws, permute.unit)
 
 
-def _prepared(
-    recipe: Recipe, train: NDArray[np.floating], test: NDArray[np.floating]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    from sklearn.pipeline import Pipeline
-
-    from course_utils.analysis.probe_pipeline import preparation
-
-    steps = Pipeline(preparation(recipe, train))
-    return np.asarray(steps.fit_transform(train), float), np.asarray(steps.transform(test), float)
-
-
-def _least_squares(train: NDArray[np.float64], test: NDArray[np.float64]) -> Reader:
+def _least_squares(train: NDArray[np.floating], test: NDArray[np.floating]) -> Reader:
     """Return a ridge regression, all of it that does not depend on the target done beforehand."""
     penalised = train.T @ train + RIDGE * np.eye(train.shape[1])
     weights = np.linalg.solve(penalised, train.T)
@@ -141,7 +130,7 @@ def _least_squares(train: NDArray[np.float64], test: NDArray[np.float64]) -> Rea
     return read
 
 
-def _neighbours(train: NDArray[np.float64], test: NDArray[np.float64]) -> Reader:
+def _neighbours(train: NDArray[np.floating], test: NDArray[np.floating]) -> Reader:
     from sklearn.neighbors import NearestNeighbors
 
     nearest = NearestNeighbors(n_neighbors=min(NEIGHBOURS, len(train))).fit(train)

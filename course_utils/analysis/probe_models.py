@@ -212,16 +212,31 @@ def fit_predict(
     return probabilities
 
 
+def prepared(
+    recipe: Recipe, train: NDArray[np.floating], test: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Return both as a model gets them: centred, reduced and scaled by what is in training."""
+    from sklearn.pipeline import Pipeline
+
+    from course_utils.analysis.probe_pipeline import preparation
+
+    steps = Pipeline(preparation(recipe, train))
+    return steps.fit_transform(train), steps.transform(test)
+
+
 def _tuned(recipe: Recipe, vectors: NDArray[np.floating], target: Target, owner: NDArray[np.int64]) -> Recipe:
     """Return the recipe with the setting that does best on folds among these women; the first of equals."""
     from course_utils.analysis.probe_scores import confusion_cells
 
-    inner = folds(target, owner, INNER_SPLITS, recipe.seed)
+    inner = [  # prepared once; to do it again for each setting would change nothing but the time
+        (train, test, *prepared(recipe, vectors[train], vectors[test]))
+        for train, test in folds(target, owner, INNER_SPLITS, recipe.seed)
+    ]
     found = []
     for setting in SETTINGS[recipe.model, recipe.kind][1]:
         one, scores = replace(recipe, setting=setting, tune=False, recalibrate=None), []
-        for train, test in inner:
-            said = fit_predict(one, vectors[train], target, train, owner[train], vectors[test])
+        for train, test, of_train, of_test in inner:
+            said = fit_predict(one, of_train, target, train, owner[train], of_test)
             truth = target.values[test]
             if target.levels:
                 cells = confusion_cells(said, truth).sum(axis=0)

@@ -97,7 +97,19 @@ def draw_women(women: int, rng: np.random.Generator) -> NDArray[np.float64]:
     return np.vstack([np.ones(women), drawn]).astype(float)
 
 
-def summarise(name: str, values: NDArray[np.float64], *, widened: float = WIDENED) -> Score:
+def for_few(women: int, classes: int) -> float:
+    """Return by how much a drawn interval is widened since there are only so many women, of so many classes.
+
+    Drawing women gives the variance with a divisor of n instead of n − 1 in each class, and the normal
+    distribution where Student's t is due: 1.13 for twenty women of two classes, 1.04 for sixty.
+    """
+    from scipy.stats import norm, t
+
+    freedom = max(women - classes, 1)
+    return float(t.ppf(0.975, freedom) / norm.ppf(0.975) * math.sqrt(women / freedom))
+
+
+def summarise(name: str, values: NDArray[np.float64], widened: float) -> Score:
     """Return the Score of a measure from its values (repeats, 1 + draws) or, of a difference, the same.
 
     The interval is that of the draws, widened and centred on the value: some measures (a calibration error)

@@ -35,11 +35,13 @@ from course_utils.analysis.probe_models import (
 from course_utils.analysis.probe_scores import (
     FEWEST_FOR_AN_INTERVAL,
     NAMES,
+    WIDENED,
     Score,
     class_scores,
     confidence_cells,
     confusion_cells,
     draw_women,
+    for_few,
     number_scores,
     summarise,
 )
@@ -226,7 +228,10 @@ class Probe:
                 f"Not shown: that the vectors hold {self.target} itself and not something tied to it here, "
                 "nor that it can be read off images from elsewhere."
             )
-        return f"Nor was it shown that {self.target} is not there: so few women may not be enough to see it."
+        return (
+            f"Nor was it shown that {self.target} cannot be read: the interval says how much may have been "
+            "missed."
+        )
 
 
 def probe(
@@ -249,8 +254,8 @@ def probe(
 
     All images of a woman are in one fold: alike as they are, they would give her away. What is fitted (the
     centre, the scale, 256 principal components where there are more dimensions, the model, its tuning and its
-    recalibration) is fitted inside the fold. The intervals are those of drawing women, widened by √2, see
-    `probe_scores.WIDENED`.
+    recalibration) is fitted inside the fold. The intervals are those of drawing women, widened as said at
+    `probe_scores.WIDENED` and `for_few`.
 
     Args:
         vectors: `(N, D)` finite numbers, one row per image.
@@ -294,6 +299,7 @@ def probe(
     weights = draw_women(int(owner.max()) + 1, np.random.default_rng([seed, 11]))
     if len(weights[0]) < FEWEST_FOR_AN_INTERVAL:
         weights = weights[:1]
+    widened = WIDENED * for_few(weights.shape[1], len(target.levels) or 2)
     turned = rotate(matrix)
     with threadpool_limits(1 if turned.shape[1] <= DIMS else None):
         predicted = predictions(recipe, turned, woman, target, splits, repeats)
@@ -321,7 +327,7 @@ def probe(
         missing=len(matrix) - len(target.rows),
         splits=splits,
         repeats=repeats,
-        scores={name: summarise(name, of) for name, of in values.items()},
+        scores={name: summarise(name, of, widened) for name, of in values.items()},
         chance=by_chance,
         baselines=beside,
         confusion=_confusion(predicted, target),
@@ -380,10 +386,11 @@ def _baseline(
     )
     values = _values(predictions(simple, table, woman, target, splits, repeats), target, owner, weights)
     measure = "balanced_accuracy" if target.levels else "r2"
+    widened = WIDENED * for_few(weights.shape[1], len(target.levels) or 2)
     return Baseline(
         columns=table.shape[1],
-        scores={name: summarise(name, of) for name, of in values.items()},
-        difference=summarise("difference", of_vectors[measure] - values[measure]),
+        scores={name: summarise(name, of, widened) for name, of in values.items()},
+        difference=summarise("difference", of_vectors[measure] - values[measure], widened),
     )
 
 

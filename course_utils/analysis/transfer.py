@@ -26,6 +26,7 @@ from course_utils.analysis.probe_scores import (
     Score,
     class_scores,
     draw_women,
+    for_few,
     number_scores,
     summarise,
 )
@@ -204,6 +205,7 @@ def transfer(
         scores = class_scores(said, values, owner, weights, ordered=target.ordered)
     else:
         scores = number_scores(said, values, owner, weights)
+    few = for_few(weights.shape[1], len(target.levels) or 2)
     return Transfer(
         target=target.name,
         kind=target.kind,
@@ -213,7 +215,7 @@ def transfer(
         test_women=len(weights[0]),
         shared_women=len(shared),
         within=within.scores,
-        across={name: summarise(name, of[None], widened=1.0) for name, of in scores.items()},
+        across={name: summarise(name, of[None], few) for name, of in scores.items()},
         chance_level=target.chance,
         warnings=tied,
         seed=seed,

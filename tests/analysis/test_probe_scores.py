@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr
+from scipy.stats import spearmanr, ttest_1samp
 from sklearn.metrics import (
     balanced_accuracy_score,
     cohen_kappa_score,
@@ -18,6 +18,7 @@ from course_utils.analysis.probe_scores import (
     confidence_cells,
     confusion_cells,
     draw_women,
+    for_few,
     macro_auc,
     number_scores,
     summarise,
@@ -111,16 +112,28 @@ def test_women_are_drawn_with_all_their_images_and_the_first_row_is_the_data():
 
 def test_an_interval_is_centred_on_the_value_widened_and_kept_within_its_range():
     draws = np.append(0.97, np.random.default_rng(0).normal(0.9, 0.1, 999))
-    found = summarise("balanced_accuracy", draws[None])
+    found = summarise("balanced_accuracy", draws[None], WIDENED)
     low, high = np.quantile(draws[1:], [0.025, 0.975]) - draws[1:].mean()
     assert found.low == pytest.approx(0.97 + WIDENED * low, abs=1e-6)
     assert found.high == 1
-    assert summarise("difference", draws[None]).high == pytest.approx(0.97 + WIDENED * high, abs=1e-6)
+    assert summarise("difference", draws[None], WIDENED).high == pytest.approx(
+        0.97 + WIDENED * high, abs=1e-6
+    )
     assert pytest.approx(2) == WIDENED**2
 
 
+def test_an_interval_from_one_draw_of_women_each_is_that_of_students_t():
+    values = RNG.normal(size=20)
+    weights = draw_women(20, np.random.default_rng(0))
+    drawn = summarise("mean", (weights @ values / 20)[None], for_few(20, 1))
+    low, high = ttest_1samp(values, 0).confidence_interval()
+    assert drawn.low == pytest.approx(low, abs=0.1 * (high - low))
+    assert drawn.high == pytest.approx(high, abs=0.1 * (high - low))
+    assert for_few(20, 2) == pytest.approx(2.1009 / 1.96 * np.sqrt(20 / 18), abs=1e-3)
+
+
 def test_without_draws_there_is_no_interval():
-    found = summarise("r2", np.array([[0.5], [0.7]]))
+    found = summarise("r2", np.array([[0.5], [0.7]]), 1.0)
     assert found == Score(0.6, None, None, 0.1)
     assert found.words == "0.60 (too few women for an interval)"
     with pytest.raises(ValueError, match="two ends"):

@@ -206,7 +206,7 @@ def test_an_interval_of_a_coin_holds_one_half_about_95_times_in_100():
 @pytest.mark.parametrize("model", ["linear", "knn"])
 def test_an_interval_of_a_permuted_target_holds_chance_in_95_of_100_runs(women, images, dims, classes, model):
     held, alarms = [], []
-    for seed in range(200):
+    for seed in range(100):
         x, woman = cohort(women, images, dims, seed=seed)
         dealt = np.random.default_rng([seed, 2]).permutation(np.arange(women) % classes)
         y = pd.Series(np.array(list("xyzw"))[dealt[woman]])
@@ -214,8 +214,8 @@ def test_an_interval_of_a_permuted_target_holds_chance_in_95_of_100_runs(women, 
         held.append(found.score.low <= 1 / classes <= found.score.high)
         alarms.append(found.chance.p_value <= 0.05)
     print(model, women, images, dims, classes, "held", np.mean(held), "false alarms", np.mean(alarms))
-    assert np.mean(held) >= 0.91
-    assert np.mean(alarms) <= 0.10
+    assert np.mean(held) >= 0.89  # at 95% each, 88 or fewer of 100 happen once in two hundred times
+    assert np.mean(alarms) <= 0.11
 
 
 def test_the_permutation_test_of_a_coin_is_no_more_often_significant_than_it_says():
@@ -261,7 +261,7 @@ def test_where_nothing_is_found_the_sentences_say_what_was_not_shown():
     assert not found.is_more_than_chance
     assert found.sentence.startswith("It was not shown that coin can be read off the vectors: balanced")
     assert "Nothing simpler stands beside it" in found.sentence
-    assert found.sentences[-1].startswith("Nor was it shown that coin is not there")
+    assert found.sentences[-1].startswith("Nor was it shown that coin cannot be read")
 
 
 @pytest.mark.parametrize("model", ["knn", "spread", "self_training"])
