@@ -43,6 +43,9 @@ _RANGES = {
     "spearman": (-1.0, 1.0),
 }
 
+_OF_ONE = ("balanced_accuracy", "macro_auc", "quadratic_kappa")
+"""Measures that are 1 where all are right."""
+
 NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "macro_auc": "macro AUC",
@@ -109,11 +112,14 @@ def for_few(women: int, classes: int) -> float:
     return float(t.ppf(0.975, freedom) / norm.ppf(0.975) * math.sqrt(women / freedom))
 
 
-def summarise(name: str, values: NDArray[np.float64], widened: float) -> Score:
+def summarise(name: str, values: NDArray[np.float64], widened: float, women: int | None = None) -> Score:
     """Return the Score of a measure from its values (repeats, 1 + draws) or, of a difference, the same.
 
     The interval is that of the draws, widened and centred on the value: some measures (a calibration error)
-    are larger in every draw than in the data.
+    are larger in every draw than in the data. Where every woman is right, so is every draw of them; then it
+    begins at the share of right women with which so many would all be right in 25 of 1000 cases.
+
+    Source: Clopper and Pearson, Biometrika 26 (1934) 404–413 (where all are right).
     """
     means = values.mean(axis=0)
     value, draws = float(means[0]), means[1:][np.isfinite(means[1:])]
@@ -121,6 +127,8 @@ def summarise(name: str, values: NDArray[np.float64], widened: float) -> Score:
     if len(draws) > BOOTSTRAPS / 2:
         least, most = _RANGES.get(name, (-math.inf, math.inf))
         ends = value + widened * (np.quantile(draws, [0.025, 0.975]) - draws.mean())
+        if name in _OF_ONE and value == 1 and women:
+            ends[0] = min(ends[0], 0.025 ** (1 / women))
         low = round(float(min(max(ends[0], least), value)), 6)
         high = round(float(max(min(ends[1], most), value)), 6)
     return Score(round(value, 6), low, high, round(float(values[:, 0].std()), 6))

@@ -327,7 +327,7 @@ def probe(
         missing=len(matrix) - len(target.rows),
         splits=splits,
         repeats=repeats,
-        scores={name: summarise(name, of, widened) for name, of in values.items()},
+        scores={name: summarise(name, of, widened, weights.shape[1]) for name, of in values.items()},
         chance=by_chance,
         baselines=beside,
         confusion=_confusion(predicted, target),
@@ -389,7 +389,7 @@ def _baseline(
     widened = WIDENED * for_few(weights.shape[1], len(target.levels) or 2)
     return Baseline(
         columns=table.shape[1],
-        scores={name: summarise(name, of, widened) for name, of in values.items()},
+        scores={name: summarise(name, of, widened, weights.shape[1]) for name, of in values.items()},
         difference=summarise("difference", of_vectors[measure] - values[measure], widened),
     )
 

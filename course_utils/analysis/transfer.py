@@ -215,7 +215,7 @@ def transfer(
         test_women=len(weights[0]),
         shared_women=len(shared),
         within=within.scores,
-        across={name: summarise(name, of[None], few) for name, of in scores.items()},
+        across={name: summarise(name, of[None], few, weights.shape[1]) for name, of in scores.items()},
         chance_level=target.chance,
         warnings=tied,
         seed=seed,

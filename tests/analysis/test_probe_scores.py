@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import spearmanr, ttest_1samp
+from scipy.stats import binomtest, spearmanr, ttest_1samp
 from sklearn.metrics import (
     balanced_accuracy_score,
     cohen_kappa_score,
@@ -130,6 +130,17 @@ def test_an_interval_from_one_draw_of_women_each_is_that_of_students_t():
     assert drawn.low == pytest.approx(low, abs=0.1 * (high - low))
     assert drawn.high == pytest.approx(high, abs=0.1 * (high - low))
     assert for_few(20, 2) == pytest.approx(2.1009 / 1.96 * np.sqrt(20 / 18), abs=1e-3)
+
+
+def test_where_every_woman_is_right_the_interval_is_not_a_single_point():
+    perfect = np.eye(4)[CODES]
+    weights = draw_women(20, np.random.default_rng(0))
+    scores = class_scores(perfect, CODES, WOMAN, weights, ordered=True)
+    for name in ("balanced_accuracy", "macro_auc", "quadratic_kappa"):
+        found = summarise(name, scores[name][None], WIDENED, 20)
+        low = binomtest(20, 20).proportion_ci().low  # Clopper and Pearson's
+        assert (found.value, found.high) == (1, 1)
+        assert found.low == pytest.approx(low, abs=1e-6)
 
 
 def test_without_draws_there_is_no_interval():
