@@ -5,13 +5,20 @@ from course_utils.analysis.clustering import Clustering, cluster
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.evaluation import Evaluation, evaluate
 from course_utils.analysis.harmonise import group_means, harmonise
-from course_utils.analysis.label_curve import LabelCurve, label_curve
-from course_utils.analysis.leaks import Leaks, leaks
 from course_utils.analysis.map_quality import Faithfulness, faithfulness
-from course_utils.analysis.probes import Probe, probe
+from course_utils.analysis.probing import (
+    LabelCurve,
+    Leaks,
+    Probe,
+    Transfer,
+    label_curve,
+    leaks,
+    probe,
+    ties,
+    transfer,
+)
 from course_utils.analysis.reduction import reduce
 from course_utils.analysis.resampling import Stability, stability
-from course_utils.analysis.transfer import Transfer, ties, transfer
 from course_utils.analysis.validity import Valley, valley
 
 __all__ = [

@@ -10,7 +10,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from course_utils.analysis.probe_scores import (
+from course_utils.analysis.probing.scores import (
     WIDENED,
     Score,
     calibration_error,

@@ -10,10 +10,10 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 from sklearn.model_selection import KFold, StratifiedGroupKFold
 
 from course_utils.analysis import AnalysisError, Probe, probe
-from course_utils.analysis import probe_models as models
-from course_utils.analysis.probe_chance import chance
-from course_utils.analysis.probe_models import folds, make_recipe, out_of_fold, rotate, women_folds
-from course_utils.analysis.probe_targets import read_target
+from course_utils.analysis.probing import models
+from course_utils.analysis.probing.chance import chance
+from course_utils.analysis.probing.models import folds, make_recipe, out_of_fold, rotate, women_folds
+from course_utils.analysis.probing.targets import read_target
 
 VECTORS = Path(__file__).parents[2] / "data_samples" / "vectors"
 
@@ -233,10 +233,10 @@ def test_the_permutation_test_of_a_coin_is_no_more_often_significant_than_it_say
 def test_the_folds_of_the_permutation_test_do_not_look_at_the_target(monkeypatch):
     x, y, woman = density()
     seen = []
-    from course_utils.analysis import probe_chance
+    from course_utils.analysis.probing import chance as chances
 
     real = women_folds
-    monkeypatch.setattr(probe_chance, "women_folds", lambda *given: seen.append(given) or real(*given))
+    monkeypatch.setattr(chances, "women_folds", lambda *given: seen.append(given) or real(*given))
     probe(x, y, groups=woman, repeats=1, permutations=19)
     assert [len(given) for given in seen] == [3]
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils.analysis.permutations import LEVEL, permuter, sequential_p_value
-from course_utils.analysis.probe_models import Model, Recipe, prepared, women_folds
-from course_utils.analysis.probe_targets import Target
+from course_utils.analysis.probing.models import Model, Recipe, prepared, women_folds
+from course_utils.analysis.probing.targets import Target
 
 NEIGHBOURS = 5
 RIDGE = 1.0

@@ -1,11 +1,11 @@
 import json
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from course_utils.analysis import AnalysisError, Leaks, leaks
+from course_utils.analysis.probing import leakage
 
 WOMAN = np.repeat(np.arange(30), 2)
 RNG = np.random.default_rng(0)
@@ -34,7 +34,7 @@ def test_nearly_the_same_vector_under_two_women_is_found_and_under_one_is_not():
 
 
 def test_twins_are_found_across_the_blocks_in_which_they_are_looked_for(monkeypatch):
-    monkeypatch.setattr(sys.modules["course_utils.analysis.leaks"], "_CHUNK", 7)
+    monkeypatch.setattr(leakage, "_CHUNK", 7)
     x = VECTORS.copy()
     x[40], x[59] = x[3], x[3]
     found = leaks(x, groups=WOMAN)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.probe_targets import Target
+from course_utils.analysis.probing.targets import Target
 
 Model = Literal["linear", "knn", "spread", "self_training"]
 """Logistic (of numbers: ridge) regression, nearest neighbours, label spreading, self-training."""
@@ -188,7 +188,7 @@ def fit_predict(
     Returns:
         probabilities `(T, classes)`, or numbers `(T,)`.
     """
-    from course_utils.analysis.probe_pipeline import estimator
+    from course_utils.analysis.probing.pipelines import estimator
 
     values = target.values[rows]
     if recipe.tune:
@@ -218,7 +218,7 @@ def prepared(
     """Return both as a model gets them: centred, reduced and scaled by what is in training."""
     from sklearn.pipeline import Pipeline
 
-    from course_utils.analysis.probe_pipeline import preparation
+    from course_utils.analysis.probing.pipelines import preparation
 
     steps = Pipeline(preparation(recipe, train))
     return steps.fit_transform(train), steps.transform(test)
@@ -226,7 +226,7 @@ def prepared(
 
 def _tuned(recipe: Recipe, vectors: NDArray[np.floating], target: Target, owner: NDArray[np.int64]) -> Recipe:
     """Return the recipe with the setting that does best on folds among these women; the first of equals."""
-    from course_utils.analysis.probe_scores import confusion_cells
+    from course_utils.analysis.probing.scores import confusion_cells
 
     inner = [  # prepared once; to do it again for each setting would change nothing but the time
         (train, test, *prepared(recipe, vectors[train], vectors[test]))

@@ -18,8 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.checks import check_groups, check_vectors
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.probe_scores import NAMES
-from course_utils.analysis.probes import Probe, probe
+from course_utils.analysis.probing.probes import Probe, probe
+from course_utils.analysis.probing.scores import NAMES
 
 ALIKE = 0.95
 """From this cosine on, two vectors are those of near-duplicates, the mean of all taken off.

@@ -19,9 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.probe_models import Model, Recipe, fit_predict, make_recipe, rotate
-from course_utils.analysis.probe_scores import NAMES, class_scores, number_scores
-from course_utils.analysis.probe_targets import Target, check_classes, read_target
+from course_utils.analysis.probing.models import Model, Recipe, fit_predict, make_recipe, rotate
+from course_utils.analysis.probing.scores import NAMES, class_scores, number_scores
+from course_utils.analysis.probing.targets import Target, check_classes, read_target
 
 Strategy = Literal["random", "margin", "diverse"]
 """Whom to ask next: anyone; the woman of whom the model is least sure; the one most unlike those labelled."""

@@ -19,8 +19,9 @@ from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.harmonise import CONFOUNDED, confounding
 from course_utils.analysis.permutations import LEVEL, permuter, sequential_p_value
-from course_utils.analysis.probe_models import Model, fit_predict, make_recipe
-from course_utils.analysis.probe_scores import (
+from course_utils.analysis.probing.models import Model, fit_predict, make_recipe
+from course_utils.analysis.probing.probes import probe
+from course_utils.analysis.probing.scores import (
     FEWEST_FOR_AN_INTERVAL,
     NAMES,
     Score,
@@ -30,8 +31,7 @@ from course_utils.analysis.probe_scores import (
     number_scores,
     summarise,
 )
-from course_utils.analysis.probe_targets import read_target
-from course_utils.analysis.probes import probe
+from course_utils.analysis.probing.targets import read_target
 from course_utils.analysis.validity import p_words
 
 

@@ -19,7 +19,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
-from course_utils.analysis.probe_models import DIMS, Fold, Recipe
+from course_utils.analysis.probing.models import DIMS, Fold, Recipe
 
 SELF_TRAINING_C = 100.0
 

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.columns import read_column
 from course_utils.analysis.errors import AnalysisError
-from course_utils.analysis.probe_scores import Score
+from course_utils.analysis.probing.scores import Score
 
 
 @dataclass(frozen=True)

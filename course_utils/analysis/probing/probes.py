@@ -16,13 +16,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.associations import two_decimals
-from course_utils.analysis.baselines import Baseline, read_baselines
 from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.columns import Kind
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.permutations import LEVEL
-from course_utils.analysis.probe_chance import Chance, chance
-from course_utils.analysis.probe_models import (
+from course_utils.analysis.probing.baselines import Baseline, read_baselines
+from course_utils.analysis.probing.chance import Chance, chance
+from course_utils.analysis.probing.models import (
     DIMS,
     SETTINGS,
     Model,
@@ -32,7 +32,7 @@ from course_utils.analysis.probe_models import (
     out_of_fold,
     rotate,
 )
-from course_utils.analysis.probe_scores import (
+from course_utils.analysis.probing.scores import (
     FEWEST_FOR_AN_INTERVAL,
     NAMES,
     WIDENED,
@@ -45,7 +45,7 @@ from course_utils.analysis.probe_scores import (
     number_scores,
     summarise,
 )
-from course_utils.analysis.probe_targets import Target, check_classes, read_target
+from course_utils.analysis.probing.targets import Target, check_classes, read_target
 from course_utils.analysis.validity import p_words
 
 _MODELS = {
@@ -71,7 +71,7 @@ class Probe:
         levels: how many images each class has; empty for a number.
         ordered: whether the order of the classes means something.
         model: what was fitted.
-        setting: its one setting, see `probe_models.SETTINGS`; None if it was tuned inside each fold.
+        setting: its one setting, see `models.SETTINGS`; None if it was tuned inside each fold.
         recalibrate: how its probabilities were corrected inside each fold, or None.
         images: how many images the target is known for.
         women: how many women they are of.
@@ -255,7 +255,7 @@ def probe(
     All images of a woman are in one fold: alike as they are, they would give her away. What is fitted (the
     centre, the scale, 256 principal components where there are more dimensions, the model, its tuning and its
     recalibration) is fitted inside the fold. The intervals are those of drawing women, widened as said at
-    `probe_scores.WIDENED` and `for_few`.
+    `scores.WIDENED` and `for_few`.
 
     Args:
         vectors: `(N, D)` finite numbers, one row per image.
@@ -268,7 +268,7 @@ def probe(
         splits: folds, at least 2.
         repeats: how often the women are split anew, at least 1.
         tune: choose the model's one setting inside each fold, on folds among the women in training.
-        setting: that setting, if it is neither tuned nor the default, see `probe_models.SETTINGS`.
+        setting: that setting, if it is neither tuned nor the default, see `models.SETTINGS`.
         recalibrate: correct the probabilities inside each fold, by `"isotonic"` regression or `"sigmoid"`.
         ordered: whether the classes have an order; None: decide by their names.
         baselines: what stands beside the vectors, `(N,)` or `(N, columns)` each, such as the mean gray.
