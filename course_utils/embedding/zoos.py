@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -119,6 +120,7 @@ def _torchvision(name: str, network: str) -> Plan:
 
 
 def _timm(name: str, network: str) -> Plan:
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # it is read when the hub's library is imported
     try:
         timm = importlib.import_module("timm")
     except ImportError:

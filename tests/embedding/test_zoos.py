@@ -1,7 +1,9 @@
 """Other networks: torchvision's for real, timm's for real where it is installed, and by a stand-in."""
 
 import hashlib
+import os
 import re
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -385,6 +387,19 @@ def test_without_timm_the_way_to_install_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "timm", None)
     with pytest.raises(EmbeddingError, match="pip install timm"):
         load_backbone("timm:resnet18", weights="random")
+
+
+def test_nothing_is_told_to_the_hub_about_who_uses_it():
+    pytest.importorskip("timm")
+    script = """
+from course_utils.embedding import load_backbone
+load_backbone("timm:resnet18", weights="random")
+from huggingface_hub import constants
+print(constants.HF_HUB_DISABLE_TELEMETRY)
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_a_real_timm_network_gives_timms_own_vectors():
