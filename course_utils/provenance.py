@@ -29,6 +29,7 @@ RECORDED_PACKAGES = (
     "opencv-python-headless",
     "torch",
     "torchvision",
+    "timm",
     "scikit-learn",
     "pandas",
 )
@@ -42,7 +43,8 @@ class ForeignRecord(ValueError):
 class RunRecord:
     """One run of the extractor, complete enough to repeat it.
 
-    Times are UTC in ISO 8601; `timings` are wall-clock seconds; `counts` are images. `weights` says
+    Times are UTC in ISO 8601; `timings` are wall-clock seconds; `counts` are images. `backbone` names the
+    network, and layer and pooling unless they are its own: `resnet50 layer=layer3 pool=gem`. `weights` says
     `pretrained: false` for random weights: such vectors are for lessons and timing only.
     """
 

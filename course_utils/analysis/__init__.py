@@ -6,6 +6,17 @@ from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.evaluation import Evaluation, evaluate
 from course_utils.analysis.harmonise import group_means, harmonise
 from course_utils.analysis.map_quality import Faithfulness, faithfulness
+from course_utils.analysis.probing import (
+    LabelCurve,
+    Leaks,
+    Probe,
+    Transfer,
+    label_curve,
+    leaks,
+    probe,
+    ties,
+    transfer,
+)
 from course_utils.analysis.reduction import reduce
 from course_utils.analysis.resampling import Stability, stability
 from course_utils.analysis.validity import Valley, valley
@@ -17,7 +28,11 @@ __all__ = [
     "Clustering",
     "Evaluation",
     "Faithfulness",
+    "LabelCurve",
+    "Leaks",
+    "Probe",
     "Stability",
+    "Transfer",
     "Valley",
     "associations",
     "cluster",
@@ -25,7 +40,12 @@ __all__ = [
     "faithfulness",
     "group_means",
     "harmonise",
+    "label_curve",
+    "leaks",
+    "probe",
     "reduce",
     "stability",
+    "ties",
+    "transfer",
     "valley",
 ]

@@ -16,6 +16,9 @@ from course_utils.cli import commands
 WORKERS = min(4, os.cpu_count() or 1)
 """How many threads read ahead, unless the user says otherwise."""
 
+BACKBONES = ("auto", "resnet50", "efficientnet_lite0")
+ZOOS = ("torchvision", "timm")
+
 EPILOG = """\
 typical workflow:
   course doctor                        is this machine ready?
@@ -189,17 +192,32 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("the network")
     network.add_argument(
         "--backbone",
+        type=_backbone,
         default="auto",
-        choices=["auto", "resnet50", "efficientnet_lite0"],
-        help="auto is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0 (default: auto)",
+        metavar="|".join([*BACKBONES, *(f"{zoo}:NAME" for zoo in ZOOS)]),
+        help="auto is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0; or any network "
+        "of torchvision's or timm's (default: auto)",
     )
     network.add_argument(
         "--weights",
         default="auto",
         metavar="imagenet|random|PATH",
-        help="ImageNet's, random ones (for timing), or a state dict of your own (default: imagenet)",
+        help="the network's own, random ones (for timing), or a state dict of yours (default: imagenet)",
     )
     network.add_argument("--seed", type=_seed, default=0, help="seed of random weights (default: 0)")
+    network.add_argument(
+        "--layer",
+        metavar="NAME",
+        help="take the output of an earlier layer, such as layer3; a name that the network does not have "
+        "lists those that it has (default: the last one before the classifier)",
+    )
+    network.add_argument(
+        "--pool",
+        default="mean",
+        choices=["mean", "max", "gem", "multi"],
+        help="how a map becomes a vector: its mean, its maximum, the generalised mean between the two, or "
+        "the means of the whole and of its quarters (default: mean)",
+    )
     network.add_argument(
         "--adapter",
         default="replicate",
@@ -271,6 +289,14 @@ def _path(text: str) -> Path:
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
     return Path(text)
+
+
+def _backbone(text: str) -> str:
+    zoo, _, name = text.partition(":")
+    if text in BACKBONES or (zoo in ZOOS and name):
+        return text
+    wanted = ", ".join(BACKBONES) + " or, with the name of a network, torchvision:NAME or timm:NAME"
+    raise argparse.ArgumentTypeError(f"{text!r} is not one of {wanted}")
 
 
 def _names(text: str) -> list[str]:

@@ -118,7 +118,13 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
         from course_utils.imaging import Preprocessor
 
     extractor = EmbeddingExtractor(
-        load_backbone(arguments.backbone, weights=arguments.weights, seed=arguments.seed),
+        load_backbone(
+            arguments.backbone,
+            weights=arguments.weights,
+            seed=arguments.seed,
+            layer=arguments.layer,
+            pool=arguments.pool,
+        ),
         device=arguments.device,
         precision=arguments.precision,
         engine=arguments.engine,

@@ -6,30 +6,29 @@ out. Lesson 03 builds ResNet-50 by hand; lesson 05 uses these.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import importlib
-import io
 import itertools
 import logging
 import os
-import socket
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
-from urllib.parse import urlparse
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from course_utils.embedding import zoos
 from course_utils.embedding.errors import EmbeddingError, WeightsUnavailable
+from course_utils.embedding.features import Cut, cut
+from course_utils.embedding.hub import torchvision_state, weights_file, weights_reachable
 from course_utils.embedding.statedicts import (
     HEADS,
     StateDict,
     content_sha256,
     load_strictly,
+    only_features,
+    read_as_it_is,
     read_state_dict,
 )
 from course_utils.files import as_text
@@ -64,7 +63,8 @@ class Backbone:
     """A frozen network without its classifier.
 
     `module` maps `(N, 3, input_size, input_size)` float32, normalised by `mean` and `std` (per channel, for
-    pixels in `[0, 1]`), to `(N, embedding_dim)`.
+    pixels in `[0, 1]`), to `(N, embedding_dim)`. Pictures of another size are resized by `interpolation`,
+    `"bilinear"` or `"bicubic"`, antialiased. `layer` and `pool` are those of `load_backbone`.
     """
 
     name: str
@@ -74,11 +74,36 @@ class Backbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     weights: Weights
+    interpolation: str = "bilinear"
+    layer: str | None = None
+    pool: str = "mean"
 
     def __post_init__(self) -> None:
-        # Computed, never taken on trust: a store finds vectors by it.
-        weights = replace(self.weights, sha256=content_sha256(self.module))
+        # Computed, never taken on trust: a store finds vectors by it. It does not depend on the layer.
+        whole = self.module.network if isinstance(self.module, Cut) else self.module
+        weights = replace(self.weights, sha256=content_sha256(whole))
         object.__setattr__(self, "weights", weights)
+
+    @property
+    def label(self) -> str:
+        """Return the name, and the layer and the pooling unless they are the network's own.
+
+        Records and stores use it: `resnet50`, `torchvision:resnet18 layer=layer3 pool=gem`.
+        """
+        layer = "" if self.layer is None else f" layer={self.layer}"
+        return self.name + (f"{layer} pool={self.pool}" if isinstance(self.module, Cut) else "")
+
+
+class _Convolutions(nn.Module):
+    """EfficientNet-Lite's convolutions as one module, under the names that `_PooledFeatures` gives them."""
+
+    def __init__(self, network: Any):
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        features: Tensor = self.network.extract_features(x)
+        return features
 
 
 class _PooledFeatures(nn.Module):
@@ -93,32 +118,55 @@ class _PooledFeatures(nn.Module):
         return features.mean(dim=(2, 3))
 
 
-def load_backbone(name: str = "auto", *, weights: str | Path = "auto", seed: int = 0) -> Backbone:
+def load_backbone(
+    name: str = "auto",
+    *,
+    weights: str | Path = "auto",
+    seed: int = 0,
+    layer: str | None = None,
+    pool: str = "mean",
+) -> Backbone:
     """Return a frozen network with its weights, and the provenance of both.
 
     Args:
         name: `"resnet50"` (2048-D), `"efficientnet_lite0"` (1280-D), or `"auto"`: `COURSE_BACKBONE` if that
             is set, else ResNet-50 where its ImageNet weights are on disk or can be fetched, else
-            EfficientNet-Lite0, and one line in the log says so.
-        weights: `"imagenet"`, `"random"` (seeded, for lessons and timing), the path of a state dict (see
-            `statedicts`), or `"auto"`: the file that `COURSE_WEIGHTS` names if that is set, else ImageNet's.
+            EfficientNet-Lite0, and one line in the log says so. Any other network as `"torchvision:NAME"`, or
+            with the extra `backbones` as `"timm:NAME"`: input size, mean, std and interpolation are those
+            that it was made for.
+        weights: `"imagenet"`, the weights that the network is published with; `"random"` (seeded, for lessons
+            and timing); the path of a state dict (see `statedicts`); or `"auto"`: the file that
+            `COURSE_WEIGHTS` names if that is set, else `"imagenet"`.
         seed: seed of random weights.
+        layer: the part of the network whose output is taken, such as `"layer3"`; by default the last before
+            the classifier.
+        pool: how a map becomes a vector: `"mean"`, `"max"`, `"gem"` or `"multi"` (see `features.pooled`). By
+            default the network pools as it was trained to; another pooling without `layer` is that of its
+            last map.
 
     Raises:
         WeightsUnavailable: weights that were asked for can be neither found nor fetched, or are damaged.
-        EmbeddingError: the name is unknown, or a state dict does not fit.
+        EmbeddingError: the name, the layer or the pooling is unknown, a state dict does not fit, or the layer
+            gives nothing that can be pooled.
     """
+    asked = os.environ.get("COURSE_BACKBONE") or "auto"
     if name == "auto":
-        name = os.environ.get("COURSE_BACKBONE") or "auto"
-    if name not in ("auto", *BACKBONES):
-        raise EmbeddingError(f"backbone {name!r} is unknown: choose auto, {' or '.join(BACKBONES)}")
+        name = asked
+    if name not in ("auto", *BACKBONES) and not zoos.is_from_a_zoo(name):
+        raise EmbeddingError(
+            f"backbone {name!r} is unknown: choose auto, {' or '.join(BACKBONES)}, or a network as "
+            "torchvision:NAME or timm:NAME"
+        )
     if weights == "auto":
         # The file is meant for one backbone; asking for the other by name must not trip over it.
-        named = os.environ.get("COURSE_WEIGHTS") if name != "efficientnet_lite0" else None
-        weights = named or "imagenet"
+        meant = name in ("auto", "resnet50") or (zoos.is_from_a_zoo(name) and name == asked)
+        weights = (os.environ.get("COURSE_WEIGHTS") if meant else None) or "imagenet"
     # Creating a network draws random weights: the caller's random numbers must not depend on that.
     with torch.random.fork_rng(devices=[]):
-        return _load_by_name(name, weights, seed)
+        if zoos.is_from_a_zoo(name):
+            return _from_zoo(zoos.plan(name), weights, seed, layer, pool)
+        backbone = _load_by_name(name, weights, seed)
+    return backbone if layer is None and pool == "mean" else _cut(backbone, layer, pool)
 
 
 def fuse_conv_bn(module: nn.Module) -> None:
@@ -126,11 +174,14 @@ def fuse_conv_bn(module: nn.Module) -> None:
 
     In evaluation mode both are linear, so that `bn(conv(x))` is one convolution with other weights. A pair is
     a convolution and the batch normalisation registered right after it, which in both backbones is the order
-    in which they run (tests compare the outputs).
+    in which they run (tests compare the outputs; `make_engine` does for any other network). A part whose own
+    output is asked for stays as it is.
     """
     children = list(module.named_children())
     for (conv_name, conv), (bn_name, bn) in itertools.pairwise(children):
-        if isinstance(conv, nn.Conv2d) and isinstance(bn, nn.BatchNorm2d):
+        hooked = conv._forward_hooks or bn._forward_hooks
+        # timm's subclasses of batch normalisation do more than that.
+        if isinstance(conv, nn.Conv2d) and type(bn) is nn.BatchNorm2d and not hooked:
             setattr(module, conv_name, fuse_conv_bn_eval(conv, bn))
             setattr(module, bn_name, nn.Identity())
     for child in module.children():
@@ -155,18 +206,12 @@ def _load_by_name(name: str, weights: str | Path, seed: int) -> Backbone:
 
 def resnet50_weights_file() -> Path:
     """Return where torchvision keeps ResNet-50's IMAGENET1K_V2 weights once it has fetched them."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(_resnet50_enum().url).path).name
+    return weights_file(_resnet50_enum())
 
 
 def resnet50_weights_reachable(timeout: float = 3.0) -> bool:
     """Return whether torchvision's weights server accepts a connection within `timeout` seconds."""
-    address = urlparse(_resnet50_enum().url)
-    port = address.port or (443 if address.scheme == "https" else 80)
-    try:
-        with socket.create_connection((address.hostname or "", port), timeout=timeout):
-            return True
-    except OSError:
-        return False
+    return weights_reachable(_resnet50_enum(), timeout)
 
 
 def _resnet50_enum() -> Any:
@@ -176,55 +221,9 @@ def _resnet50_enum() -> Any:
 
 
 def _imagenet_resnet50() -> Backbone:
-    enum = _resnet50_enum()
-    file = resnet50_weights_file()
-    ways_out = (
-        "go online and run it again (98 MB, once); or pass the file as --weights PATH or COURSE_WEIGHTS; "
-        "or choose the backbone efficientnet_lite0, whose weights came with the install"
-    )
-    if file.is_file():
-        # torchvision checks the hash while it fetches; a file that was damaged afterwards would go unnoticed.
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if not digest.startswith(file.stem.rpartition("-")[2]):
-            raise WeightsUnavailable(
-                f"{file.name} in torch's cache is damaged (its sha256 does not match its name): delete it "
-                f"and {ways_out}."
-            )
-    elif resnet50_weights_reachable():
-        logger.warning("Fetching ResNet-50's ImageNet weights (98 MB, once)")
-    else:
-        raise WeightsUnavailable(
-            "ResNet-50's ImageNet weights are not on this machine and their server cannot be reached. "
-            f"Three ways out: {ways_out}."
-        )
-    try:
-        # torch names the folder that it saves to; none of our output names a folder of this machine.
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(_ProgressOnly(sys.stderr)):
-            state = enum.get_state_dict(progress=True, check_hash=True, weights_only=True)
-    except Exception as error:  # the network fails in many ways
-        raise WeightsUnavailable(
-            f"ResNet-50's ImageNet weights could not be fetched whole ({type(error).__name__}). "
-            f"Three ways out: {ways_out}."
-        ) from error
+    state = torchvision_state(_resnet50_enum(), "ResNet-50", by_hand="--weights PATH or COURSE_WEIGHTS")
     weights = Weights("ResNet50_Weights.IMAGENET1K_V2", "torchvision", "BSD-3-Clause (torchvision)", True)
     return _resnet50(_without_classifier(state), weights)
-
-
-class _ProgressOnly(io.TextIOBase):
-    """Standard error without the line in which torch 2.6 names a folder, among its progress bars."""
-
-    def __init__(self, stream: TextIO):
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        return len(text) if text.startswith("Downloading:") else self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
 
 
 def _imagenet_lite0() -> Backbone:
@@ -253,8 +252,64 @@ def _from_file(name: str, file: Path) -> Backbone:
     fits = "efficientnet_lite0" if any(key.startswith("_conv_stem.") for key in state) else "resnet50"
     if name not in ("auto", fits):
         raise EmbeddingError(f"{label} holds weights of {fits}, not of {name}")
-    weights = Weights(label, "a file of the user's", "not known: see where the file came from", True)
+    weights = _of_a_file(file)
     return (_lite0 if fits == "efficientnet_lite0" else _resnet50)(state, weights)
+
+
+def _of_a_file(file: Path) -> Weights:
+    return Weights(
+        as_text(file.name), "a file of the user's", "not known: see where the file came from", True
+    )
+
+
+def _from_zoo(plan: zoos.Plan, source: str | Path, seed: int, layer: str | None, pool: str) -> Backbone:
+    torch.manual_seed(seed)
+    network, classifiers = plan.make()
+    if source == "random":
+        weights = Weights(f"RANDOM (seed {seed})", "drawn here", "none", False, seed)
+    else:
+        state, weights = _zoo_weights(plan, source)
+        heads = (*HEADS, *zoos.SIDE_EXITS, *classifiers)
+        known = network.state_dict().keys()
+        load_strictly(network, only_features(state, weights.id, known=known, heads=heads), weights.id)
+    whole = _frozen(network)
+    if not classifiers and layer is None:
+        raise EmbeddingError(
+            f"{plan.name} ends in no linear layer that could be left out: name one of its layers "
+            f"({', '.join(path for path, _ in network.named_children())})"
+        )
+    backbone = Backbone(
+        plan.name, 0, plan.input_size, whole, plan.mean, plan.std, weights, plan.interpolation
+    )
+    if layer is None and pool == "mean":
+        return replace(backbone, embedding_dim=_dimensions(whole, plan.name, plan.input_size))
+    return _cut(backbone, layer, pool)
+
+
+def _zoo_weights(plan: zoos.Plan, source: str | Path) -> tuple[StateDict, Weights]:
+    if source == "imagenet":
+        state, named, whence, licence = plan.fetch()
+        weights = Weights(named, whence, licence, True)
+    else:
+        state, weights = read_as_it_is(Path(source)), _of_a_file(Path(source))
+    return zoos.as_named_now(state), weights
+
+
+def _cut(backbone: Backbone, layer: str | None, pool: str) -> Backbone:
+    name, size, network = backbone.name, backbone.input_size, backbone.module
+    if isinstance(network, _PooledFeatures):
+        network = _frozen(_Convolutions(network.network))
+    module = _frozen(cut(network, name, layer, pool, size))
+    dimensions = _dimensions(module, name, size)
+    return replace(backbone, module=module, embedding_dim=dimensions, layer=layer, pool=pool)
+
+
+def _dimensions(module: nn.Module, name: str, size: int) -> int:
+    with torch.inference_mode():
+        vector = module(torch.zeros(1, 3, size, size))
+    if not isinstance(vector, Tensor) or vector.ndim != 2:
+        raise EmbeddingError(f"{name} does not end in a vector: name one of its layers")
+    return vector.shape[1]
 
 
 def _without_classifier(state: StateDict) -> StateDict:

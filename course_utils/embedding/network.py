@@ -31,7 +31,6 @@ from course_utils.provenance import fingerprint
 
 logger = logging.getLogger(__name__)
 
-INTERPOLATION: dict[str, Any] = {"mode": "bilinear", "antialias": True}
 ROUNDING = 1e-4  # how far resizing may leave [0, 1]; pixels on another scale miss it by far more
 
 
@@ -92,7 +91,7 @@ class Network:
     def identity(self) -> dict[str, Any]:
         """Return everything about the network that changes a vector, as plain values."""
         return {
-            "backbone": self.backbone.name,
+            "backbone": self.backbone.label,
             "architecture": fingerprint({"modules": repr(self.backbone.module)}),
             "embedding_dim": self.backbone.embedding_dim,
             "weights": self.backbone.weights.sha256,
@@ -100,7 +99,7 @@ class Network:
                 "size": self.backbone.input_size,
                 "mean": list(self.backbone.mean),
                 "std": list(self.backbone.std),
-                "interpolation": dict(INTERPOLATION),
+                "interpolation": self._interpolation,
             },
             "adapter": self.adapter,
             "precision": self.precision,
@@ -109,11 +108,15 @@ class Network:
             "deterministic": self.deterministic,
         }
 
+    @property
+    def _interpolation(self) -> dict[str, Any]:
+        return {"mode": self.backbone.interpolation, "antialias": True}
+
     def embed(self, images: np.ndarray | Tensor) -> np.ndarray:
         """Turn pictures into vectors, in batches.
 
         Args:
-            images: `(N, 1, H, H)` float32 in `[0, 1]`; resized (bilinear, antialiased) to the input size.
+            images: `(N, 1, H, H)` float32 in `[0, 1]`; resized to the input size, antialiased.
 
         Returns:
             `(N, D)` float32, row i from image i, whatever the batch size.
@@ -177,7 +180,7 @@ class Network:
         if self.device.type == "cuda":
             pictures = pictures.pin_memory().to(self.device, non_blocking=True)
         if pictures.shape[-1] != size:
-            pictures = F.interpolate(pictures, (size, size), **INTERPOLATION)
+            pictures = F.interpolate(pictures, (size, size), **self._interpolation)
         if self.adapter == "folded":
             return adapters.with_ones(pictures)
         return adapters.replicate(pictures, self.backbone.mean, self.backbone.std)

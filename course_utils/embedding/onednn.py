@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -30,17 +31,16 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
     """Return a copy of the network that does convolution, addition and activation together.
 
     Args:
-        network: torchvision's ResNet-50 or EfficientNet-Lite0, on a CPU, frozen, without batch normalisation.
-            Any other network is returned as it is; in these two, each convolution is given its
-            `input_size`.
+        network: torchvision's ResNet-50, or another of its networks of bottlenecks, or EfficientNet-Lite0, on
+            a CPU, frozen, without batch normalisation. Any other network is returned as it is; in these, each
+            convolution is given its `input_size`.
         example: `(1, C, S, S)`, what the network takes, in its dtype. The outputs for it are compared.
 
     Returns:
         The copy; the network itself where this build of PyTorch or this processor cannot do it, or where the
         two outputs differ by more than `SAME` (a warning says so).
     """
-    # By name: importing torchvision to ask for the class would cost every other network a second.
-    change = {"ResNet": _resnet, "_PooledFeatures": _lite0}.get(type(network).__name__)
+    change = _change(network)
     if change is None:
         return network
     with torch.inference_mode():
@@ -117,6 +117,18 @@ class _MBConv(nn.Module):
         """`(n, C, H, W)` to the block's output; `x` is overwritten where the block has a shortcut."""
         y = x if self.expand is None else self.expand(x)
         return self.project(self.depthwise(y), plus=x if self.skips else None)
+
+
+def _change(network: Any) -> Callable[[Any], nn.Module] | None:
+    """Return what rewrites this network, None for one that is not known here."""
+    # By name: importing torchvision to ask for the class would cost every other network a second. timm, for
+    # one, has a ResNet of its own, with other parts in it.
+    named = f"{type(network).__module__}.{type(network).__name__}"
+    if named == "torchvision.models.resnet.ResNet" and hasattr(
+        next(network.layer1.children(), None), "conv3"
+    ):
+        return _resnet
+    return _lite0 if type(network).__name__ == "_PooledFeatures" else None
 
 
 def _noting_input_sizes(network: nn.Module, example: Tensor) -> Tensor:

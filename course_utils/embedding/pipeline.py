@@ -113,7 +113,7 @@ class Pipeline:
             adapter=network.adapter,
             batch_size=network.batch_size,
             deterministic=network.deterministic,
-            backbone=network.backbone.name,
+            backbone=network.backbone.label,
             weights=dict(vars(weights)),
             preprocessing=preprocessing,
             seeds={} if weights.seed is None else {"weights": weights.seed},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +34,17 @@ COUNTER = "num_batches_tracked"
 def read_state_dict(file: Path) -> StateDict:
     """Read the weights of one network from a PyTorch file, or from a safetensors file (by its suffix).
 
-    Names lose the prefixes that training gave them, and heads are left out.
+    Names lose the prefixes that training gave them, and heads are left out (see `only_features`).
 
     Raises:
         WeightsUnavailable: there is no such file, or it cannot be read.
         EmbeddingError: it holds no weights that can be loaded safely, or those of several networks.
     """
+    return only_features(read_as_it_is(file), as_text(file.name))
+
+
+def read_as_it_is(file: Path) -> StateDict:
+    """Read what `read_state_dict` does, under the names in the file, heads and all."""
     name = as_text(file.name)
     try:
         with file.open("rb"):
@@ -50,7 +55,7 @@ def read_state_dict(file: Path) -> StateDict:
         ) from None
     except OSError as error:
         raise WeightsUnavailable(f"the weights file {name!r} cannot be read: {error.strerror}") from None
-    return _only_features(_unwrapped(_load(file, name), name), name)
+    return _unwrapped(_load(file, name), name)
 
 
 def load_strictly(network: nn.Module, state: StateDict, label: str) -> None:
@@ -117,14 +122,26 @@ def _unwrapped(loaded: Any, name: str) -> StateDict:
     return loaded
 
 
-def _only_features(state: StateDict, name: str) -> StateDict:
-    """Return the tensors under the names that the network itself uses, without its head."""
+def only_features(
+    state: StateDict, name: str, *, known: Collection[str] = (), heads: tuple[str, ...] = HEADS
+) -> StateDict:
+    """Return the tensors under the names that the network itself uses, without its head.
+
+    Args:
+        state: as read.
+        name: the file's name, for messages.
+        known: the network's own names. These are kept, even where they look like a prefix or a head.
+        heads: how the names of heads begin.
+
+    Raises:
+        EmbeddingError: these are the weights of several networks.
+    """
     features: StateDict = {}
     for key, value in state.items():
         own = key
-        while prefix := next((each for each in PREFIXES if own.startswith(each)), ""):
+        while own not in known and (prefix := next((each for each in PREFIXES if own.startswith(each)), "")):
             own = own.removeprefix(prefix)
-        if own.startswith(HEADS):
+        if own not in known and own.startswith(heads):
             continue
         if own in features:
             raise EmbeddingError(

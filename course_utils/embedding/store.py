@@ -12,6 +12,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import secrets
 import threading
 import time
@@ -96,7 +97,10 @@ class EmbeddingStore:
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
         """Return the shelf of one configuration: `backbone`, `embedding_dim`, and whatever else matters."""
-        folder = self.folder / f"{config['backbone']}-{fingerprint(config)}"
+        named = re.sub(
+            r"[^\w.=-]+", "-", config["backbone"]
+        )  # a colon is no character for a folder on Windows
+        folder = self.folder / f"{named}-{fingerprint(config)}"
         if not folder.exists():
             self._say_if_foreign(config)
         sweep(self.folder)

@@ -522,11 +522,11 @@ class TestKey:
         )
         assert fingerprint(one) != fingerprint(other)
 
-    def test_deterministic_mode_and_interpolation_are_in_the_key(self, lite0, extractor, monkeypatch):
+    def test_deterministic_mode_and_interpolation_are_in_the_key(self, lite0, extractor):
         keys = [extractor.config(PREPROCESSOR)]
         keys.append(EmbeddingExtractor(lite0, device="cpu", deterministic=True).config(PREPROCESSOR))
-        monkeypatch.setattr(network, "INTERPOLATION", {"mode": "bicubic", "antialias": True})
-        keys.append(extractor.config(PREPROCESSOR))
+        bicubic = dataclasses.replace(lite0, interpolation="bicubic")
+        keys.append(EmbeddingExtractor(bicubic, device="cpu").config(PREPROCESSOR))
         assert len({fingerprint(key) for key in keys}) == 3
 
     def test_weights_that_were_changed_in_place_are_other_weights(self, samples, tmp_path):
