@@ -7,7 +7,7 @@ measurement; a few whole ones are categories (BI-RADS 1 to 4).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,8 +17,6 @@ Kind = Literal["categories", "number"]
 
 MOST_CATEGORIES = 8
 """Whole numbers with more different values than this are a measurement, not categories."""
-
-_EXACT = 2.0**53  # from here on, two whole numbers may be the same float
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Column:
 def read_column(column: pd.Series) -> Column:
     """Return what a column says, as categories or as numbers."""
     known = column.notna().to_numpy()
-    text = column[known].astype(str)
+    text = column[known].map(_written).astype(str)
     numbers = pd.to_numeric(text, errors="coerce").to_numpy(float)
     if len(numbers) and np.isfinite(numbers).all():
         whole = (numbers == np.round(numbers)).all()
@@ -50,14 +48,16 @@ def read_column(column: pd.Series) -> Column:
             values = np.zeros(len(column))
             values[known] = np.ldexp(numbers, -np.frexp(np.abs(numbers).max())[1])
             return Column("number", known, values, ())
-        if np.abs(numbers).max() < _EXACT:  # so that "2" and "2.0" are the same, and 10 comes after 9
-            numbers, of_known = np.unique(numbers, return_inverse=True)
-            return Column("categories", known, _codes(known, of_known), tuple(f"{n:.0f}" for n in numbers))
-    levels, of_known = np.unique(text.to_numpy(str), return_inverse=True)
-    return Column("categories", known, _codes(known, of_known), tuple(map(str, levels)))
+    else:
+        numbers = np.zeros(len(text))
+    levels, first, of_known = np.unique(text.to_numpy(str), return_index=True, return_inverse=True)
+    order = np.argsort(numbers[first], kind="stable")  # 10 comes after 9
+    codes = np.zeros(len(column), np.int64)
+    codes[known] = np.argsort(order)[of_known]
+    return Column("categories", known, codes, tuple(map(str, levels[order])))
 
 
-def _codes(known: NDArray[np.bool_], of_known: NDArray[np.int64]) -> NDArray[np.int64]:
-    codes = np.zeros(len(known), np.int64)
-    codes[known] = of_known
-    return codes
+def _written(value: Any) -> Any:
+    """Return a number as a whole one if it is: 2 and 2.0 are the same, the texts "2" and "2.0" may not be."""
+    is_number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    return int(value) if is_number and np.isfinite(value) and value == int(value) else value

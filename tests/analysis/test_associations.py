@@ -339,10 +339,12 @@ def test_few_whole_numbers_are_categories_and_other_numbers_are_numbers(values, 
     assert find(labels, pd.DataFrame({"column": values}))["column"].kind == kind
 
 
-def test_whole_numbers_are_the_same_category_however_they_are_written_and_in_their_order():
+def test_equal_numbers_are_one_category_texts_stay_as_written_and_ten_comes_after_two():
     labels, _ = draw()
-    written = pd.DataFrame({"score": ["2", "10", "2.0", "1e1", 2, 10.0] * 16})
-    assert find(labels, written)["score"].levels == {"2": 48, "10": 48}
+    mixed = pd.DataFrame({"score": pd.Series([2, 10, 2.0, 10.0] * 24, dtype=object)})
+    assert list(find(labels, mixed)["score"].levels.items()) == [("2", 48), ("10", 48)]
+    texts = pd.DataFrame({"site": ["10", "2", "02", "2"] * 24})
+    assert list(find(labels, texts)["site"].levels.items()) == [("02", 24), ("2", 48), ("10", 24)]
     long = pd.DataFrame({"code": [str(10**30), str(10**30 + 1)] * 48})
     assert len(find(labels, long)["code"].levels) == 2
 
