@@ -96,7 +96,8 @@ def test_killed_again_and_again_at_random_moments_an_archive_is_complete_and_equ
     assert len(resumed.vectors) == len(samples)
 
 
-@pytest.mark.parametrize("many", [2000, pytest.param(5000, marks=pytest.mark.slow)])
+@pytest.mark.slow  # the quick run of the benchmark measures growth, too
+@pytest.mark.parametrize("many", [2500, 5000])
 def test_thousands_of_files_need_no_more_memory_than_one_thousand_and_come_fast_out_of_the_store(
     write_mammogram, breast, tmp_path, many
 ):
