@@ -67,7 +67,7 @@ class Size:
     left_out: tuple[str, ...] = ()
 
 
-FULL = Size({100: 5, 300: 5, 1000: 3, 3000: 3, 10_000: 2}, (100, 1000, 10_000))
+FULL = Size({100: 5, 300: 3, 1000: 3, 3000: 2, 10_000: 2}, (100, 1000, 10_000))
 QUICK = Size({40: 2, 60: 2}, (40,), ("hdbscan",), ("UMAP",))  # UMAP is compiled first
 
 
