@@ -331,7 +331,7 @@ def _associate(
 ) -> dict[str, Any]:
     """Return the fields of the Association of one column, all but `p_holm`."""
     kept = column.known & (clusters >= 0)
-    groups, values = np.unique(clusters[kept], return_inverse=True)[1], column.values[kept]
+    groups, values = np.unique(clusters[kept], return_inverse=True)[1], column.without_unit[kept]
     owners = None if women is None else women[kept]
     number = column.kind == "number"
     statistic: Statistic = eta_squared if number else _ari

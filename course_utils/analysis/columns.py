@@ -26,8 +26,7 @@ class Column:
     Attributes:
         kind: `"categories"` or `"number"`.
         known: bool `(N,)`, where it says something.
-        values: `(N,)`: the number of each image's category, or the number itself, over a power of two so that
-            the largest is about 1 and its square neither too large nor zero; where nothing is known, 0.
+        values: `(N,)`: the number of each image's category, or the number itself; where nothing is known, 0.
         levels: the categories as text, in order; none for numbers.
     """
 
@@ -35,6 +34,13 @@ class Column:
     known: NDArray[np.bool_]
     values: NDArray[np.int64] | NDArray[np.float64]
     levels: tuple[str, ...]
+
+    @property
+    def without_unit(self) -> NDArray[np.int64] | NDArray[np.float64]:
+        """Return the values, numbers over a power of two: the largest is about 1, and can be squared."""
+        if self.kind == "categories":
+            return self.values
+        return np.ldexp(self.values, -np.frexp(np.abs(self.values).max())[1])
 
 
 def read_column(column: pd.Series) -> Column:
@@ -46,7 +52,7 @@ def read_column(column: pd.Series) -> Column:
         whole = (numbers == np.round(numbers)).all()
         if not whole or len(np.unique(numbers)) > MOST_CATEGORIES:
             values = np.zeros(len(column))
-            values[known] = np.ldexp(numbers, -np.frexp(np.abs(numbers).max())[1])
+            values[known] = numbers
             return Column("number", known, values, ())
     else:
         numbers = np.zeros(len(text))

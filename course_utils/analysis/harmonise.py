@@ -150,7 +150,7 @@ def confounding(metadata: pd.DataFrame, columns: Sequence[str], keep: Sequence[s
     design, shares = _design(metadata, columns), {}
     for name in keep:
         column = read_column(_named(metadata, name))
-        values = column.values[column.known, None]
+        values = column.without_unit[column.known, None]
         target = np.asarray(values == np.arange(len(column.levels)) if column.levels else values, float)
         target -= target.mean(axis=0)
         if target.any():
@@ -186,9 +186,10 @@ def _design(metadata: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float6
         if column.levels:
             terms.append((column.values[:, None] == np.arange(len(column.levels))) & column.known[:, None])
         else:
-            spread = column.values[column.known].std() if column.known.any() else 0.0
-            mean = column.values[column.known].mean() if spread > 0 else 0.0
-            terms.append(np.where(column.known, column.values - mean, 0.0)[:, None] / (spread or 1.0))
+            numbers = column.without_unit
+            spread = numbers[column.known].std() if column.known.any() else 0.0
+            mean = numbers[column.known].mean() if spread > 0 else 0.0
+            terms.append(np.where(column.known, numbers - mean, 0.0)[:, None] / (spread or 1.0))
         terms.append(~column.known[:, None])
     return np.hstack([np.asarray(term, float) for term in terms]) if terms else np.zeros((len(metadata), 0))
 
