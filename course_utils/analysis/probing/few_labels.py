@@ -20,7 +20,7 @@ from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.models import Model, Recipe, fit_predict, make_recipe, rotate
-from course_utils.analysis.probing.scores import NAMES, class_scores, number_scores
+from course_utils.analysis.probing.scores import MAIN, NAMES, class_scores, number_scores
 from course_utils.analysis.probing.targets import Target, check_classes, read_target
 
 Strategy = Literal["random", "margin", "diverse"]
@@ -208,7 +208,7 @@ def label_curve(
                 values[strategy].append(run.follow(strategy, sizes, asked))
     return LabelCurve(
         target=target.name,
-        measure="balanced_accuracy" if target.levels else "r2",
+        measure=MAIN[target.kind],
         model=model,
         women=sizes,
         test_women=count - pool,
@@ -290,10 +290,10 @@ class _Run:
         owner = np.unique(self.owner[rows], return_inverse=True)[1]
         once = np.ones((1, int(owner.max()) + 1))
         if self.target.levels:
-            value = class_scores(said, values, owner, once, ordered=False)["balanced_accuracy"]
+            scores = class_scores(said, values, owner, once, ordered=False)
         else:
-            value = number_scores(said, values, owner, once)["r2"]
-        return round(float(value[0]), 6)
+            scores = number_scores(said, values, owner, once)
+        return round(float(scores[MAIN[self.target.kind]][0]), 6)
 
 
 def _start(

@@ -226,7 +226,7 @@ def prepared(
 
 def _tuned(recipe: Recipe, vectors: NDArray[np.floating], target: Target, owner: NDArray[np.int64]) -> Recipe:
     """Return the recipe with the setting that does best on folds among these women; the first of equals."""
-    from course_utils.analysis.probing.scores import confusion_cells
+    from course_utils.analysis.probing.scores import balanced_accuracy, confusion_cells
 
     inner = [  # prepared once; to do it again for each setting would change nothing but the time
         (train, test, *prepared(recipe, vectors[train], vectors[test]))
@@ -239,9 +239,7 @@ def _tuned(recipe: Recipe, vectors: NDArray[np.floating], target: Target, owner:
             said = fit_predict(one, of_train, target, train, owner[train], of_test)
             truth = target.values[test]
             if target.levels:
-                cells = confusion_cells(said, truth).sum(axis=0)
-                there = cells.sum(axis=1) > 0
-                scores.append(float(np.mean(np.diag(cells)[there] / cells.sum(axis=1)[there])))
+                scores.append(float(balanced_accuracy(confusion_cells(said, truth).sum(axis=0))))
             else:
                 scores.append(-float(((said - truth) ** 2).mean()))
         found.append(float(np.mean(scores)))

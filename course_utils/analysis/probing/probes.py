@@ -33,7 +33,7 @@ from course_utils.analysis.probing.models import (
     rotate,
 )
 from course_utils.analysis.probing.scores import (
-    FEWEST_FOR_AN_INTERVAL,
+    MAIN,
     NAMES,
     WIDENED,
     Score,
@@ -110,7 +110,7 @@ class Probe:
     @property
     def measure(self) -> str:
         """Return the name of the main measure: `"balanced_accuracy"`, or of a number `"r2"`."""
-        return "balanced_accuracy" if self.kind == "categories" else "r2"
+        return MAIN[self.kind]
 
     @property
     def score(self) -> Score:
@@ -297,8 +297,6 @@ def probe(
     tables = read_baselines(baselines, len(matrix))
     recipe = make_recipe(model, target.kind, setting=setting, tune=tune, recalibrate=recalibrate, seed=seed)
     weights = draw_women(int(owner.max()) + 1, np.random.default_rng([seed, 11]))
-    if len(weights[0]) < FEWEST_FOR_AN_INTERVAL:
-        weights = weights[:1]
     widened = WIDENED * for_few(weights.shape[1], len(target.levels) or 2)
     turned = rotate(matrix)
     with threadpool_limits(1 if turned.shape[1] <= DIMS else None):
@@ -385,7 +383,7 @@ def _baseline(
         columns=True,
     )
     values = _values(predictions(simple, table, woman, target, splits, repeats), target, owner, weights)
-    measure = "balanced_accuracy" if target.levels else "r2"
+    measure = MAIN[target.kind]
     widened = WIDENED * for_few(weights.shape[1], len(target.levels) or 2)
     return Baseline(
         columns=table.shape[1],

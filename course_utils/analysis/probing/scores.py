@@ -57,6 +57,9 @@ NAMES = {
 }
 """What each measure is called in a sentence."""
 
+MAIN = {"categories": "balanced_accuracy", "number": "r2"}
+"""The measure that is told first, by the kind of the target."""
+
 
 @dataclass(frozen=True)
 class Score:
@@ -95,7 +98,12 @@ class Score:
 
 
 def draw_women(women: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return how often each woman counts (draws, women): once in the first row, as drawn in the others."""
+    """Return how often each woman counts (draws, women): once in the first row, as drawn in the others.
+
+    Of fewer women than `FEWEST_FOR_AN_INTERVAL` there is the first row alone.
+    """
+    if women < FEWEST_FOR_AN_INTERVAL:
+        return np.ones((1, women))
     drawn = rng.multinomial(women, np.full(women, 1 / women), BOOTSTRAPS)
     return np.vstack([np.ones(women), drawn]).astype(float)
 

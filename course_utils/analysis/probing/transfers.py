@@ -22,7 +22,7 @@ from course_utils.analysis.permutations import LEVEL, permuter, sequential_p_val
 from course_utils.analysis.probing.models import Model, fit_predict, make_recipe
 from course_utils.analysis.probing.probes import probe
 from course_utils.analysis.probing.scores import (
-    FEWEST_FOR_AN_INTERVAL,
+    MAIN,
     NAMES,
     Score,
     class_scores,
@@ -68,7 +68,7 @@ class Transfer:
     @property
     def measure(self) -> str:
         """Return the name of the main measure."""
-        return "balanced_accuracy" if self.kind == "categories" else "r2"
+        return MAIN[self.kind]
 
     @property
     def difference(self) -> tuple[float, float] | None:
@@ -199,8 +199,6 @@ def transfer(
         )
     said = fit_predict(recipe, matrix[learn], target, place[learn], woman[learn], matrix[ask])
     weights = draw_women(int(owner.max()) + 1, np.random.default_rng([seed, 14]))
-    if len(weights[0]) < FEWEST_FOR_AN_INTERVAL:
-        weights = weights[:1]
     if target.levels:
         scores = class_scores(said, values, owner, weights, ordered=target.ordered)
     else:
