@@ -69,9 +69,13 @@ class Null:
         """Return whether the data stand out: p is 0.05 or less."""
         return self.p_value <= LEVEL
 
+    def defined(self, k: int) -> list[float]:
+        """Return the silhouettes of the draws in which the method found two clusters or more at `k`."""
+        return [value for value in self.silhouettes[k] if value != NOTHING]
+
     def span(self, k: int) -> str:
         """Return where the silhouettes of the draws at `k` lie, in words."""
-        defined = [value for value in self.silhouettes[k] if value != NOTHING]
+        defined = self.defined(k)
         without = "undefined for want of two clusters"
         if not defined:
             return without

@@ -78,7 +78,19 @@ def silhouette_against_null(
     colours = {"data": PALETTE[theme][1], "permuted": GRAY[theme], "gaussian": PALETTE[theme][0]}
     axes = panels[0]
     for row, null in enumerate(evaluation.nulls):
-        values = np.array(null.silhouettes[evaluation.k])
+        values = np.array(null.defined(evaluation.k))
+        if not len(values):
+            across = axes.get_yaxis_transform()
+            axes.text(
+                0.04,
+                row,
+                "never two clusters",
+                color=INK[theme],
+                size=9,
+                ha="left",
+                va="center",
+                transform=across,
+            )
         jitter = np.linspace(-0.16, 0.16, len(values))[np.argsort(np.arange(len(values)) % 5, kind="stable")]
         axes.scatter(values, row + jitter, s=16, c=colours[null.name], alpha=0.75, linewidths=0)
     top = len(evaluation.nulls)
@@ -92,8 +104,8 @@ def silhouette_against_null(
     if several:
         ks = list(evaluation.curve)
         for null in evaluation.nulls:
-            low = [min(null.silhouettes[k]) for k in ks]
-            high = [max(null.silhouettes[k]) for k in ks]
+            low = [min(null.defined(k), default=np.nan) for k in ks]
+            high = [max(null.defined(k), default=np.nan) for k in ks]
             label = names[null.name].replace("\n", " ")
             panels[1].fill_between(
                 ks, low, high, color=colours[null.name], alpha=0.3, label=label, linewidth=0

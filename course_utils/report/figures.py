@@ -209,8 +209,9 @@ def silhouette_figure(run: Run) -> dict[str, Any] | None:
     }
     rows = [["your images", "", "", two_decimals(found.silhouette), "", ""]]
     for null in reversed(found.nulls):
-        values = null.silhouettes[found.k]
-        numbers = [two_decimals(number) for number in (min(values), float(np.mean(values)), max(values))]
+        values = null.defined(found.k)
+        three = (min(values), float(np.mean(values)), max(values)) if values else ()
+        numbers = [two_decimals(number) for number in three] or ["–"] * 3
         rows.append([names[null.name], str(null.draws), *numbers, f"{null.p_value:.3f}"])
     figure = _both_themes(lambda theme: plots.silhouette_against_null(found, theme=theme))
     return {"figure": figure, "rows": rows}

@@ -70,8 +70,9 @@ def tiles(run: Run) -> list[tuple[str, str]]:
     if run.evaluation is not None:
         shown.append((str(run.evaluation.k), "cluster made" if run.evaluation.k == 1 else "clusters made"))
         if run.evaluation.nulls and run.evaluation.silhouette is not None:
-            highest = max(max(null.silhouettes[run.evaluation.k]) for null in run.evaluation.nulls)
-            words = f"silhouette; without clusters up to {two_decimals(highest)}"
+            beside = [value for null in run.evaluation.nulls for value in null.defined(run.evaluation.k)]
+            highest = f"up to {two_decimals(max(beside))}" if beside else "none is found"
+            words = f"silhouette; without clusters {highest}"
             shown.append((two_decimals(run.evaluation.silhouette), words))
     return shown
 
