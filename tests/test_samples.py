@@ -12,6 +12,7 @@ import pytest
 from needs import needs, needs_pyjpegls
 
 from course_utils.imaging.datasets import sample_run
+from course_utils.imaging.errors import MammogramError
 from course_utils.phantoms import Phantom
 from course_utils.runs import Extraction
 
@@ -96,11 +97,18 @@ def test_a_shipped_file_is_what_its_seed_gives(index, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "rows", [[0, 3], pytest.param(range(240), marks=pytest.mark.slow)], ids=["two", "all"]
+    ("cohort", "rows"),
+    [
+        ("discovery", [0, 3]),
+        ("replication", [1, 6]),
+        pytest.param("discovery", range(240), marks=pytest.mark.slow),
+        pytest.param("replication", range(384), marks=pytest.mark.slow),
+    ],
+    ids=["discovery", "replication", "all of discovery", "all of replication"],
 )
-def test_the_vectors_of_the_larger_cohort_are_what_its_seeds_give(rows, tmp_path):
-    shipped = Extraction.read(sample_run())
-    truth = pd.read_csv(sample_run() / "manifest.csv").iloc[list(rows)]
+def test_the_vectors_of_a_larger_cohort_are_what_its_seeds_give(cohort, rows, tmp_path):
+    shipped = Extraction.read(sample_run(cohort))
+    truth = pd.read_csv(sample_run(cohort) / "manifest.csv").iloc[list(rows)]
     paths = [tmp_path / file for file in truth.file]
     for row, path in zip(truth.itertuples(), paths, strict=True):
         _phantom(row._asdict()).write(path)
@@ -112,15 +120,25 @@ def test_the_vectors_of_the_larger_cohort_are_what_its_seeds_give(rows, tmp_path
     assert not vector_cohort.same_vectors(again.vectors, neighbours)
 
 
-def test_the_larger_cohort_has_four_images_of_each_of_sixty_women_with_density_crossed_with_vendor():
-    truth = pd.read_csv(sample_run() / "manifest.csv")
-    shipped = Extraction.read(sample_run())
-    assert shipped.vectors.shape == (240, 1280)
+@pytest.mark.parametrize(("cohort", "women"), [("discovery", 60), ("replication", 96)])
+def test_a_larger_cohort_has_four_images_of_each_woman_with_density_crossed_with_vendor(cohort, women):
+    truth = pd.read_csv(sample_run(cohort) / "manifest.csv")
+    shipped = Extraction.read(sample_run(cohort))
+    assert shipped.vectors.shape == (4 * women, 1280)
     assert shipped.table.file.tolist() == truth.file.tolist()
     assert (truth.groupby("woman")[["view", "laterality"]].nunique() == 2).all(axis=None)
-    assert (pd.crosstab(truth.density, truth.vendor) == 20).all(axis=None)
+    assert (pd.crosstab(truth.density, truth.vendor) == women / 3).all(axis=None)
     assert shipped.record.weights["id"]
     assert shipped.failures.empty
+
+
+def test_no_image_is_in_both_larger_cohorts_and_another_name_is_refused():
+    one, other = (
+        set(Extraction.read(sample_run(name)).table.sha256) for name in ("discovery", "replication")
+    )
+    assert not one & other
+    with pytest.raises(MammogramError, match="no cohort 'vectors': available are discovery and replication"):
+        sample_run("vectors")
 
 
 @needs_pyjpegls

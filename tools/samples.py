@@ -26,7 +26,6 @@ from course_utils.phantoms import write_cohort
 HERE = Path(__file__).resolve().parent.parent / "data_samples"
 ROWS, WOMEN, SEED = 640, 12, 2024
 FOLDERS = ("cohort", "variants", "broken")
-VECTORS = "vectors"
 VARYING = ("PixelData", "LossyImageCompressionRatio")
 """What another version of an encoder may write differently."""
 
@@ -86,7 +85,8 @@ def build(folder: Path) -> None:
     for name, write in (("variants", variants.write_variants), ("broken", variants.write_broken)):
         (folder / name).mkdir()
         write(folder / name, source)
-    vector_cohort.write(folder / VECTORS)
+    for name in vector_cohort.COHORTS:
+        vector_cohort.write(folder / name)
     text = with_tables((HERE / "README.md").read_text(encoding="utf-8"), folder)
     (folder / "README.md").write_text(text, encoding="utf-8", newline="\n")
 
@@ -120,7 +120,7 @@ def differences(built: Path, shipped: Path) -> tuple[list[str], list[str]]:
     made = {
         p.relative_to(built).as_posix()
         for p in built.rglob("*")
-        if p.is_file() and p.relative_to(built).parts[0] != VECTORS
+        if p.is_file() and p.relative_to(built).parts[0] not in vector_cohort.COHORTS
     }
     there = {
         p.relative_to(shipped).as_posix()
@@ -163,10 +163,11 @@ def main(arguments: list[str] | None = None) -> int:
         build(built)
         if check:
             wrong, packed = differences(built, HERE)
-            wrong += vector_cohort.differences(built / VECTORS, HERE / VECTORS)
+            for name in vector_cohort.COHORTS:
+                wrong += vector_cohort.differences(built / name, HERE / name)
             print("\n".join(wrong + packed) or "data_samples/ is what its seeds give.")
             return 1 if wrong else 0
-        for name in (*FOLDERS, VECTORS):
+        for name in (*FOLDERS, *vector_cohort.COHORTS):
             shutil.rmtree(HERE / name, ignore_errors=True)
         shutil.copytree(built, HERE, dirs_exist_ok=True)
     size = sum(p.stat().st_size for p in HERE.rglob("*") if p.is_file())

@@ -1,7 +1,7 @@
-"""The larger cohort, which ships as vectors: sixty women are drawn and embedded, and a run folder remains.
+"""The larger cohorts, which ship as vectors: women are drawn and embedded, and a run folder remains.
 
-240 images would be 300 MB of DICOM. What lessons 07 to 10 need of them is what `course embed` makes of them,
-and the truth: `manifest.csv`, one row per image, in the order of the run's rows.
+Their 624 images would be 800 MB of DICOM. What lessons 07 to 10 need of them is what `course embed` makes of
+them, and the truth: `manifest.csv`, one row per image, in the order of the run's rows.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,20 @@ from course_utils.imaging import Preprocessor
 from course_utils.phantoms import write_cohort
 from course_utils.runs import Extraction
 
-WOMEN, ROWS, SEED = 60, 1024, 0
+ROWS = 1024
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """How many women are drawn, four images each, from which seed."""
+
+    women: int
+    seed: int
+
+
+COHORTS = {"vectors": Cohort(women=60, seed=0), "replication": Cohort(women=96, seed=1)}
+"""By the name of their folder: the cohort that lessons explore, and the women whom they ask later."""
+
 TOLERANCE = 1e-3
 """How far a number may be off on another processor, as a share of the largest."""
 
@@ -31,15 +45,19 @@ def embed(paths: Sequence[Path], *, progress: bool = False) -> Extraction:
     return extractor.extract(paths, Preprocessor(), workers=2, progress=progress)
 
 
+def draw(folder: Path, women: int, seed: int) -> pd.DataFrame:
+    """Draw both views of both sides of so many women into ``folder``; return the truth about each image."""
+    return write_cohort(folder, women=women, sides=("L", "R"), rows=ROWS, seed=seed, workers=2, progress=True)
+
+
 def write(folder: Path) -> None:
-    """Write the run of the whole cohort, and its truth, into ``folder`` (two minutes)."""
+    """Write the run of the whole cohort that ``folder`` is named after, and its truth (a minute or two)."""
+    cohort = COHORTS[folder.name]
     with tempfile.TemporaryDirectory() as scratch:
-        cohort = Path(scratch) / "vectors"
-        truth = write_cohort(
-            cohort, women=WOMEN, sides=("L", "R"), rows=ROWS, seed=SEED, workers=2, progress=True
-        )
-        embed([cohort / file for file in truth["file"]], progress=True).write(folder)
-        shutil.copy(cohort / "manifest.csv", folder / "manifest.csv")
+        files = Path(scratch) / folder.name
+        truth = draw(files, cohort.women, cohort.seed)
+        embed([files / file for file in truth["file"]], progress=True).write(folder)
+        shutil.copy(files / "manifest.csv", folder / "manifest.csv")
 
 
 def same_vectors(ours: np.ndarray, theirs: np.ndarray) -> bool:
@@ -49,12 +67,13 @@ def same_vectors(ours: np.ndarray, theirs: np.ndarray) -> bool:
 
 def differences(made: Path, shipped: Path) -> list[str]:
     """Return a sentence on each thing that a fresh run gives otherwise."""
+    name = made.name
     ours, theirs = Extraction.read(made), Extraction.read(shipped)
     wrong = []
     if not pd.read_csv(made / "manifest.csv").equals(pd.read_csv(shipped / "manifest.csv")):
-        wrong.append("vectors/manifest.csv: differs from what its seed gives")
+        wrong.append(f"{name}/manifest.csv: differs from what its seed gives")
     if ours.table["sha256"].tolist() != theirs.table["sha256"].tolist():
-        wrong.append("vectors: the images are not those that the seed gives")
+        wrong.append(f"{name}: the images are not those that the seed gives")
     elif not same_vectors(ours.vectors, theirs.vectors):
-        wrong.append("vectors: a fresh run gives other vectors")
+        wrong.append(f"{name}: a fresh run gives other vectors")
     return wrong

@@ -20,7 +20,7 @@ from http.client import HTTPException
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.error import HTTPError
 from urllib.request import urlopen
 from xml.etree import ElementTree
@@ -116,15 +116,22 @@ def broken_samples() -> pd.DataFrame:
     return _samples("broken", "use a checkout")
 
 
-def sample_run() -> Path:
-    """Return the folder of a finished run: 240 synthetic images of 60 women, embedded (lessons 07 to 10).
+def sample_run(cohort: Literal["discovery", "replication"] = "discovery") -> Path:
+    """Return the folder of a finished run: synthetic images, embedded (lessons 07 to 10).
 
     `runs.Extraction.read` reads it. Its `manifest.csv` holds the truth about each image, in the order of the
     run's rows, with the columns of `sample_cohort` (README).
+
+    Args:
+        cohort: `"discovery"`, 240 images of 60 women, to look for things in; or `"replication"`, 384 of 96
+            other women, to ask afterwards whether they hold.
     """
-    folder = SAMPLES / "vectors"
+    name = {"discovery": "vectors", "replication": "replication"}.get(cohort)
+    if name is None:
+        raise MammogramError(f"There is no cohort {cohort!r}: available are discovery and replication.")
+    folder = SAMPLES / name
     if not (folder / "manifest.csv").is_file():
-        raise MammogramError("The vectors of data_samples/vectors are not here; use a checkout.")
+        raise MammogramError(f"The vectors of data_samples/{name} are not here; use a checkout.")
     return folder
 
 
