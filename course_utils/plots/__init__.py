@@ -38,6 +38,7 @@ from course_utils.plots.preprocessing import (
     preprocessing_steps,
     shifts,
 )
+from course_utils.plots.probes import confusion, reliability, scores_beside
 from course_utils.plots.speed import flame_graph, ladder, reading_threads, roofline
 from course_utils.plots.validity import held_out_valley, stability_beside_null
 
@@ -56,6 +57,7 @@ __all__ = [
     "before_and_after",
     "category_styles",
     "choice_of_k",
+    "confusion",
     "contact_sheet",
     "convolution_window",
     "cumulative_dips",
@@ -77,7 +79,9 @@ __all__ = [
     "prototypes",
     "reading_threads",
     "receptive_fields",
+    "reliability",
     "roofline",
+    "scores_beside",
     "several_maps",
     "shifts",
     "side_by_side",
