@@ -31,6 +31,13 @@ class Size(NamedTuple):
     components: int
 
 
+class Frame(NamedTuple):
+    """One frame's compressed bytes, and how many bits per pixel they say they hold."""
+
+    stream: bytes
+    precision: int
+
+
 def read_frame(file: BinaryIO, position: int) -> bytes:
     """Return the compressed bytes of a file with one frame, whose encapsulated pixels begin at `position`.
 
@@ -57,8 +64,8 @@ def read_frame(file: BinaryIO, position: int) -> bytes:
     return b"".join(parts)
 
 
-def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocated: int) -> bytes:
-    """Check a compressed frame against the DICOM header; return the frame, without any JP2 wrapper.
+def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocated: int) -> Frame:
+    """Check a compressed frame against the DICOM header; return it, without any JP2 wrapper.
 
     Args:
         frame: what `read_frame` returned.
@@ -91,12 +98,15 @@ def check_frame(frame: bytes, syntax: UID, rows: int, columns: int, bits_allocat
         raise MammogramError("The compressed picture has more bits per pixel than BitsAllocated says.")
     if syntax in JPEGLSTransferSyntaxes and not has_end(frame, syntax):  # CharLS takes 8 s to find out
         raise MammogramError(TRUNCATED)
-    return frame
+    return Frame(frame, size.precision)
 
 
 def has_end(frame: bytes, syntax: UID) -> bool:
-    """Return whether a compressed frame ends as it should; RLE has no end mark to tell by."""
-    return syntax == RLELossless or b"\xff\xd9" in frame[-16:]
+    """Return whether a compressed frame ends as it should; RLE has no end mark to tell by.
+
+    Zeros may follow: some writers fill up the item.
+    """
+    return syntax == RLELossless or b"\xff\xd9" in frame.rstrip(b"\0")[-16:]
 
 
 def _jpeg_size(stream: bytes, frames: bytes) -> Size:

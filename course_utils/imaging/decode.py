@@ -35,8 +35,8 @@ from pydicom.uid import (
 )
 
 from course_utils.imaging.codestream import check_frame, has_end, read_frame, rle_segments
-from course_utils.imaging.errors import TRUNCATED, MammogramError
-from course_utils.imaging.header import stored_range
+from course_utils.imaging.errors import NO_PIXELS, TRUNCATED, MammogramError
+from course_utils.imaging.header import OVERLAY_BIT_POSITIONS, stored_range
 
 NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 """The transfer syntaxes in which pixels are not compressed. (A file deflated as a whole is refused.)"""
@@ -73,10 +73,22 @@ OpenJPH, which is fast at HTJ2K, but crashes on some damaged streams and makes u
 _log = logging.getLogger(__name__)
 
 
+LOSSY = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless, JPEG2000, HTJ2K})
+"""The transfer syntaxes whose values may overshoot those that were stored."""
+
+
 class Stored(NamedTuple):
-    """Integers `(H, W)` as they were stored; where they are padding, bool `(H, W)` or None; warnings."""
+    """What a file's pixels hold, apart from their meaning.
+
+    Attributes:
+        values: integers `(H, W)`.
+        bits: how many bits a value may take, those of BitsStored or, where it holds more, of the stream.
+        padding: where they are padding, bool `(H, W)`, or None.
+        warnings: sentences.
+    """
 
     values: np.ndarray
+    bits: int
     padding: np.ndarray | None
     warnings: list[str]
 
@@ -88,12 +100,16 @@ def stored_values(file: BinaryIO, header: Dataset) -> Stored:
         MammogramError: there are no pixels or not all of them, there is no decoder for them, or they are
             damaged or contradict the header.
     """
-    decoded, warnings = _decoded(file, header)
+    decoded, precision, warnings = _decoded(file, header)
+    bits = header.BitsStored
+    if precision is not None and precision > bits and not _belong_to_an_overlay(header, bits):
+        values, bits, of_range = _as_in_the_stream(header, decoded, precision)
+        return Stored(values, bits, _padding(header, decoded, values), warnings + of_range)
     values, stray = _clear_unused_bits(header, decoded)
     padding = _padding(header, decoded, values)
     if stray is not None and (stray if padding is None else stray & ~padding).any():
         warnings.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
-    return Stored(values, padding, warnings)
+    return Stored(values, bits, padding, warnings)
 
 
 def decoder_package(syntax: str) -> str | None:
@@ -104,21 +120,27 @@ def decoder_package(syntax: str) -> str | None:
 # --- from bytes to numbers ---
 
 
-def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
-    """Return pixels `(H, W)` as stored, including the bits above BitsStored, and warnings."""
+def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, int | None, list[str]]:
+    """Return pixels `(H, W)` as stored, including the bits above BitsStored; their bits; and warnings.
+
+    The bits are those that a stream of the JPEG family says it holds; None for any other.
+    """
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
     if syntax not in NATIVE:
         _check_decodable(syntax)
-    position, vr, length = _pixel_data(file, header)
-    warnings = []
+    position, vr, length, warnings = _pixel_data(file, header)
+    precision = None
     source: BinaryIO | bytes
     if syntax in NATIVE:
         source = _native(file, header, position, length)
     else:
-        frame = read_frame(file, position)
-        frame = check_frame(frame, syntax, header.Rows, header.Columns, header.BitsAllocated)
+        found = read_frame(file, position)
+        if not found:
+            raise MammogramError(NO_PIXELS)
+        frame, bits = check_frame(found, syntax, header.Rows, header.Columns, header.BitsAllocated)
+        precision = None if syntax == RLELossless else bits
         if not has_end(frame, syntax):
             warnings.append("The compressed pixels have no end mark; a part of the picture may be missing.")
         source = encapsulate([frame], has_bot=False)
@@ -149,13 +171,15 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, list[str]]:
         ) from None
     if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
         raise MammogramError("The pixels of this file are not what its header says.")
-    return stored, warnings
+    return stored, precision, warnings
 
 
 def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> BinaryIO:
     """Return the file positioned at its first uncompressed pixel, once all of them are known to be there."""
     if length == UNDEFINED:
         raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
+    if length == 0:
+        raise MammogramError(NO_PIXELS)
     needed = header.Rows * header.Columns * header.BitsAllocated // 8
     if min(length, os.fstat(file.fileno()).st_size - position) < needed:
         raise MammogramError(TRUNCATED)
@@ -178,26 +202,59 @@ def _check_decodable(syntax: UID) -> None:
         )
 
 
-def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int]:
-    """Return where the value of PixelData begins, its VR and its length.
+def _pixel_data(file: BinaryIO, header: Dataset) -> tuple[int, str, int, list[str]]:
+    """Return where the value of PixelData begins, its VR and its length, and warnings.
 
-    The file is positioned at its tag, where `dcmread` stopped.
+    The file is positioned at its tag, where `dcmread` stopped. Whether VRs are written out is what the bytes
+    say: some writers put another transfer syntax into the file's label.
     """
     implicit, little = header.original_encoding
     order: Literal["little", "big"] = "little" if little else "big"
-    start = file.read(8 if implicit else 12)
+    start = file.read(12)
     if [int.from_bytes(start[at : at + 2], order) for at in (0, 2)] != [0x7FE0, 0x0010]:
-        raise MammogramError("This DICOM file holds no pixels.")
-    vr = "OW" if implicit else start[4:6].decode("ascii")
-    return file.tell(), vr, int.from_bytes(start[-4:], order)
+        raise MammogramError(NO_PIXELS)
+    explicit = start[4:8] in (b"OB\0\0", b"OW\0\0", b"UN\0\0")
+    warnings = []
+    if explicit == implicit:
+        warnings.append("The transfer syntax is not the one in which the file is written; the bytes told.")
+    if not explicit:
+        file.seek(-4, os.SEEK_CUR)
+        start = start[:8]
+    vr = start[4:6].decode("ascii") if explicit else "OW"
+    return file.tell(), vr, int.from_bytes(start[-4:], order), warnings
 
 
 # --- from numbers to values ---
 
 
+def _belong_to_an_overlay(header: Dataset, bits: int) -> bool:
+    """Return whether the header says that a bit above `bits` of each pixel is an overlay's."""
+    positions = [header[tag].value for tag in OVERLAY_BIT_POSITIONS if tag in header]
+    return any(isinstance(position, int) and position >= bits for position in positions)
+
+
+def _as_in_the_stream(
+    header: Dataset, decoded: np.ndarray, precision: int
+) -> tuple[np.ndarray, int, list[str]]:
+    """Return the values of a stream that holds more bits than BitsStored says; their bits; and warnings.
+
+    What a stream says of itself controls its decompression (PS3.5 8.2). With loss, values overshoot the
+    range that they had, and the ends of the range are as near as one gets. Without loss, they are values.
+    """
+    bits = header.BitsStored
+    unused = 8 * decoded.itemsize - precision
+    values = (decoded << unused) >> unused  # the sign of a signed value is the stream's highest bit
+    lowest, highest = stored_range(bits, values)
+    if lowest <= values.min() and values.max() <= highest:
+        return values, bits, []
+    if UID(header.file_meta.TransferSyntaxUID) in LOSSY:
+        return np.clip(values, lowest, highest), bits, []
+    return values, precision, ["The compressed picture holds more bits than BitsStored says; all were used."]
+
+
 def _clear_unused_bits(header: Dataset, decoded: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Return pixels holding nothing but their value, and where other bits were set (PS3.5 8.1.1)."""
-    lowest, highest = stored_range(header, decoded)
+    lowest, highest = stored_range(header.BitsStored, decoded)
     least, greatest = int(decoded.min()), int(decoded.max())
     if lowest <= least and greatest <= highest:
         return decoded, None

@@ -17,7 +17,7 @@ import numpy as np
 from pydicom.dataset import Dataset
 
 from course_utils.imaging.decode import stored_values
-from course_utils.imaging.errors import NOT_GRAY, TOO_SMALL, MammogramError
+from course_utils.imaging.errors import NO_PIXELS, NOT_GRAY, TOO_SMALL, MammogramError
 from course_utils.imaging.grayscale import VOI, check_voi, display_values, polarity
 from course_utils.imaging.header import FOR_PROCESSING, get_text, read_header
 from course_utils.imaging.identity import PROCESS_KEY, identify
@@ -154,7 +154,7 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
         raise MammogramError("Every pixel of this image is marked as padding.")
     if _constant(stored.values if stored.padding is None else stored.values[~stored.padding]):
         raise MammogramError("Every pixel of this image has the same value.")
-    display = display_values(stored.values, stored.padding, header, voi, inverted)
+    display = display_values(stored, header, voi, inverted)
     if _constant(display.pixels):
         raise MammogramError("Every pixel ends up the same under this VOI transform; try voi='percentile'.")
     identity = identify(header, stored.values, key)
@@ -199,15 +199,14 @@ def check(header: Dataset) -> list[str]:
 
     rows, columns = header.get("Rows"), header.get("Columns")
     if not rows or not columns:
-        raise MammogramError("This DICOM file holds no pixels.")
+        raise MammogramError(NO_PIXELS)
     for keyword in ("Rows", "Columns", "BitsAllocated", "BitsStored", "PixelRepresentation"):
         if not isinstance(header.get(keyword), int):
             raise MammogramError(f"This file is damaged: {keyword} is missing or is not a whole number.")
     if int(header.get("NumberOfFrames") or 1) != 1:
         raise MammogramError("This file has several frames; only single mammograms can be read.")
-    if header.get("SamplesPerPixel", 1) != 1 or not get_text(
-        header, "PhotometricInterpretation", "MONO"
-    ).startswith("MONO"):
+    photometric = get_text(header, "PhotometricInterpretation", "MONO").upper()
+    if (header.get("SamplesPerPixel") or 1) != 1 or not photometric.startswith("MONO"):
         raise MammogramError(NOT_GRAY)
     if rows * columns > MAX_PIXELS:
         raise MammogramError(

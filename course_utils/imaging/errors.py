@@ -5,6 +5,7 @@ one that may not be opened each become one row of failures, with a sentence of t
 """
 
 TRUNCATED = "This file is truncated: it ends before its pixels do."
+NO_PIXELS = "This DICOM file holds no pixels."
 NOT_GRAY = "This is a colour image; mammograms are gray."
 TOO_SMALL = "This image is too small to be a mammogram."
 

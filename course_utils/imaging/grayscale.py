@@ -11,15 +11,18 @@ from typing import Literal, NamedTuple, TypeAlias
 import numpy as np
 from pydicom.dataset import Dataset
 
+from course_utils.imaging.decode import Stored
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.header import get_text, is_for_processing, is_little_endian, stored_range
 from course_utils.imaging.mask import find_breast, shrink
 from course_utils.imaging.transforms import (
+    LookupTable,
     Window,
     apply_lut,
     apply_rescale,
     apply_window,
     mirror,
+    narrowed,
     percentile_window,
     read_lut,
     read_windows,
@@ -29,6 +32,7 @@ VOI: TypeAlias = Literal["auto", "lut", "window", "percentile", "none"] | int
 """Which VOI transform to use (see `read_mammogram`)."""
 
 RAW_LINEAR = "Raw detector signal (FOR PROCESSING): shown as minus its logarithm, tissue bright."
+SKIPPED_TABLE = "A lookup table of this file is damaged; what stands behind it was used."
 RAW_LOG = "FOR PROCESSING with a logarithmic signal: shown without the vendor's processing."
 
 
@@ -75,14 +79,11 @@ def polarity(header: Dataset) -> tuple[bool, list[str]]:
     return inverted, []
 
 
-def display_values(
-    stored: np.ndarray, padding: np.ndarray | None, header: Dataset, voi: VOI, inverted: bool
-) -> Display:
+def display_values(stored: Stored, header: Dataset, voi: VOI, inverted: bool) -> Display:
     """Return what stored values `(H, W)` look like.
 
     Args:
-        stored: integers, as `decode.stored_values` returns them.
-        padding: where they are not part of the picture, bool `(H, W)`, or None.
+        stored: as `decode.stored_values` returns them.
         header: their file's.
         voi: how values become gray levels (see `read_mammogram`).
         inverted: whether low values are bright (`polarity`).
@@ -90,6 +91,7 @@ def display_values(
     Raises:
         MammogramError: the header lacks what `voi` asks for, or what it has makes no sense.
     """
+    padding = stored.padding
     modality = modality_values(stored, header)
     windows, warnings = read_windows(header)
     tables = header.get("VOILUTSequence") or []
@@ -102,9 +104,11 @@ def display_values(
 
     if voi == "lut" and not tables:
         raise MammogramError("This file has no VOI LUT; try voi='auto'.")
-    if voi == "lut" or (voi == "auto" and tables):
-        values, of_table = _through_table(modality, tables[0], header, inverted)
-        return Display(_without(padding, values), "lut", warnings + of_table)
+    if voi in ("auto", "lut"):
+        table, of_tables = _first_table(tables, modality, header, required=voi == "lut")
+        warnings += of_tables
+        if table is not None:
+            return Display(_without(padding, _through_table(modality, table, inverted)), "lut", warnings)
 
     values, low, high = _minus_log(modality) if linear_signal else _bright_is_high(modality, inverted)
     if voi == "none":
@@ -122,7 +126,7 @@ def display_values(
     return Display(_without(padding, apply_window(values, window)), used, warnings)
 
 
-def modality_values(stored: np.ndarray, header: Dataset) -> Modality:
+def modality_values(stored: Stored, header: Dataset) -> Modality:
     """Return the stored values with the file's slope and intercept, or its modality LUT's output, 1 and 0.
 
     Raises:
@@ -131,31 +135,50 @@ def modality_values(stored: np.ndarray, header: Dataset) -> Modality:
     sequence = header.get("ModalityLUTSequence")
     if sequence:
         table, _ = read_lut(
-            sequence[0], signed=stored.dtype.kind == "i", little_endian=is_little_endian(header)
+            sequence[0], signed=stored.values.dtype.kind == "i", little_endian=is_little_endian(header)
         )
-        return Modality(apply_lut(stored, table), 0, 2**table.bits - 1, 1.0, 0.0)
+        return Modality(apply_lut(stored.values, table), 0, 2**table.bits - 1, 1.0, 0.0)
     slope = header.get("RescaleSlope")
     slope = 1.0 if slope is None else float(slope)
     intercept = float(header.get("RescaleIntercept") or 0)
     if not (1e-9 < abs(slope) < 1e9 and abs(intercept) < 1e12):  # also false for NaN
         raise MammogramError("The rescale slope or intercept of this file makes no sense.")
-    return Modality(stored, *stored_range(header, stored), slope, intercept)
+    return Modality(stored.values, *stored_range(stored.bits, stored.values), slope, intercept)
 
 
-def _through_table(
-    modality: Modality, item: Dataset, header: Dataset, inverted: bool
-) -> tuple[np.ndarray, list[str]]:
-    """Return display values through the VOI LUT of a sequence's item, and warnings."""
-    gray, least, greatest, slope, intercept = modality
-    signed = min(slope * least, slope * greatest) + intercept < 0
-    table, warnings = read_lut(item, signed=signed, little_endian=is_little_endian(header))
+def _first_table(
+    items: list[Dataset], modality: Modality, header: Dataset, *, required: bool
+) -> tuple[LookupTable | None, list[str]]:
+    """Return the first VOI LUT of a sequence that can be used, None if none can, and warnings.
+
+    Raises:
+        MammogramError: none can, and one is required.
+    """
+    slope, intercept = modality.slope, modality.intercept
+    signed = min(slope * modality.least, slope * modality.greatest) + intercept < 0
+    for item in items:
+        try:
+            table, warnings = read_lut(item, signed=signed, little_endian=is_little_endian(header))
+        except MammogramError:
+            if required and item is items[-1]:
+                raise
+            continue
+        table, of_range = narrowed(table)
+        skipped = [] if item is items[0] else [SKIPPED_TABLE]
+        return table, skipped + warnings + of_range
+    return None, [SKIPPED_TABLE] if items else []
+
+
+def _through_table(modality: Modality, table: LookupTable, inverted: bool) -> np.ndarray:
+    """Return display values `(H, W)` through a VOI LUT."""
+    gray, _, _, slope, intercept = modality
     rescaled = gray if (slope, intercept) == (1, 0) else apply_rescale(gray, slope, intercept)
     values = apply_lut(rescaled, table)
     brightest = np.float32(2**table.bits - 1)
     if inverted:
         np.subtract(brightest, values, out=values)
     values *= 1 / brightest
-    return values, warnings
+    return values
 
 
 def _bright_is_high(modality: Modality, inverted: bool) -> tuple[np.ndarray, float, float]:

@@ -16,6 +16,9 @@ from pydicom.errors import InvalidDicomError
 
 from course_utils.imaging.errors import MammogramError
 
+OVERLAY_BIT_POSITIONS = [(group << 16) | 0x0102 for group in range(0x6000, 0x6020, 2)]
+"""The elements that say which bit of a pixel belongs to an overlay (retired, PS3.5 8.1.2)."""
+
 KEYWORDS = [
     *("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "BodyPartExamined", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
@@ -24,6 +27,7 @@ KEYWORDS = [
     *("PixelIntensityRelationshipSign", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
     *("PresentationLUTShape", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageLaterality"),
     *("Laterality", "FrameLaterality", "ImagerPixelSpacing", "PixelSpacing"),
+    *OVERLAY_BIT_POSITIONS,
 ]
 """The only header elements read; the rest are skipped."""
 
@@ -59,17 +63,38 @@ class _BoundedReader:
 def read_header(file: BinaryIO) -> Dataset:
     """Return the elements of `KEYWORDS`, not yet parsed; leave the file where the pixels should be.
 
+    A file without the preamble that PS3.10 7.1 asks for is read where its first element, the length of its
+    label, makes sense.
+
     Raises:
         MammogramError: this is not DICOM, is deflated, or has a header that is endless or absurd.
     """
+    bare = _begins_with_its_label(file)
     try:
-        header = pydicom.dcmread(_BoundedReader(file), stop_before_pixels=True, specific_tags=KEYWORDS)
+        header = pydicom.dcmread(
+            _BoundedReader(file), stop_before_pixels=True, specific_tags=KEYWORDS, force=bare
+        )
     except InvalidDicomError:
         raise MammogramError("This is not a DICOM file.") from None
     raws = (element for element in header.values() if isinstance(element, RawDataElement))
     if any(raw.length > LONGEST.get(dictionary_VR(raw.tag), 2**16) for raw in raws):
         raise MammogramError("This file is damaged: a value in its header is absurdly long.")
     return header
+
+
+def _begins_with_its_label(file: BinaryIO) -> bool:
+    """Return whether a file begins with its file meta information, whose length fits; leave it at its start.
+
+    That is group 0002, in explicit VR little endian whatever follows; the first element is its length, and
+    behind it an element of a later group begins (PS3.10 7.1).
+    """
+    start = file.read(12)
+    there = start[:8] == b"\x02\x00\x00\x00UL\x04\x00"
+    if there:
+        file.seek(12 + int.from_bytes(start[8:12], "little"))
+        there = int.from_bytes(file.read(2), "little") in range(3, 0x20)
+    file.seek(0)
+    return there
 
 
 def get_text(header: Dataset, keyword: str, default: str = "") -> str:
@@ -106,9 +131,8 @@ def get_spacing(header: Dataset, keyword: str) -> tuple[float, float] | None:
     return (row, column) if 0 < row < np.inf and 0 < column < np.inf else None
 
 
-def stored_range(header: Dataset, stored: np.ndarray) -> tuple[int, int]:
-    """Return the least and the greatest value that BitsStored bits can hold."""
-    bits = header.BitsStored
+def stored_range(bits: int, stored: np.ndarray) -> tuple[int, int]:
+    """Return the least and the greatest value of the kind of `stored` that so many bits can hold."""
     return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if stored.dtype.kind == "i" else (0, 2**bits - 1)
 
 

@@ -5,7 +5,7 @@ a window or a table. The sources are DICOM PS3.3 C.11.1 and C.11.2. pydicom's ow
 wraps indices to the table's 8 bits. `grayscale` puts the transforms in order.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
@@ -19,6 +19,11 @@ WindowFunction = Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"]
 
 PERCENTILES = (0.5, 99.5)
 """The window for a file without one: these percentiles of the values inside the breast."""
+
+
+FAR_BELOW = 2
+"""A table whose largest value takes so many bits less than its descriptor says is not one of that range: it
+would show the brightest tissue at a quarter of white, or less."""
 
 
 @dataclass(frozen=True)
@@ -213,3 +218,13 @@ def read_lut(
     if needed != bits:
         warnings.append("A lookup table holds larger values than its descriptor says; its range was widened.")
     return LookupTable(values, first, needed), warnings
+
+
+def narrowed(table: LookupTable) -> tuple[LookupTable, list[str]]:
+    """Return a VOI LUT with the range of its values, where that is far below the range it claims."""
+    held = int(table.values.max()).bit_length()
+    if held > table.bits - FAR_BELOW or held == 0:
+        return table, []
+    return replace(table, bits=held), [
+        "A lookup table holds far smaller values than its descriptor says; its range was narrowed."
+    ]

@@ -3,10 +3,11 @@
 import contextlib
 import time
 
+import numpy as np
 import pydicom
 import pytest
 from calibration import patience
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from pydicom.uid import (
     HTJ2KLossless,
     JPEG2000Lossless,
@@ -155,3 +156,10 @@ def test_a_stream_that_lacks_its_middle_but_has_its_end_is_refused(compressed, s
     path = compressed(syntax, lambda stream: stream[: int(len(stream) * keep)] + b"\xff\xd9")
     with pytest.raises(MammogramError, match="cannot be decoded"):
         read_mammogram(path)
+
+
+@pytest.mark.parametrize("syntax", WITH_HEADER, ids=lambda uid: getattr(uid, "keyword", "JPEGLSLossless"))
+def test_zeros_behind_the_end_mark_are_no_damage(compressed, breast, syntax):
+    got = read_mammogram(compressed(syntax, lambda frame: frame + bytes(64)), voi="none")
+    assert_array_equal(np.rint(got.pixels * 4095), breast)
+    assert not got.warnings

@@ -25,6 +25,9 @@ from pydicom.uid import (
     HTJ2KLossless,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEGExtended12Bit,
+    JPEGLosslessSV1,
+    JPEGLSLossless,
     JPEGLSNearLossless,
     RLELossless,
 )
@@ -300,3 +303,100 @@ def test_padding_in_compressed_pixels_is_background(compressed, breast, syntax):
 def test_nothing_but_padding_is_refused(write_mammogram):
     with pytest.raises(MammogramError, match="marked as padding"):
         read_mammogram(write_mammogram(PixelPaddingValue=0, PixelPaddingRangeLimit=4095))
+
+
+# --- streams that hold more bits than BitsStored says (PS3.5 8.2) ---
+
+
+def ends_of_the_range(breast, most):
+    """Return uint16 `(H, W)` with patches of values next to black, next to white, and edges between them."""
+    pixels = (breast.astype(np.int64) * most // 4095).astype(np.uint16)
+    pixels[100:140, 20:60] = most - np.arange(40) % 3
+    pixels[150:190, 20:60] = np.arange(40) % 3
+    pixels[200:240, 20:60] = np.where(np.indices((40, 40)).sum(axis=0) // 4 % 2, most, 0)
+    return pixels
+
+
+def in_a_stream(pixels, syntax, bits):
+    """Return a JPEG-family stream of `bits` bits per pixel."""
+    if syntax == JPEGLSLossless:
+        return bytes(imagecodecs.jpegls_encode(pixels))
+    if syntax == JPEG2000Lossless:
+        return bytes(
+            imagecodecs.jpeg2k_encode(pixels, codecformat="j2k", reversible=True, bitspersample=bits)
+        )
+    lossless = {"lossless": True, "predictor": 1} if syntax == JPEGLosslessSV1 else {"level": 60}
+    return bytes(imagecodecs.jpeg8_encode(pixels, bitspersample=bits, **lossless))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+@pytest.mark.parametrize(
+    ("syntax", "precision", "bits"),
+    [
+        (JPEGLosslessSV1, 12, 10),
+        (JPEGLosslessSV1, 16, 12),
+        (JPEGLSLossless, 16, 12),
+        (JPEG2000Lossless, 12, 10),
+        (JPEG2000Lossless, 16, 12),
+    ],
+)
+def test_a_lossless_stream_of_more_bits_than_bits_stored_keeps_them(
+    compressed, breast, syntax, precision, bits, photometric
+):
+    most = 2**precision - 1
+    pixels = ends_of_the_range(breast, most)
+    path = compressed(
+        syntax,
+        lambda _: in_a_stream(pixels, syntax, precision),
+        BitsStored=bits,
+        HighBit=bits - 1,
+        PhotometricInterpretation=photometric,
+        PresentationLUTShape=None,
+    )
+    got = read_mammogram(path, voi="none")
+    shown = most - pixels.astype(int) if photometric == "MONOCHROME1" else pixels
+    assert_array_equal(np.rint(got.pixels.astype(float) * most), shown)
+    assert [each for each in got.warnings if "more bits than BitsStored" in each]
+
+
+def test_a_stream_of_more_bits_whose_values_fit_into_bits_stored_keeps_its_range(compressed, breast):
+    pixels = breast >> 2
+    path = compressed(
+        JPEGLosslessSV1, lambda _: in_a_stream(pixels, JPEGLosslessSV1, 12), BitsStored=10, HighBit=9
+    )
+    got = read_mammogram(path, voi="none")
+    assert_array_equal(np.rint(got.pixels * 1023), pixels)
+    assert not got.warnings
+
+
+def test_bits_that_the_header_gives_to_an_overlay_are_cleared_in_a_stream_too(compressed, breast):
+    overlaid = breast | np.uint16(0x8000)
+    path = compressed(JPEGLosslessSV1, lambda _: in_a_stream(overlaid, JPEGLosslessSV1, 16))
+    ds = pydicom.dcmread(path)
+    ds.add_new(0x60000100, "US", 16)
+    ds.add_new(0x60000102, "US", 15)
+    ds.save_as(path)
+    got = read_mammogram(path, voi="none")
+    assert_array_equal(np.rint(got.pixels * 4095), breast)
+    assert any("overlay" in sentence for sentence in got.warnings)
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_lossy_values_that_overshoot_end_at_the_ends_of_the_range(compressed, breast, photometric):
+    pixels = ends_of_the_range(breast, 1023)
+    stream = in_a_stream(pixels, JPEGExtended12Bit, 12)
+    assert imagecodecs.jpeg8_decode(stream).max() > 1023  # so there is something to clip
+    path = compressed(
+        JPEGExtended12Bit,
+        lambda _: stream,
+        PhotometricInterpretation=photometric,
+        PresentationLUTShape=None,
+    )
+    ds = pydicom.dcmread(path)
+    ds.BitsStored, ds.HighBit = 10, 9
+    ds.save_as(path)
+    got = read_mammogram(path, voi="none").pixels
+    expected = np.minimum(imagecodecs.jpeg8_decode(stream), 1023) / 1023
+    assert_allclose(got, 1 - expected if photometric == "MONOCHROME1" else expected, atol=1e-6)
+    bright = (1 - got if photometric == "MONOCHROME1" else got)[100:140, 20:60]
+    assert bright.min() > 0.95  # the brightest patch holds no black speck

@@ -328,7 +328,52 @@ def test_the_first_value_of_a_table_is_signed_where_values_may_be_negative(
 def test_a_table_that_does_not_reach_as_far_as_the_values_ends_in_its_last_entry(
     write_mammogram, breast, entries
 ):
-    values = np.minimum(np.arange(entries), 4095)
+    values = np.linspace(0, 4095, entries).astype(int)
     path = write_mammogram(VOILUTSequence=[lut_item(values, 500, 12)])
     expected = values[np.clip(breast.astype(int) - 500, 0, entries - 1)] / 4095
     assert_allclose(read_mammogram(path).pixels, expected, atol=1e-6)
+
+
+# --- a VOI LUT is not all or nothing ---
+
+
+def broken(item):
+    """Return the item of a lookup table, cut so that its descriptor claims more entries than there are."""
+    item.LUTDescriptor = [2 * item.LUTDescriptor[0] % 65536, *item.LUTDescriptor[1:]]
+    return item
+
+
+def test_a_broken_table_gives_way_to_the_next_one(write_mammogram, breast):
+    items = [broken(lut_item(CURVE, 0, 12)), lut_item(CURVE[::-1].copy(), 0, 12)]
+    got = read_mammogram(write_mammogram(VOILUTSequence=items))
+    assert_allclose(got.pixels, CURVE[::-1][breast] / 4095, atol=1e-6)
+    assert got.voi == "lut"
+    assert [each for each in got.warnings if "lookup table of this file is damaged" in each]
+
+
+def test_broken_tables_give_way_to_the_window(write_mammogram, breast):
+    items = [broken(lut_item(CURVE, 0, 12)), broken(lut_item(CURVE, 0, 12))]
+    path = write_mammogram(VOILUTSequence=items)
+    got = read_mammogram(path)
+    assert_allclose(got.pixels, breast / 4095, atol=1e-6)
+    assert got.voi == "window:LINEAR"
+    assert [each for each in got.warnings if "lookup table of this file is damaged" in each]
+    with pytest.raises(MammogramError, match="shorter than its descriptor"):
+        read_mammogram(path, voi="lut")
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_a_table_that_claims_far_more_bits_than_it_holds_has_the_range_of_its_values(
+    write_mammogram, breast, photometric
+):
+    elements = {"PhotometricInterpretation": photometric, "PresentationLUTShape": None}
+    got = read_mammogram(write_mammogram(VOILUTSequence=[lut_item(CURVE, 0, 16)], **elements))
+    shown = CURVE[breast] / 4095
+    assert_allclose(got.pixels, 1 - shown if photometric == "MONOCHROME1" else shown, atol=1e-6)
+    assert [each for each in got.warnings if "range was narrowed" in each]
+
+
+def test_a_table_that_ends_a_little_below_white_is_left_alone(write_mammogram, breast):
+    got = read_mammogram(write_mammogram(VOILUTSequence=[lut_item(CURVE // 2, 0, 12)]))
+    assert_allclose(got.pixels, (CURVE // 2)[breast] / 4095, atol=1e-6)
+    assert not got.warnings
