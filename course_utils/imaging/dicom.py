@@ -18,9 +18,11 @@ from pydicom.dataset import Dataset
 
 from course_utils.imaging.decode import stored_values
 from course_utils.imaging.errors import NO_PIXELS, NOT_GRAY, TOO_SMALL, MammogramError
+from course_utils.imaging.geometry import geometry
 from course_utils.imaging.grayscale import VOI, check_voi, display_values, polarity
 from course_utils.imaging.header import FOR_PROCESSING, get_text, read_header
 from course_utils.imaging.identity import PROCESS_KEY, identify
+from course_utils.imaging.kind import SECONDARY_CAPTURE, TOMOSYNTHESIS, kind_of, modifiers_of
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.quiet import quiet
 
@@ -60,14 +62,13 @@ OTHER_MODALITIES = frozenset(
     {
         *("CT", "MR", "US", "NM", "PT", "XA", "RF", "IO", "PX", "BMD", "ECG", "ES", "XC", "SM", "OP", "OPT"),
         *("IVUS", "DOC", "SR", "PR", "KO", "SEG", "REG", "RTDOSE", "RTIMAGE", "RTPLAN", "RTSTRUCT"),
+        *("AR", "AU", "BI", "CD", "CF", "CP", "CS", "DD", "DF", "DG", "DM", "DS", "EC", "EPS", "FA", "FID"),
+        *("FS", "GM", "HC", "HD", "IVOCT", "KER", "LEN", "LP", "LS", "MA", "MS", "OAM", "OPM", "OPV", "OSS"),
+        *("PLAN", "RESP", "RTRECORD", "SMR", "SRF", "ST", "STAIN", "TG", "VA", "VF", "BDUS", "CTPROTOCOL"),
     }
 )
 """Modalities that a refusal names (PS3.3 C.7.3.1.1.1); anything else may be arbitrary text."""
 
-TOMOSYNTHESIS = frozenset(
-    {"1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5"}
-)
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 PROJECTION_X_RAY = frozenset(
     {
         "1.2.840.10008.5.1.4.1.1.1",  # Computed Radiography
@@ -75,6 +76,7 @@ PROJECTION_X_RAY = frozenset(
         "1.2.840.10008.5.1.4.1.1.1.2",  # Digital Mammography X-Ray, for presentation
         SECONDARY_CAPTURE,
         *FOR_PROCESSING,
+        *TOMOSYNTHESIS,  # of one frame that is a 2D mammogram, see `kind_of`
     }
 )
 
@@ -147,6 +149,7 @@ def _why_refused(status: os.stat_result) -> str | None:
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     header = read_header(file)
+    kind = kind_of(header)
     warnings = check(header)
     inverted, of_polarity = polarity(header)
     stored = stored_values(file, header)
@@ -158,18 +161,27 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     if _constant(display.pixels):
         raise MammogramError("Every pixel ends up the same under this VOI transform; try voi='percentile'.")
     identity = identify(header, stored.values, key)
-    warnings += of_polarity + stored.warnings + display.warnings + identity.warnings
+    lies = geometry(header)
+    warnings += of_polarity + stored.warnings + display.warnings + lies.warnings + identity.warnings
+    if _ground_is_bright(display.pixels):
+        warnings.append(
+            "The ground is bright and the breast dark, as if the gray values were inverted; "
+            "PhotometricInterpretation was followed."
+        )
     if heard:
         warnings.append("The file departs from the DICOM standard in ways that do not hinder reading.")
     return Mammogram(
-        pixels=display.pixels,
+        pixels=lies.upright(display.pixels),
         image_id=identity.image_id,
         patient_key=identity.patient_key,
         view=identity.view,
         laterality=identity.laterality,
-        spacing_mm=identity.spacing_mm,
+        spacing_mm=lies.spacing_mm,
         voi=display.voi,
         warnings=tuple(dict.fromkeys(warnings)),
+        pixel_aspect=lies.aspect,
+        kind=kind,
+        modifiers=modifiers_of(header),
     )
 
 
@@ -178,10 +190,6 @@ def check(header: Dataset) -> list[str]:
     warnings = []
     modality = get_text(header, "Modality").upper()
     sop_class = get_text(header, "SOPClassUID")
-    if sop_class in TOMOSYNTHESIS:
-        raise MammogramError(
-            "This is breast tomosynthesis, a stack of slices; only single mammograms can be read."
-        )
     if modality and modality not in MODALITIES:
         named = modality if modality in OTHER_MODALITIES else "not one used for mammography"
         raise MammogramError(f"Not a mammogram: Modality is {named}.")
@@ -219,6 +227,22 @@ def check(header: Dataset) -> list[str]:
     if header.BitsAllocated not in (8, 16, 32) or not 1 <= header.BitsStored <= header.BitsAllocated:
         raise MammogramError("This file is damaged: BitsAllocated and BitsStored make no sense.")
     return warnings
+
+
+def _ground_is_bright(pixels: np.ndarray) -> bool:
+    """Return whether both corners of one side are flat and nearly white, and the middle is not.
+
+    Beside a breast is air, which is dark in a mammogram whatever was done to it.
+    """
+    height, width = pixels.shape
+    side = min(height, width) // 20
+    corners = [
+        [pixels[rows, columns] for rows in (slice(None, side), slice(-side, None))]
+        for columns in (slice(None, side), slice(-side, None))
+    ]
+    bright = any(all(np.median(each) > 0.9 and each.std() < 0.02 for each in pair) for pair in corners)
+    middle = pixels[height // 4 : -height // 4, width // 4 : -width // 4]
+    return bright and bool(np.median(middle) < 0.9)
 
 
 def _constant(values: np.ndarray) -> bool:

@@ -19,6 +19,9 @@ from course_utils.imaging.errors import MammogramError
 OVERLAY_BIT_POSITIONS = [(group << 16) | 0x0102 for group in range(0x6000, 0x6020, 2)]
 """The elements that say which bit of a pixel belongs to an overlay (retired, PS3.5 8.1.2)."""
 
+FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
+"""Where enhanced objects keep windows, side and spacing of a frame (PS3.3 C.7.6.16)."""
+
 KEYWORDS = [
     *("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "BodyPartExamined", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
@@ -27,6 +30,9 @@ KEYWORDS = [
     *("PixelIntensityRelationshipSign", "VOILUTSequence", "VOILUTFunction", "WindowCenter", "WindowWidth"),
     *("PresentationLUTShape", "ViewPosition", "ViewCodeSequence", "PatientOrientation", "ImageLaterality"),
     *("Laterality", "FrameLaterality", "ImagerPixelSpacing", "PixelSpacing"),
+    *("PixelAspectRatio", "ImageType", "SeriesDescription", "QualityControlImage", "DetectorType"),
+    *("IssuerOfPatientID", "AnatomicRegionSequence"),
+    *FUNCTIONAL_GROUPS,
     *OVERLAY_BIT_POSITIONS,
 ]
 """The only header elements read; the rest are skipped."""
@@ -79,7 +85,22 @@ def read_header(file: BinaryIO) -> Dataset:
     raws = (element for element in header.values() if isinstance(element, RawDataElement))
     if any(raw.length > LONGEST.get(dictionary_VR(raw.tag), 2**16) for raw in raws):
         raise MammogramError("This file is damaged: a value in its header is absurdly long.")
+    _lift_out_of_groups(header)
     return header
+
+
+def _lift_out_of_groups(header: Dataset) -> None:
+    """Put the elements of the first frame's functional groups where those of a plain image are.
+
+    What is there already stays, and the frame's own group goes before the shared one.
+    """
+    for name in FUNCTIONAL_GROUPS:
+        for group in list(header.get(name) or [])[:1]:
+            for macro in group:
+                for item in list(macro.value)[:1] if macro.VR == "SQ" else ():
+                    for element in item:
+                        if element.keyword in KEYWORDS and element.tag not in header:
+                            header.add(element)
 
 
 def _begins_with_its_label(file: BinaryIO) -> bool:

@@ -1,4 +1,4 @@
-"""Whose breast it is and how it was seen: pseudonyms, view, side and scale of one image (lesson 01).
+"""Whose breast it is and how it was seen: pseudonyms, view and side of one image (lesson 01).
 
 In: a header and the secret key of a run. Out: an `Identity`. The same key gives the same person the same
 pseudonym, and without the key nobody can trace it back to the person. What the header does not say is None.
@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from pydicom.dataset import Dataset
 
-from course_utils.imaging.header import get_spacing, get_text
+from course_utils.imaging.header import get_text
+from course_utils.imaging.kind import CBIS_PATIENT_ID
 
 PROCESS_KEY = secrets.token_bytes(32)
 """Keys the pseudonyms when the caller has no key: they are then valid in this process only."""
@@ -38,20 +39,20 @@ VIEW_CODES = {
 }
 VIEWS = frozenset(VIEW_CODES.values())
 
-# CBIS-DDSM puts the image, not the woman, into PatientID: Mass-Training_P_00001_LEFT_CC, and one more number
-# for a lesion's crop (Lee et al., Sci. Data 4, 170177, 2017). P_00001 is the woman, in both the Mass and
-# the Calc part.
-CBIS_PATIENT_ID = re.compile(r"(?:Mass|Calc)-(?:Training|Test)_(P_\d{5})_(LEFT|RIGHT)_(CC|MLO)(?:_\d+)?")
+SIDE_CODES = {"7771000": "L", "G-A101": "L", "24028007": "R", "G-A100": "R"}
+"""CID 244 "Laterality": SNOMED CT codes, and the SRT codes found in older files."""
+
+OTHER_NAME = re.compile(rf"([LR])?({'|'.join(sorted(VIEWS, key=len, reverse=True))})(ID)?")
+"""What some writers put into ViewPosition: the side before the view, ID (implant displaced) behind it."""
 
 
 class Identity(NamedTuple):
-    """What is known about an image apart from its pixels; the fields of a `Mammogram`, and warnings."""
+    """Who and what an image shows; the fields of a `Mammogram`, and warnings."""
 
     image_id: str
     patient_key: str | None
     view: str | None
     laterality: str | None
-    spacing_mm: tuple[float, float] | None
     warnings: list[str]
 
 
@@ -67,14 +68,28 @@ def identify(header: Dataset, stored: np.ndarray, key: bytes) -> Identity:
         )
     view, of_view = _view(header, cbis)
     laterality, of_laterality = _laterality(header, cbis)
+    issuer = get_text(header, "IssuerOfPatientID")
     return Identity(
         image_id=image_id,
-        patient_key=f"pat-{pseudonym(key, patient)}" if patient else None,
+        patient_key=patient_key(patient, key, issuer) if patient else None,
         view=view,
         laterality=laterality,
-        spacing_mm=get_spacing(header, "ImagerPixelSpacing") or get_spacing(header, "PixelSpacing"),
         warnings=warnings + of_view + of_laterality,
     )
+
+
+def patient_key(patient_id: str, key: bytes, issuer: str | None = None) -> str:
+    """Return the pseudonym of a person, `pat-` and 12 hexadecimal digits: the same in every table of a key.
+
+    Args:
+        patient_id: PatientID as in the files, blanks around it apart.
+        key: secret bytes, such as those of an `EmbeddingStore`.
+        issuer: IssuerOfPatientID, where the files have one: two hospitals may each have a patient 1.
+    """
+    # A backslash separates values in DICOM, so no identifier holds one.
+    parts = [part for part in ((issuer or "").strip(), patient_id.strip()) if part]
+    whole = "\\".join(parts)
+    return f"pat-{pseudonym(key, whole)}"
 
 
 def pseudonym(key: bytes, identifier: str) -> str:
@@ -92,11 +107,14 @@ def _image_id(header: Dataset, stored: np.ndarray, key: bytes) -> tuple[str, lis
 
 
 def _view(header: Dataset, cbis: re.Match[str] | None) -> tuple[str | None, list[str]]:
-    position = get_text(header, "ViewPosition").upper()
-    if position in VIEWS:
-        return position, []
-    if code := _view_code(header):
+    code, (_, position) = _view_code(header), _view_position(header)
+    if code and position and code != position:  # the code is of type 1, ViewPosition of type 3
+        return code, ["ViewPosition contradicts ViewCodeSequence; the latter was followed."]
+    if code:
         return code, []
+    if position:
+        as_it_is = get_text(header, "ViewPosition").upper() == position
+        return position, [] if as_it_is else [f"ViewPosition has a name of its own for this view, {position}."]
     if film := _on_film(header):
         return film[2], ["The view stands in PatientOrientation, as in digitised film."]
     if cbis:
@@ -105,14 +123,28 @@ def _view(header: Dataset, cbis: re.Match[str] | None) -> tuple[str | None, list
 
 
 def _laterality(header: Dataset, cbis: re.Match[str] | None) -> tuple[str | None, list[str]]:
-    for keyword in ("ImageLaterality", "Laterality", "FrameLaterality"):
-        if (side := get_text(header, keyword).upper()) in ("L", "R"):
-            return side, []
+    names = ("ImageLaterality", "Laterality", "FrameLaterality")
+    said: list[str | None] = [get_text(header, name).upper() for name in names]
+    said += [_side_code(header), _view_position(header)[0]]
+    sides = [side for side in said if side in ("L", "R")]
+    if sides:
+        if len(set(sides)) > 1:
+            return sides[0], ["The header names both sides; ImageLaterality was followed, or the next to it."]
+        return sides[0], []
     if (film := _on_film(header)) and film[1]:
         return film[1], ["The side stands in PatientOrientation, as in digitised film."]
     if cbis:
         return cbis[2][0], ["The side was read from CBIS-DDSM's PatientID."]
     return None, ["The file does not say which breast it is."]
+
+
+def _view_position(header: Dataset) -> tuple[str | None, str | None]:
+    """Return side and view as ViewPosition has them, None where it does not; LM is a view, and no left M."""
+    position = re.sub(r"[ _-]", "", get_text(header, "ViewPosition").upper())
+    if position in VIEWS:
+        return None, position
+    other = OTHER_NAME.fullmatch(position)
+    return (other[1], other[2]) if other else (None, None)
 
 
 def _on_film(header: Dataset) -> re.Match[str] | None:
@@ -124,3 +156,11 @@ def _on_film(header: Dataset) -> re.Match[str] | None:
 def _view_code(header: Dataset) -> str | None:
     sequence = header.get("ViewCodeSequence")
     return VIEW_CODES.get(get_text(sequence[0], "CodeValue")) if sequence else None
+
+
+def _side_code(header: Dataset) -> str | None:
+    """Return the side in the modifier of the anatomic region (PS3.3 C.8.11.7)."""
+    regions = header.get("AnatomicRegionSequence") or []
+    items = [item for region in regions for item in region.get("AnatomicRegionModifierSequence") or []]
+    sides = {SIDE_CODES.get(get_text(item, "CodeValue")) for item in items} - {None}
+    return sides.pop() if len(sides) == 1 else None

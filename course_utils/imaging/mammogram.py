@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from course_utils.imaging.kind import Kind
+
 
 @dataclass(frozen=True, eq=False)
 class Mammogram:
@@ -21,6 +23,10 @@ class Mammogram:
         laterality: `L` or `R`.
         spacing_mm: distance of pixel centres between rows and between columns; ImagerPixelSpacing applies at
             the detector, so the breast itself is a little smaller.
+        pixel_aspect: height of a pixel over its width; 1 where the file does not say.
+        kind: `ffdm` (digital), `film` (digitised), `synthetic_2d` (computed from tomosynthesis), `raw` (FOR
+            PROCESSING), `picture` (no DICOM).
+        modifiers: what was done to the view, such as `magnification` (the names of PS3.16 CID 4015).
         voi: what set the display values: `lut`, `window:LINEAR` (or another function), `percentile`, `none`.
         warnings: sentences about what was odd, free of personal data.
     """
@@ -33,3 +39,6 @@ class Mammogram:
     spacing_mm: tuple[float, float] | None
     voi: str
     warnings: tuple[str, ...] = ()
+    pixel_aspect: float = 1.0
+    kind: Kind | None = None
+    modifiers: tuple[str, ...] = ()

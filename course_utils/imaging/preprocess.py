@@ -21,7 +21,7 @@ from course_utils.provenance import fingerprint
 # Lesson 02 takes the mask's functions from here, beside the steps that they serve.
 __all__ = ["Preprocessor", "breast_mask", "resize_area", "shrink", "thumbnail"]
 
-VERSION = 2
+VERSION = 3
 """Goes into every fingerprint. Raise it whenever the same options give other pixels."""
 
 
@@ -36,7 +36,8 @@ class Preprocessor:
         crop: cut to the mask's box with some room around it, so that no tissue is cut off.
         margin: room around the box, as a fraction of its longer side; none at the chest wall.
         orient: turn the chest wall to the left, by the mask where that is clear, else by laterality.
-        keep_aspect: resize by one factor and pad with 0, away from the chest wall; else stretch to a square.
+        keep_aspect: resize to true proportions and pad with 0, away from the chest wall; else stretch to a
+            square.
 
     Calling it is free of side effects, so one instance may serve many threads. ValueError: an option is out
     of its range.
@@ -101,7 +102,7 @@ class Preprocessor:
             picture = picture[rows, columns]
             yield "crop", picture
 
-        target = self._target(picture.shape)
+        target = self._target(picture.shape, mammogram.pixel_aspect)
         picture = np.clip(resize_area(picture, target), 0, 1)  # sums in float32 may round to just above 1
         yield "resize", picture
 
@@ -130,11 +131,12 @@ class Preprocessor:
             slice(int(left) * breast.factor, min(int(right) * breast.factor, shape[1])),
         )
 
-    def _target(self, shape: tuple[int, ...]) -> tuple[int, int]:
+    def _target(self, shape: tuple[int, ...], pixel_aspect: float) -> tuple[int, int]:
         if not self.keep_aspect:
             return self.size, self.size
-        scale = self.size / max(shape)
-        return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+        height, width = shape[0] * pixel_aspect, float(shape[1])
+        scale = self.size / max(height, width)
+        return max(1, round(height * scale)), max(1, round(width * scale))
 
     def _pad(self, picture: np.ndarray, wall: Side | None) -> np.ndarray:
         height, width = picture.shape

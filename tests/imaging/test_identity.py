@@ -9,11 +9,12 @@ from elements import FILM
 from pydicom.dataset import Dataset
 
 from course_utils.imaging import read_mammogram
+from course_utils.imaging.identity import patient_key
 
 
 def test_what_the_header_says_comes_through(write_mammogram):
-    got = read_mammogram(write_mammogram(ImagerPixelSpacing=[0.07, 0.08], PixelSpacing=[1, 1]))
-    assert (got.view, got.laterality, got.spacing_mm, got.warnings) == ("CC", "L", (0.07, 0.08), ())
+    got = read_mammogram(write_mammogram(ImagerPixelSpacing=[0.07, 0.07], PixelSpacing=[1, 1]))
+    assert (got.view, got.laterality, got.spacing_mm, got.warnings) == ("CC", "L", (0.07, 0.07), ())
 
 
 def test_what_the_header_does_not_say_is_none(write_mammogram):
@@ -55,7 +56,7 @@ def test_film_with_the_side_before_the_view_is_understood(write_mammogram):
 
 
 def test_the_images_of_a_woman_in_cbis_ddsm_share_their_patient_key(write_mammogram):
-    ids = ["Mass-Test_P_00173_LEFT_MLO", "Calc-Training_P_00173_RIGHT_CC", "Mass-Test_P_00173_LEFT_CC_2"]
+    ids = ["Mass-Test_P_00173_LEFT_MLO", "Calc-Training_P_00173_RIGHT_CC", "Mass-Test_P_00173_LEFT_CC"]
     keys = {
         read_mammogram(write_mammogram(name=f"{n}.dcm", **FILM | {"PatientID": patient})).patient_key
         for n, patient in enumerate(ids)
@@ -106,3 +107,67 @@ def test_nothing_personal_is_in_what_comes_back(write_mammogram, tmp_path, perso
     text = repr(read_mammogram(write_mammogram()))
     for value in [*personal.values(), "Prudence", str(tmp_path)]:
         assert value not in text
+
+
+def coded(value):
+    """Return a sequence with one code."""
+    item = Dataset()
+    item.CodeValue = value
+    return [item]
+
+
+def test_a_view_position_that_contradicts_the_code_is_not_followed(write_mammogram):
+    got = read_mammogram(write_mammogram(ViewPosition="CC", ViewCodeSequence=coded("399368009")))
+    assert got.view == "MLO"
+    assert [each for each in got.warnings if "ViewPosition contradicts" in each]
+
+
+def test_image_laterality_goes_before_laterality_with_a_warning(write_mammogram):
+    got = read_mammogram(write_mammogram(ImageLaterality="L", Laterality="R"))
+    assert got.laterality == "L"
+    assert [each for each in got.warnings if "names both sides" in each]
+
+
+@pytest.mark.parametrize(
+    ("position", "view", "side", "modifiers"),
+    [
+        ("LMLO", "MLO", "L", ()),
+        ("R CC", "CC", "R", ()),
+        ("R-ML", "ML", "R", ()),
+        ("MLOID", "MLO", None, ("implant displaced",)),
+        ("RCCID", "CC", "R", ("implant displaced",)),
+        ("LM", "LM", None, ()),
+        ("LMO", "LMO", None, ()),
+        ("XCCL", "XCCL", None, ()),
+        ("LXCCL", "XCCL", "L", ()),
+        ("SPOT", None, None, ()),
+    ],
+)
+def test_views_of_other_names_are_understood(write_mammogram, position, view, side, modifiers):
+    got = read_mammogram(write_mammogram(ViewPosition=position, ImageLaterality=None))
+    assert (got.view, got.laterality, got.modifiers) == (view, side, modifiers)
+    own = [each for each in got.warnings if "a name of its own" in each]
+    assert len(own) == (view is not None and position != view)
+
+
+@pytest.mark.parametrize(("code", "side"), [("7771000", "L"), ("G-A100", "R"), ("51440002", None)])
+def test_the_side_may_stand_in_the_modifier_of_the_anatomic_region(write_mammogram, code, side):
+    region = Dataset()
+    region.AnatomicRegionModifierSequence = coded(code)
+    got = read_mammogram(write_mammogram(ImageLaterality=None, AnatomicRegionSequence=[region]))
+    assert got.laterality == side
+
+
+def test_the_same_number_from_two_hospitals_is_two_women(write_mammogram):
+    key = b"secret"
+    got = {
+        read_mammogram(write_mammogram(name=f"{n}.dcm", PatientID="1", **more), key=key).patient_key
+        for n, more in enumerate([{"IssuerOfPatientID": "A"}, {"IssuerOfPatientID": "B"}, {}])
+    }
+    assert got == {patient_key("1", key, "A"), patient_key("1", key, "B"), patient_key(" 1 ", key)}
+    assert len(got) == 3
+
+
+def test_a_public_key_is_the_hmac_of_issuer_and_number():
+    digest = hmac.new(b"secret", b"A\\1", hashlib.sha256).hexdigest()
+    assert patient_key("1", b"secret", "A") == f"pat-{digest[:12]}"
