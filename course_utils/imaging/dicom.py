@@ -1,4 +1,4 @@
-"""The one entrance for pixels: a DICOM file on disk becomes a `Mammogram` (lesson 01).
+"""The one entrance for pixels: a file on disk becomes a `Mammogram` (lesson 01).
 
 In: a path. Out: float32 display values in [0, 1], breast bright, and the little that the course needs to know
 about them; or a `MammogramError` that says in one sentence why not. Nothing that identifies a person comes
@@ -9,6 +9,7 @@ import errno
 import logging
 import os
 import stat
+from dataclasses import replace
 from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
@@ -24,6 +25,7 @@ from course_utils.imaging.header import FOR_PROCESSING, get_text, read_header
 from course_utils.imaging.identity import PROCESS_KEY, identify
 from course_utils.imaging.kind import SECONDARY_CAPTURE, TOMOSYNTHESIS, kind_of, modifiers_of
 from course_utils.imaging.mammogram import Mammogram
+from course_utils.imaging.pictures import picture_format, read_picture
 from course_utils.imaging.quiet import quiet
 
 MAX_PIXELS = 60_000_000
@@ -51,6 +53,9 @@ CANNOT_OPEN = {
 
 BROKE_OFF = "Reading this file broke off: the disk or the network failed, so try again."
 DAMAGED = "This file is damaged or breaks the DICOM standard in a way that cannot be read."
+
+GROUND_IS_BRIGHT = "The ground is bright and the breast dark, as if the gray values were inverted."
+PACKED = "This file is packed ({0}); unpack it first, for example with {1}."
 
 MIN_SIDE = 64
 """A file with fewer Rows or Columns is refused undecoded: not even a thumbnail of a mammogram."""
@@ -84,11 +89,11 @@ _log = logging.getLogger(__name__)
 
 
 def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: bytes | None = None) -> Mammogram:
-    """Read one mammogram from a DICOM file.
+    """Read one mammogram from a DICOM file, or from a picture file as far as that goes (`pictures`).
 
     Args:
         path: the file; single-frame and gray, uncompressed or in any transfer syntax in
-            `decode.DECODERS`, which says what decodes it.
+            `decode.DECODERS`, which says what decodes it. Or a gray PNG, TIFF, JPEG or PGM.
         voi: how values become gray levels. `auto`: the file's VOI LUT, else its first usable window, else
             the window that the values inside the breast span. `lut`, `window`, `percentile`: that one.
             An int: the n-th window, from 0. `none`: all stored values, stretched to [0, 1].
@@ -148,6 +153,10 @@ def _why_refused(status: os.stat_result) -> str | None:
 
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
+    if (picture := picture_format(file)) is not None:
+        found = read_picture(file, picture, voi, key, (MAX_PIXELS, MIN_SIDE))
+        warned = [GROUND_IS_BRIGHT] if _ground_is_bright(found.pixels) else []
+        return replace(found, warnings=(*found.warnings, *warned))
     header = read_header(file)
     kind = kind_of(header)
     warnings = check(header)
@@ -164,10 +173,7 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     lies = geometry(header)
     warnings += of_polarity + stored.warnings + display.warnings + lies.warnings + identity.warnings
     if _ground_is_bright(display.pixels):
-        warnings.append(
-            "The ground is bright and the breast dark, as if the gray values were inverted; "
-            "PhotometricInterpretation was followed."
-        )
+        warnings.append(GROUND_IS_BRIGHT)
     if heard:
         warnings.append("The file departs from the DICOM standard in ways that do not hinder reading.")
     return Mammogram(

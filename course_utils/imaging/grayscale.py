@@ -146,6 +146,12 @@ def modality_values(stored: Stored, header: Dataset) -> Modality:
     return Modality(stored.values, *stored_range(stored.bits, stored.values), slope, intercept)
 
 
+def shown_by_its_breast(gray: np.ndarray) -> np.ndarray:
+    """Return gray values `(H, W)`, bright tissue, as float32 in [0, 1] that the breast's values span."""
+    values = gray.astype(np.float32)
+    return apply_window(values, _of_breast(values, None))
+
+
 def _first_table(
     items: list[Dataset], modality: Modality, header: Dataset, *, required: bool
 ) -> tuple[LookupTable | None, list[str]]:

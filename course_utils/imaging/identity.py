@@ -114,7 +114,9 @@ def _view(header: Dataset, cbis: re.Match[str] | None) -> tuple[str | None, list
         return code, []
     if position:
         as_it_is = get_text(header, "ViewPosition").upper() == position
-        return position, [] if as_it_is else [f"ViewPosition has a name of its own for this view, {position}."]
+        return position, [] if as_it_is else [
+            f"ViewPosition has a name of its own for this view, {position}."
+        ]
     if film := _on_film(header):
         return film[2], ["The view stands in PatientOrientation, as in digitised film."]
     if cbis:

@@ -4,6 +4,7 @@ In: whatever a reader has found out about one image. Out: one frozen object, whi
 `Preprocessor` takes. Nothing in it identifies a person.
 """
 
+import hashlib
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -42,3 +43,45 @@ class Mammogram:
     pixel_aspect: float = 1.0
     kind: Kind | None = None
     modifiers: tuple[str, ...] = ()
+
+    @classmethod
+    def from_array(
+        cls,
+        pixels: np.ndarray,
+        *,
+        view: str | None = None,
+        laterality: str | None = None,
+        image_id: str | None = None,
+    ) -> "Mammogram":
+        """Return a mammogram of one's own pixels, ready for a `Preprocessor`.
+
+        Args:
+            pixels: `(H, W)`, the breast bright: floating point in [0, 1], or unsigned integers, which are
+                divided by the largest number of their type.
+            view: such as `CC` or `MLO`.
+            laterality: `L` or `R`.
+            image_id: a name without meaning; None: one made from the pixels.
+
+        Raises:
+            ValueError: the pixels are not such an array, or the laterality is neither.
+        """
+        array = np.asarray(pixels)
+        if array.ndim != 2 or not array.size or array.dtype.kind not in "fu":
+            raise ValueError(f"pixels are gray values (H, W), not {array.dtype} {array.shape}")
+        if array.dtype.kind == "u":
+            array = array / np.float64(np.iinfo(array.dtype).max)
+        if not (array.min() >= 0 and array.max() <= 1):  # false for NaN
+            raise ValueError("pixels of floating point lie in [0, 1]")
+        if laterality not in (None, "L", "R"):
+            raise ValueError(f"laterality is L, R or None, not {laterality!r}")
+        gray = np.ascontiguousarray(array, np.float32)
+        return cls(
+            pixels=gray,
+            image_id=image_id or f"img-{hashlib.sha256(gray.data).hexdigest()[:12]}",
+            patient_key=None,
+            view=view,
+            laterality=laterality,
+            spacing_mm=None,
+            voi="none",
+            kind="picture",
+        )

@@ -1,0 +1,124 @@
+"""Picture files: a PNG, TIFF, JPEG or PGM becomes a `Mammogram`, as far as a picture can be one (lesson 01).
+
+In: an open file that begins as one of these formats. Out: a `Mammogram` of kind `picture`. A picture says
+neither what its gray values mean nor whose breast it shows; view, side and patient come from a table or not
+at all, and never from a file's name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from course_utils.imaging.errors import NOT_GRAY, TOO_SMALL, MammogramError
+from course_utils.imaging.grayscale import VOI, shown_by_its_breast
+from course_utils.imaging.identity import pseudonym
+from course_utils.imaging.mammogram import Mammogram
+
+SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"})
+"""How the names of picture files end; what is in them decides."""
+
+FORMATS = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"P5": "PPM",
+    b"P2": "PPM",
+}
+"""The first bytes of each format, and Pillow's name for it."""
+
+BITS = {"L": 8, "I;16": 16, "I;16L": 16, "I;16B": 16, "I": 16}
+"""Pillow's modes of gray pictures, and how many bits they have here; `I` is how it opens a 16-bit PGM."""
+
+TRANSPARENT = "This picture is transparent in places; save it as plain gray."
+
+NO_MEANING = (
+    "A picture file: its gray values have no fixed meaning, and it says neither view nor side nor patient."
+)
+
+
+def picture_format(file: BinaryIO) -> str | None:
+    """Return Pillow's name for the format that a file begins as, or None; leave the file at its start."""
+    start = file.read(8)
+    file.seek(0)
+    return next((name for magic, name in FORMATS.items() if start.startswith(magic)), None)
+
+
+def read_picture(file: BinaryIO, name: str, voi: VOI, key: bytes, limits: tuple[int, int]) -> Mammogram:
+    """Return the mammogram in a picture file.
+
+    Args:
+        file: positioned at its start.
+        name: what `picture_format` returned.
+        voi: `auto` takes 8 bits as they are and stretches 16 bits over the values inside the breast;
+            `percentile` does so for both, and `none` takes the whole range.
+        key: keys the pseudonym of the image, made from its pixels.
+        limits: the most pixels, and the fewest on a side; checked before anything is decoded.
+
+    Raises:
+        MammogramError: it is coloured, has transparency, a palette, several pages or only two values, is too
+            large or too small, damaged, or has no such transform.
+    """
+    if voi not in ("auto", "percentile", "none"):
+        raise MammogramError("A picture file has no window or LUT; use voi='auto'.")
+    most, fewest = limits
+    with Image.open(file, formats=[name]) as picture:
+        if picture.width * picture.height > most:
+            raise MammogramError(f"This image is too large: more than {most / 1e6:.0f} million pixels.")
+        if min(picture.size) < fewest:
+            raise MammogramError(TOO_SMALL)
+        values, bits = _gray(picture)
+    if values.min() == values.max():
+        raise MammogramError("Every pixel of this image has the same value.")
+    if voi == "percentile" or (voi == "auto" and bits == 16):
+        pixels, used = shown_by_its_breast(values), "percentile"
+    else:
+        pixels, used = values.astype(np.float32) / np.float32(2**bits - 1), "none"
+    digest = hashlib.sha256(np.ascontiguousarray(values).data).hexdigest()
+    return Mammogram(
+        pixels=pixels,
+        image_id=f"img-{pseudonym(key, digest)}",
+        patient_key=None,
+        view=None,
+        laterality=None,
+        spacing_mm=None,
+        voi=used,
+        warnings=(NO_MEANING,),
+        kind="picture",
+    )
+
+
+def _gray(picture: Image.Image) -> tuple[np.ndarray, int]:
+    """Return unsigned integers `(H, W)`, turned as EXIF says, and their bits; or say why there are none."""
+    if getattr(picture, "n_frames", 1) > 1:
+        raise MammogramError("This picture file has several pages; only single mammograms can be read.")
+    if picture.mode in ("P", "PA"):
+        raise MammogramError("This picture has a palette: its numbers are no gray values; save it as gray.")
+    if "transparency" in picture.info:
+        raise MammogramError(TRANSPARENT)
+    if picture.mode == "1":
+        raise MammogramError("This picture is black and white without any gray, as a mask is.")
+    white_is_zero = picture.format == "TIFF" and picture.tag_v2.get(262) == 0  # type: ignore[attr-defined]
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode in ("RGB", "RGBA", "LA"):
+        channels = np.asarray(upright)
+        if upright.mode in ("RGBA", "LA"):
+            if channels[..., -1].min() < 255:  # an alpha channel that hides nothing is as good as none
+                raise MammogramError(TRANSPARENT)
+            channels = channels[..., :-1]
+        if not (channels == channels[..., :1]).all():
+            raise MammogramError(NOT_GRAY)
+        return np.ascontiguousarray(channels[..., 0]), 8
+    bits = BITS.get(upright.mode)
+    if bits is None:
+        raise MammogramError("The pixels of this picture are not gray values of 8 or 16 bits.")
+    values = np.asarray(upright)
+    if bits == 16:
+        values = values.astype(np.uint16)
+        if white_is_zero:  # Pillow turns 8 bits round, and leaves 16 as they are
+            values = np.uint16(65535) - values
+    return values, bits
