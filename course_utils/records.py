@@ -23,8 +23,8 @@ class Facts:
     """What is known about one image; identities are pseudonyms, and what its file does not say is None.
 
     The metadata of a field say what follows from it. `shown`: the name that readers see, if it is not the
-    field's. `compared`: clusters are compared with it. `rendering`: it says how the picture was made rather
-    than which one it is, and so is kept with the thumbnail.
+    field's. `compared`: clusters are compared with it, always or only where it varies. `rendering`: it says
+    how the picture was made rather than which one it is, and so is kept with the thumbnail.
     """
 
     image_id: str
@@ -34,6 +34,8 @@ class Facts:
     laterality: str | None = field(metadata={"shown": "side", "compared": True})
     voi: str = field(metadata={"shown": "grayscale transform", "rendering": True})
     warnings: tuple[str, ...] = field(metadata={"rendering": True})
+    kind: str | None = field(default=None, metadata={"compared": "where it varies"})
+    modifiers: tuple[str, ...] = field(default=(), metadata={"compared": "where it varies"})
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Facts:
@@ -41,6 +43,11 @@ class Facts:
         here = [each.name for each in fields(cls) if each.name in row]
         values: dict[str, Any] = {n: tuple(row[n]) if isinstance(row[n], list) else row[n] for n in here}
         return cls(**values)
+
+    @classmethod
+    def words(cls) -> list[str]:
+        """Return the names of the fields that hold several words, as a tuple."""
+        return [name for name, hint in get_type_hints(cls).items() if get_origin(hint) is tuple]
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +75,12 @@ COMPARED = {
     name: SHOWN[name]
     for name in (*(each.name for each in fields(Facts) if each.metadata.get("compared")), "patient_key")
 }
-"""What clusters are always compared with, field to shown name."""
+"""What clusters are compared with, field to shown name."""
+
+WHERE_IT_VARIES = [
+    SHOWN[each.name] for each in fields(Facts) if each.metadata.get("compared") == "where it varies"
+]
+"""Those of them, by their shown names, that are left out where they say the same of every image."""
 
 
 def identity_columns() -> list[str]:

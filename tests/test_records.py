@@ -37,10 +37,20 @@ def test_each_column_has_the_type_of_its_field():
 
 
 def test_the_promised_columns_come_in_the_promised_order():
-    assert records.identity_columns() == ["image_id", "file", "sha256", "patient_key", "view", "laterality"]
+    assert records.identity_columns() == [
+        "image_id",
+        "file",
+        "sha256",
+        "patient_key",
+        "view",
+        "laterality",
+        "kind",
+        "modifiers",
+    ]
     assert records.rendering_columns() == ["voi", "warnings"]
     assert records.failure_columns() == ["file", "stage", "reason"]
-    assert records.COMPARED == {"view": "view", "laterality": "side", "patient_key": "patient"}
+    assert [*records.COMPARED] == ["view", "laterality", "kind", "modifiers", "patient_key"]
+    assert records.WHERE_IT_VARIES == ["kind", "modifiers"]
 
 
 def test_a_failure_has_its_fields_for_columns():
@@ -70,7 +80,7 @@ with RunFolder(sys.argv[1] + "/out", 3) as run:
     run.finish(RunRecord(**{each.name: None for each in fields(RunRecord)}))
 written = Extraction.read(sys.argv[1] + "/out")
 assert Facts.from_row(written.table.iloc[0]) == facts, written.table
-assert "kind" in read_run(sys.argv[1] + "/out").table
+assert "maker" in read_run(sys.argv[1] + "/out").table
 written.write(sys.argv[1] + "/again")
 assert Extraction.read(sys.argv[1] + "/again").table.equals(written.table)
 """
@@ -79,11 +89,11 @@ assert Extraction.read(sys.argv[1] + "/again").table.equals(written.table)
 def test_a_new_field_of_an_image_is_one_line_and_goes_everywhere(tmp_path):
     package = shutil.copytree(Path(course_utils.__file__).parent, tmp_path / "course_utils")
     source = (package / "records.py").read_text()
-    last = '    warnings: tuple[str, ...] = field(metadata={"rendering": True})\n'
-    new = "    kind: str | None = None\n    dose: float | None = None\n    modifiers: tuple[str, ...] = ()\n"
+    last = '    modifiers: tuple[str, ...] = field(default=(), metadata={"compared": "where it varies"})\n'
+    new = "    maker: str | None = None\n    dose: float | None = None\n    findings: tuple[str, ...] = ()\n"
     assert last in source
     (package / "records.py").write_text(source.replace(last, last + new))
-    script = ROUND_TRIP.replace("NEW_VALUES", '"film", 1.5, ("magnified",)')
+    script = ROUND_TRIP.replace("NEW_VALUES", '"film", ("magnification",), "a", 1.5, ("mass",)')
     done = subprocess.run(
         [sys.executable, "-c", script, tmp_path], cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, text=True,
         capture_output=True,

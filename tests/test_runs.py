@@ -25,6 +25,7 @@ from course_utils.runs import (
     RunError,
     RunFolder,
     clusters,
+    compared_columns,
     folder,
     read_clusters,
     read_maps,
@@ -32,6 +33,7 @@ from course_utils.runs import (
     write_clusters,
     write_map,
 )
+from course_utils.runs.folder import RunInMemory
 
 RECORD = RunRecord(
     command="course embed archive -o out",
@@ -443,7 +445,8 @@ class TestClusters:
 def test_the_table_has_the_promised_columns_and_a_fixed_size_list(tmp_path):
     _write(tmp_path)
     table = pq.read_table(tmp_path / "embeddings.parquet")
-    expected = ["image_id", "file", "sha256", "patient_key", "view", "laterality", "embedding"]
+    expected = ["image_id", "file", "sha256", "patient_key", "view", "laterality"]
+    expected += ["kind", "modifiers", "embedding"]
     assert table.column_names == expected
     assert table.schema.field("embedding").type.list_size == 6
     assert b"Not for clinical" in table.schema.metadata[b"disclaimer"]
@@ -516,3 +519,26 @@ class TestMaps:
         (out / "map_umap.json").rename(out / "map_tsne.json")
         with pytest.raises(RunError, match=r"map_tsne\.json cannot be read"):
             read_maps(out)
+
+
+def test_what_an_earlier_version_did_not_write_is_missing_and_hinders_nothing(tmp_path):
+    _write(tmp_path)
+    file = tmp_path / "embeddings.parquet"
+    pq.write_table(pq.read_table(file).drop_columns(["kind", "modifiers"]), file)
+    old = Extraction.read(tmp_path).table
+    assert old["kind"].isna().all()
+    assert set(old["modifiers"]) == {()}
+    assert "kind" not in compared_columns(old)
+    assert "kind" not in read_run(tmp_path).table
+
+
+def test_kind_and_modifiers_are_compared_as_one_text_where_they_vary():
+    facts = [Facts(f"i{n}", f"{n:064x}", "p", "CC", "L", "window", ()) for n in range(3)]
+    magnified = replace(facts[0], kind="film", modifiers=("magnification", "spot compression"))
+    run = RunInMemory(3)
+    for n, one in enumerate([*facts, magnified]):
+        run.add(f"{n}.dcm", Entry(one, b"", np.ones(3, np.float32)))
+    compared = compared_columns(run.finish(record=None).table)
+    assert compared["modifiers"].tolist() == [*["none"] * 3, "magnification, spot compression"]
+    assert compared["kind"].isna().tolist() == [True, True, True, False]
+    assert "kind" not in compared_columns(run.finish(record=None).table[:3])

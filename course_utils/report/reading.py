@@ -93,7 +93,7 @@ class Run:
     def metadata(self) -> pd.DataFrame:
         """Return the columns that clusters may turn out to follow, under the names that a reader sees."""
         kept = self.table.drop(columns=[name for name in _NOT_METADATA if name in self.table])
-        return kept.rename(columns=RENAMED)
+        return runs.as_categories(kept.rename(columns=RENAMED))
 
     @property
     def categories(self) -> tuple[pd.DataFrame, int]:

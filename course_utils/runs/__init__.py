@@ -7,7 +7,14 @@ of it, `Extraction.read` only what is whole. Clusters and labels belong to a run
 from course_utils.runs.clusters import Clusters, read_clusters, write_clusters
 from course_utils.runs.errors import LabelsError, RunError
 from course_utils.runs.folder import Extraction, RunFolder
-from course_utils.runs.labels import MatchedLabels, compared_columns, match_labels, read_labels, women
+from course_utils.runs.labels import (
+    MatchedLabels,
+    as_categories,
+    compared_columns,
+    match_labels,
+    read_labels,
+    women,
+)
 from course_utils.runs.maps import Map, read_maps, write_map
 from course_utils.runs.reading import Run, read_run
 from course_utils.runs.summary import Summary, summarise
@@ -22,6 +29,7 @@ __all__ = [
     "RunError",
     "RunFolder",
     "Summary",
+    "as_categories",
     "compared_columns",
     "match_labels",
     "read_clusters",

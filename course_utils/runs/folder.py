@@ -283,9 +283,13 @@ def read_failures(path: Path) -> pd.DataFrame:
 
 
 def as_table(rows: list[dict[str, Any]]) -> pd.DataFrame:
-    """Return rows as the DataFrame of an Extraction, the warnings of each as a tuple of sentences."""
+    """Return rows as the DataFrame of an Extraction; a fact of several words is a tuple.
+
+    What a folder of an earlier version does not say of its images is missing.
+    """
     table = pd.DataFrame(rows, columns=table_columns())
-    table["warnings"] = [tuple(row["warnings"]) for row in rows]
+    for name in Facts.words():
+        table[name] = [tuple(row.get(name) or ()) for row in rows]
     return table
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from course_utils.files import as_text, display_path
-from course_utils.records import COMPARED, FILE, SHOWN, table_columns
+from course_utils.records import COMPARED, FILE, SHOWN, WHERE_IT_VARIES, Facts, table_columns
 from course_utils.runs.errors import LabelsError
 from course_utils.runs.identifying import identifies_people
 
@@ -54,11 +54,23 @@ def compared_columns(table: pd.DataFrame) -> pd.DataFrame:
 
     That is `records.COMPARED`, and the first folder below the input, if there are several.
     """
-    compared = table[list(COMPARED)].rename(columns=COMPARED)
+    compared = as_categories(table[[name for name in COMPARED if name in table]].rename(columns=COMPARED))
     folders = table[FILE].str.rpartition("/")[0]
     if folders.nunique() > 1:
         compared["folder"] = folders.str.split("/").str[0]
     return compared
+
+
+def as_categories(known: pd.DataFrame) -> pd.DataFrame:
+    """Return what is known of images with several words as one text, as `magnification, spot compression`.
+
+    What only matters where it varies (`records.WHERE_IT_VARIES`) is left out where it does not.
+    """
+    known = known.copy()
+    for name in {SHOWN[each] for each in Facts.words()} & set(known):
+        known[name] = [", ".join(words) or "none" for words in known[name]]
+    same = [name for name in WHERE_IT_VARIES if name in known and known[name].nunique(dropna=False) < 2]
+    return known.drop(columns=same)
 
 
 def women(table: pd.DataFrame) -> pd.Series | None:

@@ -330,7 +330,7 @@ def _with(table: pa.Table, column: int, value: object, kind: pa.DataType) -> pa.
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda table: _with(table, 8, np.full(6, np.nan, "f4").tobytes(), pa.binary(24)),
+        lambda table: _with(table, 10, np.full(6, np.nan, "f4").tobytes(), pa.binary(24)),
         lambda table: _with(table, 1, "no hash", pa.string()),
     ],
 )
