@@ -26,11 +26,11 @@ MEAN_GRAY, HISTOGRAM = "mean gray", "histogram"
 
 @dataclass(frozen=True)
 class Pictures:
-    """What the thumbnails of N images are without a network; NaN where one is missing or damaged.
+    """What the thumbnails of N images are without a network; NaN where one is missing, damaged or black.
 
     Attributes:
-        mean_gray: `(N,)`, 0 to 1, of all pixels.
-        histogram: `(N, 32)`, the share of pixels in each of 32 bins of gray.
+        mean_gray: `(N,)`, 0 to 1, of the pixels that are not black: around the breast all are.
+        histogram: `(N, 32)`, the share of these pixels in each of 32 bins of gray.
         small: `(N, 32, 32)` float32 means of blocks.
         pixels: how many pixels a side has, of the first.
     """
@@ -51,11 +51,12 @@ def read_pictures(thumbnails: Sequence[bytes]) -> Pictures | None:
     pixels = 0
     for row, png in enumerate(thumbnails):
         picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_GRAYSCALE) if png else None
-        if picture is None:
+        if picture is None or not picture.any():
             continue
         pixels = pixels or picture.shape[0]
-        mean[row] = picture.mean() / 255
-        shares[row] = np.bincount(picture.ravel() // (256 // BINS), minlength=BINS) / picture.size
+        breast = picture[picture > 0]
+        mean[row] = breast.mean() / 255
+        shares[row] = np.bincount(breast // (256 // BINS), minlength=BINS) / breast.size
         small[row] = cv2.resize(picture.astype(np.float32), (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return Pictures(mean, shares, small, pixels) if pixels else None
 

@@ -21,6 +21,7 @@ from course_utils.cli.errors import UsageError
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
+from course_utils.records import FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,7 +72,7 @@ def probe(arguments: argparse.Namespace) -> int:
         if len(extraction.vectors) == 0:
             raise UsageError("this run embedded no image: failures.csv says why")
         question = _ask(extraction, labels, arguments.target, arguments.groups)
-        _refuse(question, extraction.table["file"].tolist(), arguments.splits)
+        _refuse(question, extraction.table[FILE].tolist(), arguments.splits)
         found, result = _answer(extraction, question, arguments)
     except LabelsError as error:
         raise UsageError(f"--labels: {error}") from error
@@ -84,7 +85,7 @@ def probe(arguments: argparse.Namespace) -> int:
         print(result["pictures"])
     for warning in result["warnings"]:
         print(printable(f"Warning: {warning}"))
-    _name_twins(result["leaks"]["twins"], extraction.table["file"].tolist())
+    _name_twins(result["leaks"]["twins"], extraction.table[FILE].tolist())
     print(printable(f"The probe of {found.target} is {display_path(written)}"))
     print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
@@ -141,8 +142,8 @@ def _refuse(question: Question, files: Sequence[str], splits: int) -> None:
         folders = tied_folders([files[row] for row in target.rows], target.values, owner)
         if folders:
             raise UsageError(
-                f"--target: {name} is tied to the folder ({_some(folders)} hold one value each), so a probe may "
-                "read the site or the scanner instead: take images of every class from each source"
+                f"--target: {name} is tied to the folder ({_some(folders)} hold one each), so that a probe "
+                "may read the site or the scanner instead: take images of every class from each source"
             )
 
 
@@ -239,7 +240,7 @@ def _leaks(
 
     from course_utils.analysis.probing import leaks
 
-    files = extraction.table["file"].tolist()
+    files = extraction.table[FILE].tolist()
     small = None if pictures is None or np.isnan(pictures.small).any() else pictures.small
     return leaks(
         extraction.vectors,
@@ -268,8 +269,8 @@ def _split_women(question: Question) -> tuple[str, ...]:
 
 def _of_pictures(pictures: Pictures) -> str:
     return (
-        f"Mean gray and histogram ({BINS} bins) are of the thumbnails: what the network saw, as "
-        f"{pictures.pixels} × {pictures.pixels} pixels of 8 bits, the black background among them."
+        f"Mean gray and histogram ({BINS} bins) are those of the breast, all that is not black, in the "
+        f"thumbnails: what the network saw, as {pictures.pixels} × {pictures.pixels} pixels of 8 bits."
     )
 
 

@@ -222,8 +222,8 @@ def _scores_caption(probe: Probe, *, cut: bool) -> str:
     words = f"Each mark is read off women whom no model has seen, in the same folds; {interval}."
     if probe.baselines:
         words += (
-            " Whether the vectors do better is said by the interval of the difference, which is not drawn: "
-            "two lines may overlap although the same women decide for one of them."
+            " Whether the vectors do better is decided by the interval of the difference, woman by woman, "
+            "which is not drawn: two lines may overlap and one still be ahead."
         )
     return words + (f" What lies below {LOWEST:.0f} is drawn there." if cut else "")
 
