@@ -264,8 +264,8 @@ def test_a_target_that_is_tied_to_the_folder_is_refused(capsys):
     write_labels(case=case)
     assert ask("case") == 2
     assert capsys.readouterr().err == (
-        "course probe: --target: case is tied to the folder (benign and malign hold one each), so that a probe "
-        "may read the site or the scanner instead: take images of every class from each source\n"
+        "course probe: --target: case is tied to the folder (benign and malign hold one each), so that a "
+        "probe may read the site or the scanner instead: take images of every class from each source\n"
     )
     assert not probe_files("out")
     assert ask("density") == 0
