@@ -257,6 +257,7 @@ def _stored_probe(stored: runs.StoredProbe, run: Run, _: Path) -> ShownProbe:
     found, leaks = Probe.from_dict(result["probe"]), Leaks.from_dict(result["leaks"])
     if found.target != stored.target or not isinstance(result["groups"], str):
         raise ValueError("a probe names its target and its groups")
+    _check_probe(found)
     files = run.table[FILE].map(stated).tolist() if FILE in run.table else [""] * len(run.table)
     return ShownProbe(
         found,
@@ -266,3 +267,21 @@ def _stored_probe(stored: runs.StoredProbe, run: Run, _: Path) -> ShownProbe:
         str(result["pictures"]),
         {str(name): str(why) for name, why in result["left_out"].items()},
     )
+
+
+def _check_probe(found: Probe) -> None:
+    """Raise ValueError or KeyError if a probe cannot be told or drawn: somebody has changed its file."""
+    scores = [found.score, *(one.scores[found.measure] for one in found.baselines.values())]
+    if not found.sentences or not all(np.isfinite(each.value) for each in scores):
+        raise ValueError("a probe has a score, and so has each of its baselines")
+    if (found.kind == "number") != (not found.levels):
+        raise ValueError("classes have levels, and a number has none")
+    if not found.levels:
+        return
+    classes, curve = len(found.levels), np.array(found.reliability, float)
+    if np.array(found.confusion, float).shape != (classes, classes) or not np.isfinite(found.confusion).all():
+        raise ValueError("a confusion matrix has a row and a column for each class")
+    if curve.ndim != 2 or curve.shape[1] != 3 or not np.isfinite(curve).all():
+        raise ValueError("a reliability curve has three numbers for each point")
+    if not np.isfinite(found.scores["calibration_error"].value):
+        raise ValueError("a calibration error is a number")
