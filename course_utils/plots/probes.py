@@ -92,7 +92,7 @@ def confusion(probe: Probe, *, caption: str | None = None, theme: Theme = "light
         for row, column in np.ndindex(counts.shape):
             ground = shades(shares[row, column])[:3]
             ink = max((INK["light"], INK["dark"]), key=lambda each: _contrast(to_rgb(each), ground))
-            words = _count(counts[row, column])
+            words = _count(float(counts[row, column]))
             axes.text(column, row, words, ha="center", va="center", fontsize=9, color=ink)
     names = [shortened(level, 14) for level in levels]
     axes.set_xticks(range(size), names, rotation=0 if max(map(len, names)) < 6 else 90)
