@@ -203,9 +203,9 @@ def test_a_damaged_probe_is_a_note_and_the_others_are_shown(tmp_path, damage):
 
 def test_no_folder_of_a_machine_and_no_markup_gets_onto_the_page(tmp_path):
     folder = run_folder(tmp_path)
-    target = "/home/anna/<script>alert(1)</script>"
+    target = "/srv/anna/<script>alert(1)</script>"
     kept = found("view").to_dict() | {"target": target}
-    path = keep(folder, "view", warnings=["/home/anna/x is tied"], left_out={"/home/anna/y": "z"})
+    path = keep(folder, "view", warnings=["/srv/anna/x is tied"], left_out={"/srv/anna/y": "z"})
     stored = json.loads(path.read_text(encoding="utf-8"))
     path.unlink()
     changed = stored | {"target": target, "probe": kept}
