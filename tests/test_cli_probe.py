@@ -38,10 +38,10 @@ def write_run(
 ) -> None:
     """Write a run of 30 women with two views each; density can be read off the vectors, the side cannot."""
     if vectors is None:
-        vectors = np.random.default_rng(0).standard_normal((N, 8))
+        vectors = np.random.default_rng(0).standard_normal((N, 24))
         vectors[:, 0] += 3 * (DENSITY == "a")
         vectors[:, 1] += 3 * (DENSITY == "b")
-    with RunFolder(folder, 8) as run:
+    with RunFolder(folder, vectors.shape[1]) as run:
         for i in range(N):
             patient = f"pat-{OF[i]}" if patients is None else patients[i]
             facts = Facts(f"img-{i}", f"{i:064x}", patient, ["CC", "MLO"][i % 2], "LRRL"[i % 4], "none", ())
@@ -312,7 +312,7 @@ def test_view_and_side_may_stand_in_names_and_folders(capsys):
 
 
 def test_one_woman_under_two_keys_is_found_by_vectors_and_by_thumbnails(capsys):
-    vectors = np.random.default_rng(0).standard_normal((N, 8))
+    vectors = np.random.default_rng(0).standard_normal((N, 24))
     vectors[58] = vectors[0] + 1e-3
     thumbnails = [picture(i // 2 * 11 + i % 2, 60 + 4 * OF[i]) for i in range(N)]
     structured = [cv2.imdecode(np.frombuffer(png, np.uint8), 0) for png in thumbnails]
@@ -392,6 +392,7 @@ def test_columns_stand_beside_it_unless_they_name_somebody_say_nothing_or_are_th
             "empty": None,
             "Rows": rng.integers(900, 1100, N),
             "mean gray": rng.random(N),
+            "endless": [1.0, "inf"] * (N // 2),
         }
         | {f"x{i}": rng.random(N) for i in range(9)}
     )
@@ -405,6 +406,7 @@ def test_columns_stand_beside_it_unless_they_name_somebody_say_nothing_or_are_th
         "empty": "the same everywhere",
         "Rows": "a size: looked at for leaks",
         "mean gray": "measured on the pictures instead",
+        "endless": "it holds infinity, or no number at all: leave it out",
         "x8": "8 others stand there already",
     }
     assert list(columns_beside(labels[["density", "x0", "x1"]], "view", groups, "x0")[0]) == ["density", "x1"]

@@ -69,7 +69,9 @@ def columns_beside(
     Numbers and few categories are taken; what names a woman or an image, or is the target by another name, is
     not.
     """
+    from course_utils.analysis import AnalysisError
     from course_utils.analysis.columns import MOST_CATEGORIES, read_column
+    from course_utils.analysis.probing.baselines import read_baselines
 
     asked = labels.get(target)
     taken: dict[str, pd.Series] = {}
@@ -93,8 +95,13 @@ def columns_beside(
         elif len(taken) == MOST_COLUMNS:
             why = f"{MOST_COLUMNS} others stand there already"
         else:
-            taken[name] = labels[name]
-            continue
+            try:
+                read_baselines({name: labels[name]}, len(labels))
+            except AnalysisError as error:  # infinity, or numbers too large to reckon with
+                why = str(error).replace(f"the baseline {name}", "it", 1)
+            else:
+                taken[name] = labels[name]
+                continue
         left_out[name] = why
     return taken, left_out
 

@@ -192,6 +192,7 @@ def _answer(
     """Return the probe, and all that is kept of it."""
     import pandas as pd
 
+    from course_utils.analysis.columns import MOST_CATEGORIES
     from course_utils.analysis.probing import probe, ties
 
     name = str(question.target.name)
@@ -220,8 +221,8 @@ def _answer(
     print("Working: looking for leaks, and for columns that are tied to it …", flush=True)
     leaks = _leaks(extraction, question, pictures, arguments)
     nuisances = question.of_run.drop(columns=["patient", name, question.group_name], errors="ignore")
-    nuisances = nuisances.join(pd.DataFrame(columns, index=nuisances.index))
-    nuisances = nuisances.drop(columns=[each for each in nuisances if nuisances[each].nunique() < 2])
+    few = [each for each in nuisances if 2 <= nuisances[each].nunique() <= MOST_CATEGORIES]
+    nuisances = nuisances[few].join(pd.DataFrame(columns, index=nuisances.index))
     tied = ties(question.target, nuisances, groups=question.groups, seed=arguments.seed)
     return found, {
         "groups": question.group_name,
