@@ -61,6 +61,7 @@ def test_a_quick_run_writes_a_page_with_a_sane_line_for_each_way_and_a_figure(tm
         ["40", "kmeans"],
         ["40", "hdbscan"],
     ]
+    assert [row[:2] for row in rows if row[1:2] == ["linear"]] == [["120", "linear"]]
     assert (tmp_path / "analysis.png").stat().st_size > 10_000
 
 
@@ -78,7 +79,7 @@ def test_the_verdict_is_on_the_default_method_with_the_most_images(seconds, giga
         Command(10_000, "kmeans", seconds, 90, gigabytes),
         Command(10_000, "gmm", 900, 900, 9.0),
     ]
-    text = bench_analysis._verdict(commands)
+    text = bench_analysis._verdict(commands, "kmeans", 180)
     assert f"for 10000 images it took {seconds} s" in text
     assert text.endswith(f"so that is {word}.")
 
@@ -88,6 +89,10 @@ def test_the_page_names_what_takes_too_long():
         name: Times({40: [1.0]}, {40: [0.5 if name == "Ward" else 1.0]}) for name in bench_analysis.WAYS
     }
     size = bench_analysis.Size({40: 1}, (40,))
-    text = bench_analysis.page(size, "here", results, [Command(40, "kmeans", 1, 1, 0.2)])
+    text = bench_analysis.page(
+        size, "here", results, [Command(40, "kmeans", 1, 1, 0.2)], [Command(120, "linear", 301, 9, 0.2)]
+    )
+    assert "Asked for were at most 300 s and 3 GB with the default: for 120 images it took 301 s" in text
+    assert "| 120 | linear | 301.0 | 9.0 | 0.20 |" in text
     assert "At most 1.5 times the plain call was asked for: missed by Ward." in text
     assert "| Ward | 1 | 0.5 | 2.00 |" in text

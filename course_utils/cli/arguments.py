@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.cli import commands
+from course_utils.cli import commands, probing
 
 WORKERS = min(4, os.cpu_count() or 1)
 """How many threads read ahead, unless the user says otherwise."""
@@ -26,6 +26,7 @@ typical workflow:
   course embed phantoms -o out         files -> out/embeddings.parquet, failures.csv, run.json
   course map out --method tsne         embeddings -> out/map_tsne.csv, and how far to believe it
   course cluster out                   embeddings -> out/clusters.csv, judged beside null baselines
+  course probe out --target view       how well a column can be read off the embeddings
   course report out                    everything -> out/report.html, one page to look at
 """
 
@@ -47,6 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_embed(every)
     _add_map(every)
     _add_cluster(every)
+    _add_probe(every)
     report = _command(every, "report", commands.report, "write one HTML page about a run")
     _run_folder(report)
     demo = _command(every, "demo", commands.demo, "run everything on real and synthetic mammograms")
@@ -186,6 +188,49 @@ def _add_cluster(every: Any) -> None:
         help="metadata to compare the clusters with: a comma-separated UTF-8 file with a column sha256 or "
         "file, and none that identifies people (default: what the files themselves say)",
     )
+
+
+def _add_probe(every: Any) -> None:
+    probe = _command(
+        every, "probe", probing.probe, "say how well a column can be read off embeddings, and what else could"
+    )
+    _run_folder(probe)
+    probe.add_argument(
+        "--target",
+        required=True,
+        metavar="COLUMN",
+        help="what is asked for, classes or numbers: a column of --labels, or view or side",
+    )
+    probe.add_argument(
+        "--labels",
+        type=_path,
+        metavar="TABLE.csv",
+        help="a comma-separated UTF-8 file with a column sha256 or file, and none that identifies people; "
+        "its other columns stand beside the embeddings, but for rows, columns and bytes, which are looked at "
+        "for leaks (default: what the files themselves say)",
+    )
+    probe.add_argument(
+        "--groups",
+        default="patient_key",
+        metavar="COLUMN",
+        help="which woman an image is of: she is in training or in the test, never in both "
+        "(default: patient_key)",
+    )
+    probe.add_argument(
+        "--model",
+        default="linear",
+        choices=["linear", "knn", "spread", "self_training"],
+        help="logistic (of numbers: ridge) regression, nearest neighbours; for classes also label spreading "
+        "and self-training (default: linear)",
+    )
+    probe.add_argument("--splits", type=_several, default=5, metavar="N", help="folds of women (default: 5)")
+    probe.add_argument(
+        "--repeats", type=_positive, default=5, metavar="N", help="so often in other folds (default: 5)"
+    )
+    probe.add_argument(
+        "--tune", action="store_true", help="choose the model's setting inside each fold; slower"
+    )
+    probe.add_argument("--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)")
 
 
 def _embedding_options(parser: argparse.ArgumentParser) -> None:

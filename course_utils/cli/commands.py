@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
-from course_utils.cli.printing import counted, printable
+from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
 
@@ -323,14 +323,7 @@ def _warn_if_confounded(labels: pd.DataFrame, known: pd.DataFrame, remove: Seque
 
 def _print_preparation(table: pd.DataFrame, left_out: Sequence[str], remove: Sequence[str]) -> None:
     """Say what was taken off, what is not compared, and who is counted as whom."""
-    alone = int(table["patient_key"].isna().sum())
-    if 0 < alone < len(table):
-        count = (
-            "1 image names no woman: it counts"
-            if alone == 1
-            else f"{alone} images name no woman: each counts"
-        )
-        print(f"{count} as a woman of its own")
+    say_who_is_alone(int(table["patient_key"].isna().sum()), len(table))
     if remove:
         print(printable(f"Taken off the vectors: {', '.join(remove)}"))
     if left_out:

@@ -5,6 +5,7 @@ it. End a cell with one and the notebook shows all three. The same input gives t
 """
 
 from course_utils.plots.associations import associations_beside_chance
+from course_utils.plots.belief import p_value_histograms, steps_repeated
 from course_utils.plots.beside_noise import choice_of_k, faithfulness_of_maps
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
@@ -75,6 +76,7 @@ __all__ = [
     "map_pictures",
     "map_scatter",
     "one_step",
+    "p_value_histograms",
     "preprocessing_steps",
     "prototypes",
     "reading_threads",
@@ -88,6 +90,7 @@ __all__ = [
     "silhouette_against_null",
     "spread",
     "stability_beside_null",
+    "steps_repeated",
     "throughput_maps",
     "tidy_categories",
     "timeline",

@@ -16,9 +16,13 @@ def contact_sheet(
     columns: int = 8,
     limit: int = 48,
     caption: str | None = None,
+    what: str = "preprocessed mammograms",
     theme: Theme = "light",
 ) -> Illustration:
-    """Show pictures side by side, in order; if more than `limit`, an evenly spread selection."""
+    """Show pictures side by side, in order; if more than `limit`, an evenly spread selection.
+
+    `what` says in the text for those who cannot see them what they are.
+    """
     shown = spread(len(pictures), limit)
     columns = min(columns, max(len(shown), 1))
     rows = max(-(-len(shown) // columns), 1)
@@ -40,7 +44,7 @@ def contact_sheet(
     names = (
         f": {'; '.join(titles[index] for index in shown)}" if titles is not None and len(shown) <= 12 else ""
     )
-    return Illustration(figure, caption, f"Contact sheet of {len(shown)} preprocessed mammograms{names}.")
+    return Illustration(figure, caption, f"Contact sheet of {len(shown)} {what}{names}.")
 
 
 def side_by_side(

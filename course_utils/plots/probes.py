@@ -92,7 +92,7 @@ def confusion(probe: Probe, *, caption: str | None = None, theme: Theme = "light
         for row, column in np.ndindex(counts.shape):
             ground = shades(shares[row, column])[:3]
             ink = max((INK["light"], INK["dark"]), key=lambda each: _contrast(to_rgb(each), ground))
-            words = _count(counts[row, column])
+            words = _count(float(counts[row, column]))
             axes.text(column, row, words, ha="center", va="center", fontsize=9, color=ink)
     names = [shortened(level, 14) for level in levels]
     axes.set_xticks(range(size), names, rotation=0 if max(map(len, names)) < 6 else 90)
@@ -222,8 +222,8 @@ def _scores_caption(probe: Probe, *, cut: bool) -> str:
     words = f"Each mark is read off women whom no model has seen, in the same folds; {interval}."
     if probe.baselines:
         words += (
-            " Whether the vectors do better is said by the interval of the difference, which is not drawn: "
-            "two lines may overlap although the same women decide for one of them."
+            " Whether the vectors do better is decided by the interval of the difference, woman by woman, "
+            "which is not drawn: two lines may overlap and one still be ahead."
         )
     return words + (f" What lies below {LOWEST:.0f} is drawn there." if cut else "")
 

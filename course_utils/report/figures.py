@@ -1,5 +1,6 @@
 """The pictures of the page: maps, typical images and the silhouette, each in a light and a dark version."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from course_utils import plots
 from course_utils.analysis.clustering import NOISE, nearest_to_centre
 from course_utils.analysis.evaluation import two_decimals
+from course_utils.analysis.probing import Probe
 from course_utils.report.reading import Run, ShownMap
 from course_utils.report.text import stated, without_folders
 
@@ -196,6 +198,34 @@ def associations_figure(run: Run) -> dict[str, str] | None:
         return None
     found = run.evaluation.associations
     return _both_themes(lambda theme: plots.associations_beside_chance(found, theme=theme))
+
+
+def probes(run: Run) -> list[dict[str, Any]]:
+    """Return for each probe its sentences, its cautions and its figures."""
+    shown = []
+    for each in run.probes:
+        found = each.probe
+        draws: list[Callable[..., plots.Illustration]] = [plots.confusion, plots.reliability]
+        of_classes = draws if found.levels else []
+        left_out = "; ".join(f"{name} ({why})" for name, why in each.left_out.items())
+        shown.append(
+            {
+                "target": without_folders(found.target),
+                "groups": without_folders(each.groups),
+                "sentences": [without_folders(sentence) for sentence in found.sentences],
+                "cautions": [without_folders(warning) for warning in each.warnings],
+                "twins": [tuple(map(without_folders, pair)) for pair in each.twins],
+                "pictures": each.pictures,
+                "left_out": without_folders(left_out),
+                "scores": _both_themes(functools.partial(_drawn, plots.scores_beside, found)),
+                "classes": [_both_themes(functools.partial(_drawn, draw, found)) for draw in of_classes],
+            }
+        )
+    return shown
+
+
+def _drawn(draw: Callable[..., plots.Illustration], probe: Probe, theme: plots.Theme) -> plots.Illustration:
+    return draw(probe, theme=theme)
 
 
 def silhouette_figure(run: Run) -> dict[str, Any] | None:

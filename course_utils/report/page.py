@@ -23,7 +23,8 @@ def write_report(run_dir: Path) -> Path:
 
     Needs `embeddings.parquet`; takes `thumbnails.parquet`, `failures.csv`, `run.json`,
     `clusters.csv` (whose further columns describe the images) and `clusters.json` if they exist.
-    Without clusters it computes them, with the defaults of `cluster`. The same files give the same bytes.
+    Without clusters it computes them, with the defaults of `cluster`. What `course map` and
+    `course probe` wrote is shown where it belongs to these embeddings. The same files give the same bytes.
 
     Raises:
         RunError: the folder holds no embeddings, or a file of it cannot be read.
@@ -75,6 +76,7 @@ def _context(run: Run) -> dict[str, Any]:
         "associations": words.association_rows(run),
         "associations_figure": figures.associations_figure(run),
         "skipped": words.skipped_rows(run),
+        "probes": figures.probes(run),
         "failures": [
             [without_folders(row[name]) for name in failure_columns()]
             for row in run.failures.head(MOST_ROWS).to_dict("records")

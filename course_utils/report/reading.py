@@ -23,15 +23,19 @@ from course_utils.analysis.choice import Choice
 from course_utils.analysis.clustering import Method
 from course_utils.analysis.harmonise import Prepared, prepare
 from course_utils.analysis.map_quality import Faithfulness
+from course_utils.analysis.probing import Leaks, Probe
 from course_utils.analysis.reduction import variance_shares
 from course_utils.analysis.resampling import Stability
 from course_utils.records import FILE, SHOWN
-from course_utils.report.text import as_sentence
+from course_utils.report.text import as_sentence, stated
 from course_utils.runs.clusters import RESULT
 from course_utils.runs.reading import parse
 
 MOST_LABELS = 12
 """The most columns besides view and side that get a map of their own."""
+
+MOST_TWINS = 5
+"""So many pairs of near-duplicates are named."""
 
 _FEWEST_FOR_A_MAP, _FEWEST_FOR_FAITHFULNESS = 3, 4
 
@@ -57,6 +61,27 @@ class ShownMap:
 
 
 @dataclass(frozen=True)
+class ShownProbe:
+    """A probe of the run, and what stands beside it.
+
+    Attributes:
+        probe: what was found.
+        groups: the column that says which woman an image is of.
+        warnings: sentences on leaks and ties.
+        twins: the files of near-duplicates of different women, a pair each.
+        pictures: what the baselines of pictures were measured on, or nothing.
+        left_out: columns that do not stand beside it, and why.
+    """
+
+    probe: Probe
+    groups: str
+    warnings: tuple[str, ...]
+    twins: tuple[tuple[str, str], ...]
+    pictures: str
+    left_out: dict[str, str]
+
+
+@dataclass(frozen=True)
 class Run:
     """What the files of a run folder hold; N rows throughout, in the same order.
 
@@ -75,6 +100,7 @@ class Run:
     evaluation: Evaluation | None = None
     stability: Stability | None = None
     maps: tuple[ShownMap, ...] = ()
+    probes: tuple[ShownProbe, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property
@@ -116,7 +142,7 @@ class Run:
 def read_run(folder: Path) -> Run:
     """Read a run folder. Raises RunError if a file that is there cannot be read."""
     run = _with_clusters(folder, Run(**vars(runs.read_run(folder))))
-    return _with_maps(folder, run)
+    return _with_probes(folder, _with_maps(folder, run))
 
 
 def _with_clusters(folder: Path, run: Run) -> Run:
@@ -208,3 +234,54 @@ def _with_maps(folder: Path, run: Run) -> Run:
 def _stored_map(stored: runs.Map, _: Path) -> ShownMap:
     kept = Faithfulness.from_dict(stored.result["faithfulness"])
     return ShownMap(stored.method, stored.points, None, kept)
+
+
+def _with_probes(folder: Path, run: Run) -> Run:
+    """Return the run with its probes; one that cannot be shown becomes a note."""
+    probes, notes = [], list(run.notes)
+    for path in runs.probe_files(folder):
+        try:
+            stored = runs.read_probe(path)
+            why_not = stored.why_unusable(run.table["image_id"].tolist(), run.vectors)
+            if why_not is None:
+                probes.append(parse(path, functools.partial(_stored_probe, stored, run)))
+            else:
+                notes.append(f"{why_not}; make it again with “course probe”.")
+        except runs.RunError as error:
+            notes.append(f"A probe of this folder is not shown: {as_sentence(error)}")
+    return replace(run, probes=tuple(probes), notes=tuple(notes))
+
+
+def _stored_probe(stored: runs.StoredProbe, run: Run, _: Path) -> ShownProbe:
+    result = stored.result
+    found, leaks = Probe.from_dict(result["probe"]), Leaks.from_dict(result["leaks"])
+    if found.target != stored.target or not isinstance(result["groups"], str):
+        raise ValueError("a probe names its target and its groups")
+    _check_probe(found)
+    files = run.table[FILE].map(stated).tolist() if FILE in run.table else [""] * len(run.table)
+    return ShownProbe(
+        found,
+        result["groups"],
+        tuple(map(str, result["warnings"])),
+        tuple((files[twin.first], files[twin.second]) for twin in leaks.twins[:MOST_TWINS]),
+        str(result["pictures"]),
+        {str(name): str(why) for name, why in result["left_out"].items()},
+    )
+
+
+def _check_probe(found: Probe) -> None:
+    """Raise ValueError or KeyError if a probe cannot be told or drawn: somebody has changed its file."""
+    scores = [found.score, *(one.scores[found.measure] for one in found.baselines.values())]
+    if not found.sentences or not all(np.isfinite(each.value) for each in scores):
+        raise ValueError("a probe has a score, and so has each of its baselines")
+    if (found.kind == "number") != (not found.levels):
+        raise ValueError("classes have levels, and a number has none")
+    if not found.levels:
+        return
+    classes, curve = len(found.levels), np.array(found.reliability, float)
+    if np.array(found.confusion, float).shape != (classes, classes) or not np.isfinite(found.confusion).all():
+        raise ValueError("a confusion matrix has a row and a column for each class")
+    if curve.ndim != 2 or curve.shape[1] != 3 or not np.isfinite(curve).all():
+        raise ValueError("a reliability curve has three numbers for each point")
+    if not np.isfinite(found.scores["calibration_error"].value):
+        raise ValueError("a calibration error is a number")

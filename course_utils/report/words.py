@@ -164,6 +164,17 @@ def limits(run: Run) -> list[str]:
             "One run is no replication. A step that was chosen by looking at its result, such as k, the "
             "method or what was taken off, has to give the same result once more on women never seen."
         )
+    read = [each.probe.target for each in run.probes if each.probe.is_more_than_chance]
+    if read:
+        points.append(
+            f"That a model can read {_listed(read)} off the vectors makes no clusters of it, and does not "
+            "say that it could be read off images from elsewhere."
+        )
+    if len(run.probes) > 1:
+        points.append(
+            f"{len(run.probes)} columns were probed, each by itself: the more are tried, the more can be "
+            "read by chance."
+        )
     points.append("The vectors say how pictures look to a network. They say nothing about anybody’s health.")
     return [without_folders(point) for point in points]
 

@@ -1,7 +1,8 @@
 """A run folder: this package alone knows its files, their columns and how they are read (lesson 05).
 
 `RunFolder` writes a run while it is made and `Extraction` holds one in memory; `read_run` reads what there is
-of it, `Extraction.read` only what is whole. Clusters and labels belong to a run and are read here, too.
+of it, `Extraction.read` only what is whole. Clusters, maps, probes and labels belong to a run and are read
+here, too.
 """
 
 from course_utils.runs.clusters import Clusters, read_clusters, write_clusters
@@ -16,6 +17,7 @@ from course_utils.runs.labels import (
     women,
 )
 from course_utils.runs.maps import Map, read_maps, write_map
+from course_utils.runs.probes import StoredProbe, probe_file, probe_files, read_probe, write_probe
 from course_utils.runs.reading import Run, read_run
 from course_utils.runs.summary import Summary, summarise
 
@@ -28,16 +30,21 @@ __all__ = [
     "Run",
     "RunError",
     "RunFolder",
+    "StoredProbe",
     "Summary",
     "as_categories",
     "compared_columns",
     "match_labels",
+    "probe_file",
+    "probe_files",
     "read_clusters",
     "read_labels",
     "read_maps",
+    "read_probe",
     "read_run",
     "summarise",
     "women",
     "write_clusters",
     "write_map",
+    "write_probe",
 ]

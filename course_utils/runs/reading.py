@@ -104,7 +104,8 @@ def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
         raise
     except Exception as error:  # a damaged file makes a parser fail in any way; its text may hold a path
         kind = path.name.partition(".")[0].partition("_")[0]
-        command = {"clusters": "course cluster", "map": "course map"}.get(kind, "course embed")
+        commands = {"clusters": "course cluster", "map": "course map", "probe": "course probe"}
+        command = commands.get(kind, "course embed")
         raise RunError(
             f"{path.name} cannot be read ({type(error).__name__}): run `{command}` again"
         ) from error

@@ -765,5 +765,5 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
 #   [doi 10.1002/widm.1444](https://doi.org/10.1002/widm.1444).
 # - scikit-learn documentation, [Clustering](https://scikit-learn.org/stable/modules/clustering.html).
 #
-# **Next:** lesson 09, "Do you believe it?", is planned but not written yet. Until then, `course report out` tells you how far to
-# believe your own clusters.
+# **Next:** [lesson 09](09_do_you_believe_it.ipynb) tries to fool you: with coins, with clouds, and with steps that were chosen
+# while looking at the answer.

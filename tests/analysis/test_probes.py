@@ -318,6 +318,14 @@ def test_recalibrating_mends_probabilities_that_are_too_sure(recalibrate):
     assert mended < raw - 0.1
 
 
+def test_recalibrating_works_where_only_the_inner_folds_have_fewer_images_than_components():
+    x, y, woman = density(women=96)
+    x = np.hstack([x, np.random.default_rng(0).standard_normal((len(x), 300))])
+    inner = round(len(x) * 4 / 5 * 2 / 3)
+    assert inner < models.DIMS < round(len(x) * 4 / 5)
+    probe(x, y, groups=woman, recalibrate="sigmoid", repeats=1, permutations=0)
+
+
 def test_baselines_may_be_numbers_with_gaps_categories_or_tables():
     x, y, woman = density()
     gaps = np.where(np.arange(len(x)) % 7 == 0, np.nan, x[:, 0])

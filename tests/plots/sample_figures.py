@@ -72,6 +72,15 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
             points, found.labels, {2: 0.2, 3: 0.3}, {2: [0.1, 0.2], 3: [0.1]}, theme=theme
         ),
         "rain": plots.histograms({"first": points[:, 0], "second": points[:, 1]}, 5, rain=True, theme=theme),
+        "p values": plots.p_value_histograms(
+            {"one": np.arange(1, 41) / 40, "other": [0.05] * 40}, theme=theme
+        ),
+        "repeated": plots.steps_repeated(
+            ["raw", "clean"],
+            {"first": ([0.2, 0.5], [0.1, 0.4], [0.3, 0.6]), "second": ([0.3, 0.4], [0.2, 0.3], [0.4, 0.5])},
+            measure="agreement",
+            theme=theme,
+        ),
         "dips": plots.cumulative_dips({"first": points[:, 0]}, theme=theme),
         "flames": plots.flame_graph(PROFILE, theme=theme),
         "roofline": plots.roofline(LAYERS, {"fp32": 4e11, "bf16": 8e11}, 4e10, theme=theme),

@@ -95,6 +95,7 @@ def leaks(
     thumbnails: ArrayLike | None = None,
     alike: float = ALIKE,
     alike_thumbnails: float = ALIKE_THUMBNAILS,
+    splits: int = 5,
     seed: int = 0,
 ) -> Leaks:
     """Look for near-duplicates across women, and for targets that the files give away.
@@ -111,6 +112,7 @@ def leaks(
         sizes: `(N,)` or `(N, columns)`: bytes, or rows and columns.
         thumbnails: `(N, height, width)`, all of the same size.
         alike, alike_thumbnails: from which cosine on two images are near-duplicates, above 0 and at most 1.
+        splits: folds of women in which the files are asked, as in `probe`.
         seed: seed of every random choice.
 
     Raises:
@@ -126,7 +128,7 @@ def leaks(
     twins = _twins(seen, woman)
     tables = {} if y is None else _tables(files, sizes, len(matrix))
     readable = {
-        name: probe(table, y, groups=woman, repeats=2, seed=seed)  # type: ignore[arg-type]
+        name: probe(table, y, groups=woman, splits=splits, repeats=2, seed=seed)  # type: ignore[arg-type]
         for name, table in tables.items()
     }
     return Leaks(twins, readable, (*_of_twins(twins), *_of_files(readable)))

@@ -68,7 +68,9 @@ def estimator(
         supervised: whether every image has a label; then self-training has nothing to do.
         inner: folds for the recalibration.
     """
-    whole = Pipeline([*preparation(recipe, vectors), ("model", _model(recipe, len(vectors), supervised))])
+    # A recalibrated model is fitted to the inner folds too: fewer rows for components and neighbours.
+    some = vectors[: min((len(train) for train, _ in inner or []), default=len(vectors))]
+    whole = Pipeline([*preparation(recipe, some), ("model", _model(recipe, len(some), supervised))])
     if inner is None:
         return whole
     return CalibratedClassifierCV(whole, method=recipe.recalibrate, cv=inner, ensemble=False)
