@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
@@ -57,6 +57,20 @@ class Entry:
     facts: Facts
     thumbnail: bytes
     embedding: np.ndarray
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a table says of one image whose file may not say it; identities are pseudonyms."""
+
+    patient_key: str | None = None
+    view: str | None = None
+    laterality: str | None = None
+
+    def completed(self, facts: Facts) -> Facts:
+        """Return the facts, with what was told where the file says nothing."""
+        missing = {name: told for name, told in vars(self).items() if getattr(facts, name) is None}
+        return replace(facts, **missing)
 
 
 @dataclass(frozen=True)

@@ -97,7 +97,7 @@ def embed(arguments: argparse.Namespace) -> int:
         check_folder(option, folder)
     files, names = find_files(arguments.input)
     if not files:
-        print("course embed: there is no DICOM file in the input", file=sys.stderr)
+        print("course embed: nothing in the input is DICOM or a picture", file=sys.stderr)
         return 1
     counts = _print_summary(_extract(arguments, files, names), arguments.output)
     if counts["embedded"] == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from course_utils.cli.printing import printable
 from course_utils.files import as_text, display_path
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
+PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"}
+PACKED_SUFFIXES = {".gz", ".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"}
 
 
 def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
@@ -25,16 +28,18 @@ def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     """
     files: list[Path] = []
     names: list[str] = []
+    skipped: Counter[str] = Counter()
     for given in inputs:
         if not _is_there(given):
             raise UsageError(f"there is no file or folder {printable(display_path(given))}")
         if given.is_dir():
-            below = sorted(_walk(given))
+            below = sorted(_walk(given, skipped))
             files += below
             names += [_name(path, given, several=len(inputs) > 1) for path in below]
         else:
             files.append(given)
             names.append(given.name)
+    _say_skipped(skipped)
     if len(set(names)) < len(names):
         raise UsageError("two inputs have the same name: give the folder that holds both instead")
     if len(inputs) > 1 and len({os.path.realpath(file) for file in files}) < len(files):
@@ -77,8 +82,22 @@ def _name(path: Path, given: Path, *, several: bool) -> str:
     return f"{folder or 'root'}/{below}" if several else below
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the files below a folder that may be DICOM, and the folders that cannot be opened."""
+def _say_skipped(skipped: Counter[str]) -> None:
+    """Say how many files were passed over, by kind, and what to do about packed ones."""
+    if not skipped:
+        return
+    kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in skipped.most_common(8))
+    more = f", {sum(skipped.values())} in all" if len(skipped) > 8 else ""
+    print(f"Neither DICOM nor a picture, and skipped: {kinds}{more}", file=sys.stderr)
+    if any(kind.rpartition(".")[2] in {suffix[1:] for suffix in PACKED_SUFFIXES} for kind in skipped):
+        print("What is packed has to be unpacked first, for example with gunzip or unzip.", file=sys.stderr)
+
+
+def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
+    """Yield the files below a folder that may be mammograms, and the folders that cannot be opened.
+
+    The others are counted in `skipped`, by the ends of their names.
+    """
     linked = 0
     waiting = [folder]
     while waiting:
@@ -92,14 +111,25 @@ def _walk(folder: Path) -> Iterator[Path]:
         for entry in entries:
             path = here / entry.name
             if not _is_folder(entry):
-                if _may_be_dicom(path):
+                if path.suffix.lower() in PICTURE_SUFFIXES or _may_be_dicom(path):
                     yield path
+                else:
+                    skipped[_kind(path)] += 1
             elif entry.is_symlink():
                 linked += 1
             else:
                 waiting.append(path)
     if linked:
         print(f"Linked folders are not followed; skipped: {linked}", file=sys.stderr)
+
+
+def _kind(path: Path) -> str:
+    """Return how the name of a file ends, such as `.csv` or `.dcm.gz`; its name only where it is DICOMDIR."""
+    if path.name == "DICOMDIR":
+        return path.name
+    suffix = path.suffix.lower()
+    inner = Path(path.stem).suffix.lower() if suffix in PACKED_SUFFIXES else ""
+    return f"{inner if inner in {*DICOM_SUFFIXES, '.tar'} else ''}{suffix}" or "without a suffix"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -14,12 +14,12 @@ from typing import Any
 
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.network import Network
-from course_utils.embedding.pipeline import Pipeline, shelf_config
+from course_utils.embedding.pipeline import Pipeline, Reader, shelf_config
 from course_utils.embedding.store import EmbeddingStore
 from course_utils.files import as_text
 from course_utils.imaging.preprocess import Preprocessor
 from course_utils.provenance import RunRecord
-from course_utils.records import Entry, Failure
+from course_utils.records import Entry, Failure, Told
 from course_utils.runs.folder import Extraction, RunFolder, RunInMemory
 
 
@@ -40,6 +40,7 @@ class EmbeddingExtractor(Network):
         preprocessor: Preprocessor,
         *,
         store: EmbeddingStore | None = None,
+        reader: Reader | None = None,
         workers: int = 0,
         progress: bool = True,
     ) -> Generator[Entry | Failure]:
@@ -52,11 +53,14 @@ class EmbeddingExtractor(Network):
             paths: the files.
             preprocessor: makes the picture; its `voi` says how each file is rendered.
             store: embeddings found in it are not computed again; new ones are kept in it batch by batch.
+            reader: reads one file into a `Mammogram`, in place of `read_mammogram`, see
+                `Mammogram.from_array`; then there can be no store.
             workers: threads that read ahead; 0 reads in this thread. Threads suffice, since the decoders
                 release the GIL.
             progress: a progress bar, if there is a terminal or a notebook to show it.
         """
-        return Pipeline(self, preprocessor, store).outcomes(paths, workers, progress)
+        _check_paths(paths)
+        return Pipeline(self, preprocessor, store, reader).outcomes(paths, workers, progress)
 
     def extract(
         self,
@@ -64,20 +68,23 @@ class EmbeddingExtractor(Network):
         preprocessor: Preprocessor,
         *,
         names: Sequence[str] | None = None,
+        told: Sequence[Told] | None = None,
         store: EmbeddingStore | None = None,
+        reader: Reader | None = None,
         workers: int = 0,
         progress: bool = True,
     ) -> Extraction:
         """Turn files into vectors in memory: rows in the order of `paths`, a failure row per unusable file.
 
         Args:
-            paths, preprocessor, store, workers, progress: as for `stream`.
+            paths, preprocessor, store, reader, workers, progress: as for `stream`.
             names: what the column `file` says of each; by default the path below the common folder.
+            told: what a table says of each; it fills in what the files do not say.
         """
         names = _file_names(paths, names)
-        pipeline = Pipeline(self, preprocessor, store)
+        pipeline = Pipeline(self, preprocessor, store, reader)
         results = RunInMemory(self.backbone.embedding_dim)
-        return results.finish(pipeline.run(paths, names, results.add, workers, progress))
+        return results.finish(pipeline.run(paths, names, results.add, workers, progress, told))
 
     def extract_to(
         self,
@@ -86,7 +93,9 @@ class EmbeddingExtractor(Network):
         preprocessor: Preprocessor,
         *,
         names: Sequence[str] | None = None,
+        told: Sequence[Told] | None = None,
         store: EmbeddingStore | None = None,
+        reader: Reader | None = None,
         workers: int = 0,
         progress: bool = True,
     ) -> RunRecord:
@@ -95,15 +104,21 @@ class EmbeddingExtractor(Network):
         The arguments are those of `extract`, the files those of `Extraction.write`.
         """
         names = _file_names(paths, names)
-        pipeline = Pipeline(self, preprocessor, store)
+        pipeline = Pipeline(self, preprocessor, store, reader)
         with RunFolder(folder, self.backbone.embedding_dim) as results:
-            record = pipeline.run(paths, names, results.add, workers, progress)
+            record = pipeline.run(paths, names, results.add, workers, progress, told)
             results.finish(record)
         return record
 
 
+def _check_paths(paths: object) -> None:
+    if isinstance(paths, str | os.PathLike):  # whose letters would each be taken for a file
+        raise TypeError("paths is a list of files: put a single one into a list, and list those of a folder")
+
+
 def _file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
     """Return the names given, or each file's path below the folder that all share, never an absolute one."""
+    _check_paths(paths)
     if given is not None:
         if len(given) != len(paths):
             raise EmbeddingError(f"{len(paths)} paths need as many names, got {len(given)}")

@@ -153,12 +153,22 @@ class Network:
             batch = waiting[: self.batch_size]
             try:
                 with determinism(self.deterministic):
-                    vectors.append(self.forward(self._input(self._filled(batch)))[: len(batch)])
+                    found = self.forward(self._input(self._filled(batch)))
+                vectors.append(self._checked(found)[: len(batch)])
             except torch.OutOfMemoryError as error:
                 self._halve_batches(error)
             else:
                 waiting = waiting[len(batch) :]
         return torch.cat(vectors)
+
+    def _checked(self, vectors: Tensor) -> Tensor:
+        """Return vectors `(n, D)`; a network of one's own may give something else."""
+        if vectors.ndim != 2 or vectors.shape[1] != self.backbone.embedding_dim:
+            raise EmbeddingError(
+                f"the network gives {tuple(vectors.shape)} for a batch, and its embedding_dim says "
+                f"(N, {self.backbone.embedding_dim}): pool its map, or correct embedding_dim"
+            )
+        return vectors
 
     def _halve_batches(self, error: torch.OutOfMemoryError) -> None:
         if self.batch_size == 1:

@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from tqdm.auto import tqdm
 
 from course_utils.embedding.device import describe_device, keep_freed_memory
 from course_utils.embedding.digests import FileDigests
+from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.network import ROUNDING, Network
 from course_utils.embedding.store import EmbeddingStore
 from course_utils.imaging.dicom import read_mammogram
@@ -30,7 +31,10 @@ from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
 from course_utils.provenance import RunRecord, command_line, git_commit, machine, now, versions
-from course_utils.records import Entry, Facts, Failure
+from course_utils.records import Entry, Facts, Failure, Told
+
+Reader = Callable[[Path], Mammogram]
+"""Reads one file; MammogramError where it holds no mammogram."""
 
 LOOK_BACK = 8
 """Batches' worth of outcomes that may wait for a batch to fill up before it is embedded as it is."""
@@ -54,8 +58,18 @@ def shelf_config(network: Network, preprocessor: Preprocessor) -> dict[str, Any]
 class Pipeline:
     """The moving parts of one extraction: what is read, what is computed, how long each took."""
 
-    def __init__(self, network: Network, preprocessor: Preprocessor, store: EmbeddingStore | None):
-        self.network, self.preprocessor = network, preprocessor
+    def __init__(
+        self,
+        network: Network,
+        preprocessor: Preprocessor,
+        store: EmbeddingStore | None,
+        reader: Reader | None = None,
+    ):
+        if reader is not None and store is not None:
+            raise EmbeddingError(
+                "a store keeps what read_mammogram reads: with a reader of your own, pass store=None"
+            )
+        self.network, self.preprocessor, self.reader = network, preprocessor, reader
         self.shelf = store.shelf(shelf_config(network, preprocessor)) if store else None
         self.key = store.key if store else None
         self.digests = FileDigests(store.folder if store else None)
@@ -88,10 +102,13 @@ class Pipeline:
         add: Callable[[str, Entry | Failure], None],
         workers: int,
         progress: bool,
+        told: Sequence[Told] | None = None,
     ) -> RunRecord:
         """Hand each name and its outcome to `add`, in order; return what was done."""
         with contextlib.closing(self.outcomes(paths, workers, progress)) as outcomes:
-            for name, outcome in zip(names, outcomes, strict=True):
+            for number, (name, outcome) in enumerate(zip(names, outcomes, strict=True)):
+                if told is not None and isinstance(outcome, Entry):  # never stored: a table may change
+                    outcome = replace(outcome, facts=told[number].completed(outcome.facts))
                 add(name, outcome)
         return self.record()
 
@@ -99,6 +116,8 @@ class Pipeline:
         """Return what was done so far, complete enough to repeat it."""
         network, weights = self.network, self.network.backbone.weights
         preprocessing = {"config": self.preprocessor.config, "fingerprint": self.preprocessor.fingerprint}
+        if self.reader is not None:
+            preprocessing["reader"] = getattr(self.reader, "__qualname__", type(self.reader).__qualname__)
         embedded = self.found - self.failed
         return RunRecord(
             command=command_line(),
@@ -206,6 +225,19 @@ class Pipeline:
         self.seconds_reading += outcome[1]
         return outcome[0]
 
+    def _read(self, file: Path) -> Mammogram:
+        if self.reader is None:
+            return read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
+        try:
+            mammogram = self.reader(file)
+        except (MammogramError, OSError):
+            raise
+        except Exception as error:  # its text may hold a path
+            raise MammogramError(f"This run's reader fails at this file ({type(error).__name__}).") from None
+        if not isinstance(mammogram, Mammogram):
+            raise MammogramError("This run's reader returned no Mammogram for this file.")
+        return mammogram
+
     def _prepare(self, file: Path) -> tuple[Entry | _Prepared | Failure, float]:
         """Look one file up, or read and preprocess it; runs in any thread and raises nothing."""
         clock = time.perf_counter()
@@ -218,7 +250,7 @@ class Pipeline:
             known = self.shelf.get(digest) if self.shelf is not None else None
             if known is not None:
                 return known, time.perf_counter() - clock
-            mammogram = read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
+            mammogram = self._read(file)
             if self.digests.of(file) != digest:  # else its vector would be kept under the wrong hash
                 raise MammogramError("This file changed while it was read; run again once it is complete.")
             stage = "preprocess"

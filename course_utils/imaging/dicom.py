@@ -55,7 +55,14 @@ BROKE_OFF = "Reading this file broke off: the disk or the network failed, so try
 DAMAGED = "This file is damaged or breaks the DICOM standard in a way that cannot be read."
 
 GROUND_IS_BRIGHT = "The ground is bright and the breast dark, as if the gray values were inverted."
-PACKED = "This file is packed ({0}); unpack it first, for example with {1}."
+
+PACKED = {
+    b"\x1f\x8b": "This file is packed (gzip); unpack it first, for example with gunzip.",
+    b"PK\x03\x04": "This file is packed (zip); unpack it first, for example with unzip.",
+    b"BZh": "This file is packed (bzip2); unpack it first, for example with bunzip2.",
+    b"\xfd7zXZ\0": "This file is packed (xz); unpack it first, for example with unxz.",
+}
+"""What is said of files that begin so."""
 
 MIN_SIDE = 64
 """A file with fewer Rows or Columns is refused undecoded: not even a thumbnail of a mammogram."""
@@ -153,7 +160,12 @@ def _why_refused(status: os.stat_result) -> str | None:
 
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
-    if (picture := picture_format(file)) is not None:
+    start = file.read(8)
+    file.seek(0)
+    for magic, refusal in PACKED.items():
+        if start.startswith(magic):
+            raise MammogramError(refusal)
+    if (picture := picture_format(start)) is not None:
         found = read_picture(file, picture, voi, key, (MAX_PIXELS, MIN_SIDE))
         warned = [GROUND_IS_BRIGHT] if _ground_is_bright(found.pixels) else []
         return replace(found, warnings=(*found.warnings, *warned))

@@ -18,9 +18,6 @@ from course_utils.imaging.grayscale import VOI, shown_by_its_breast
 from course_utils.imaging.identity import pseudonym
 from course_utils.imaging.mammogram import Mammogram
 
-SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"})
-"""How the names of picture files end; what is in them decides."""
-
 FORMATS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -41,10 +38,8 @@ NO_MEANING = (
 )
 
 
-def picture_format(file: BinaryIO) -> str | None:
-    """Return Pillow's name for the format that a file begins as, or None; leave the file at its start."""
-    start = file.read(8)
-    file.seek(0)
+def picture_format(start: bytes) -> str | None:
+    """Return Pillow's name for the format whose files begin with these bytes, or None."""
     return next((name for magic, name in FORMATS.items() if start.startswith(magic)), None)
 
 
