@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.cli import commands, probing
+from course_utils.cli import commands, exporting, probing
 
 WORKERS = min(4, os.cpu_count() or 1)
 """How many threads read ahead, unless the user says otherwise."""
@@ -24,6 +24,7 @@ typical workflow:
   course doctor                        is this machine ready?
   course samples -o phantoms           make synthetic mammograms with known truth
   course embed phantoms -o out         files -> out/embeddings.parquet, failures.csv, run.json
+  course preprocess phantoms -o seen   what the network gets to see, as pictures
   course map out --method tsne         embeddings -> out/map_tsne.csv, and how far to believe it
   course cluster out                   embeddings -> out/clusters.csv, judged beside null baselines
   course probe out --target view       how well a column can be read off the embeddings
@@ -46,6 +47,8 @@ def make_parser() -> argparse.ArgumentParser:
     _command(every, "doctor", commands.doctor, "check this machine and say what to do")
     _add_samples(every)
     _add_embed(every)
+    _add_preprocess(every)
+    _add_pseudonymise(every)
     _add_map(every)
     _add_cluster(every)
     _add_probe(every)
@@ -111,12 +114,77 @@ def _add_samples(every: Any) -> None:
 
 def _add_embed(every: Any) -> None:
     embed = _command(every, "embed", commands.embed, "turn mammograms into embeddings")
-    embed.add_argument("input", nargs="+", type=_path, metavar="INPUT", help="DICOM files or folders of them")
+    _input(embed)
     embed.add_argument(
         "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results"
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
+
+
+def _add_preprocess(every: Any) -> None:
+    preprocess = _command(
+        every, "preprocess", exporting.preprocess, "write what a network would get to see, as pictures"
+    )
+    _input(preprocess)
+    preprocess.add_argument(
+        "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the pictures"
+    )
+    preprocess.add_argument(
+        "--format",
+        default="png16",
+        choices=["png16", "tiff16", "npy"],
+        help="16 bits of gray, or NumPy's float32 from 0 to 1 (default: png16)",
+    )
+    preprocess.add_argument(
+        "--mask", action="store_true", help="also write where the breast is, as NAME_mask.png"
+    )
+    _picture_options(preprocess)
+    _workers(preprocess)
+    _key_folder(preprocess)
+
+
+def _add_pseudonymise(every: Any) -> None:
+    pseudonymise = _command(
+        every,
+        "pseudonymise",
+        exporting.pseudonymise,
+        "replace patients' numbers in a table by the pseudonyms of course embed",
+    )
+    pseudonymise.add_argument("table", type=_path, metavar="TABLE.csv", help="comma-separated UTF-8")
+    pseudonymise.add_argument(
+        "--id", required=True, metavar="COLUMN", help="the column of patients' numbers, as in PatientID"
+    )
+    pseudonymise.add_argument(
+        "--issuer", metavar="COLUMN", help="the column of IssuerOfPatientID, where the files have one"
+    )
+    pseudonymise.add_argument(
+        "-o", "--output", type=_path, required=True, metavar="OUT.csv", help="the table to write"
+    )
+    _key_folder(pseudonymise)
+
+
+def _key_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--cache",
+        type=_path,
+        default=Path("results/embeddings"),
+        metavar="DIR",
+        help="the store whose key makes the pseudonyms; one is drawn where there is none "
+        "(default: results/embeddings)",
+    )
+
+
+def _input(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "input", nargs="+", type=_path, metavar="INPUT", help="DICOM or picture files, or folders of them"
+    )
+    command.add_argument(
+        "--table",
+        type=_path,
+        metavar="TABLE.csv",
+        help="what pictures do not say: a column file, and view, laterality, patient or issuer",
+    )
 
 
 def _add_map(every: Any) -> None:
@@ -270,6 +338,20 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
         help="how gray becomes three channels: copied, or folded into the first convolution; both give the "
         "same vectors (default: replicate)",
     )
+    _picture_options(parser)
+    _machine_options(parser.add_argument_group("the machine"))
+    store = parser.add_mutually_exclusive_group()
+    store.add_argument(
+        "--cache",
+        type=_path,
+        default=Path("results/embeddings"),
+        metavar="DIR",
+        help="where computed embeddings are kept for the next run (default: results/embeddings)",
+    )
+    store.add_argument("--no-cache", action="store_true", help="compute everything anew and keep nothing")
+
+
+def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture = parser.add_argument_group("the picture")
     picture.add_argument(
         "--size", type=_side, default=512, help="pixels per side after preprocessing (default: 512)"
@@ -281,16 +363,12 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
         metavar="auto|lut|window|percentile|none|N",
         help="how stored values become gray; N is the file's N-th window, counted from 0 (default: auto)",
     )
-    _machine_options(parser.add_argument_group("the machine"))
-    store = parser.add_mutually_exclusive_group()
-    store.add_argument(
-        "--cache",
-        type=_path,
-        default=Path("results/embeddings"),
-        metavar="DIR",
-        help="where computed embeddings are kept for the next run (default: results/embeddings)",
+    picture.add_argument(
+        "--mm-per-pixel",
+        type=_number(0.001, 100),
+        metavar="MM",
+        help="one physical scale for all, where spacing is known (default: each breast fills the picture)",
     )
-    store.add_argument("--no-cache", action="store_true", help="compute everything anew and keep nothing")
 
 
 def _machine_options(machine: argparse._ArgumentGroup) -> None:
@@ -316,17 +394,21 @@ def _machine_options(machine: argparse._ArgumentGroup) -> None:
         metavar="N|auto",
         help="images per pass (default: auto)",
     )
+    _workers(machine)
     machine.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same files give the same bits, in any order; slower",
+    )
+
+
+def _workers(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
         "--workers",
         type=_not_negative,
         default=WORKERS,
         metavar="N",
         help=f"threads that read ahead (default: {WORKERS})",
-    )
-    machine.add_argument(
-        "--deterministic",
-        action="store_true",
-        help="the same files give the same bits, in any order; slower",
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from course_utils.cli.errors import UsageError
+from course_utils.cli.exporting import told_of
 from course_utils.cli.inputs import check_folder, find_files
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
@@ -132,12 +133,14 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
         batch_size=arguments.batch_size,
         deterministic=arguments.deterministic,
     )
+    store = None if arguments.no_cache else EmbeddingStore(arguments.cache)
     return extractor.extract_to(
         arguments.output,
         files,
-        Preprocessor(size=arguments.size, voi=arguments.voi),
+        Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel),
         names=names,
-        store=None if arguments.no_cache else EmbeddingStore(arguments.cache),
+        told=told_of(getattr(arguments, "table", None), names, store.key if store else None),
+        store=store,
         workers=arguments.workers,
     )
 

@@ -15,7 +15,6 @@ import os
 import re
 import secrets
 import threading
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain, islice
@@ -28,6 +27,7 @@ import pyarrow.parquet as pq
 
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.files import sweep, write_atomic
+from course_utils.imaging.keys import KeyTrouble, key_of
 from course_utils.provenance import fingerprint
 from course_utils.records import FILE, Entry, Facts, arrow_fields, table_columns
 
@@ -39,8 +39,6 @@ PART_GROUPS = 32  # row groups in a full part, which is never merged again
 PART_ROWS = PART_GROUPS * GROUP_ROWS
 COMPACT_ABOVE = 64  # more small parts than this are merged
 GROUPS_IN_MEMORY = 64
-KEY_BYTES = 32
-KEY_ATTEMPTS, KEY_PAUSE_S = 20, 0.05
 # Neither vectors nor PNGs get smaller by compression: this is for speed.
 _LAYOUT: dict[str, Any] = {
     "compression": "none",
@@ -62,38 +60,10 @@ class EmbeddingStore:
     @property
     def key(self) -> bytes:
         """Return the secret of this store's pseudonyms: drawn on first use, readable by its owner alone."""
-        file = self.folder / "pseudonym.key"
-        if not file.exists():
-            if any(self.folder.glob("*/part-*.parquet")):
-                # A new key would give one woman two pseudonyms in one table.
-                raise EmbeddingError(
-                    f"{file.name} is missing from a store with embeddings: restore it, or delete the store"
-                )
-            self._draw_key(file)
-        for _ in range(KEY_ATTEMPTS):
-            with contextlib.suppress(ValueError):
-                key = bytes.fromhex(file.read_text(encoding="ascii"))
-                if len(key) == KEY_BYTES:
-                    return key
-            time.sleep(KEY_PAUSE_S)  # without hard links, another run may be writing it just now
-        raise EmbeddingError(f"{file.name} in the store is damaged: restore it, or delete the store")
-
-    def _draw_key(self, file: Path) -> None:
-        """Write a new key in one step, so that two runs that start at once share it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        drawn = secrets.token_hex(KEY_BYTES)
-        beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
         try:
-            beside.touch(mode=0o600)
-            beside.write_text(drawn, encoding="ascii")
-            try:
-                os.link(beside, file)
-            except FileExistsError:  # another run was first: its key counts
-                pass
-            except OSError:  # a file system without hard links, such as FAT or some network drives
-                _create(file, drawn)
-        finally:
-            beside.unlink(missing_ok=True)
+            return key_of(self.folder)
+        except KeyTrouble as error:
+            raise EmbeddingError(str(error)) from None
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
         """Return the shelf of one configuration: `backbone`, `embedding_dim`, and whatever else matters."""
@@ -117,21 +87,6 @@ class EmbeddingStore:
                         "alone, and images are computed again"
                     )
                     return
-
-
-def _create(file: Path, text: str) -> None:
-    """Write a short file for its owner alone, unless it already exists."""
-    try:
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        return
-    try:
-        os.write(descriptor, text.encode("ascii"))
-    except OSError:
-        file.unlink()
-        raise
-    finally:
-        os.close(descriptor)
 
 
 class Shelf:

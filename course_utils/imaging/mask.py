@@ -10,6 +10,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.ndimage import median_filter
 
 from course_utils.imaging.errors import TOO_SMALL, MammogramError
 
@@ -28,8 +29,23 @@ OPENING = 0.06  # radius of the opening
 MARGIN = 0.005  # how much wider the mask is than what was found
 DEEP = 0.015  # how far from the mask's edge blurred skin is left behind
 
+# Gray values of the copy, the white of the picture being 255.
+FLAG = 0.8 * 255  # a flag is brighter
+BESIDE = 0.7 * 255  # what it stands in front of is darker
+ALIKE = 0.1 * 255  # a light leak at the picture's two ends differs by less
+FAINT = 0.03 * 255  # where it is less, a light leak has faded
+
+# Shares.
+FLAG_SIDES = 0.03, 0.35  # a flag's sides, of the image's shorter side
+BOX = 0.85  # of the box around a flag, what it fills
+LEAK = 0.25  # of the image's width, a light leak
+FADING = 0.6  # of its greatest level, a light leak's mean
+
 DULL = 99  # percentile of the breast above which its mask does not grow: it would run into a label
 FILM_EDGE = 0.025  # a white film edge is at most this part of a side deep
+ROUGH = 0.2  # pixels by which a film edge's depth may differ from a smooth one
+STRETCH = 31  # pixels of the copy along a side over which a film edge's depth hardly changes
+PASSES = 3  # of the search for core and fog, each of which shows the other
 PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
 
 NOTHING_THERE = "No breast can be told from the background of this image."
@@ -130,28 +146,100 @@ def _breast(small: np.ndarray) -> np.ndarray:
     if found is None:
         return np.ones(small.shape, bool)
     ground, otsu, noise = found
-    core, rim = (max(cut * (otsu - ground), noise) for cut in (CORE, RIM))
+    core, rim = (cut * (otsu - ground) for cut in (CORE, RIM))
 
     shorter = min(small.shape)
     radius = max(2, round(OPENING * shorter))
-    bright = (levels > ground + core).astype(np.uint8)
-    # What lies beyond the border counts as dark, so that thin strips along it go too.
-    opened = cv2.morphologyEx(
-        bright, cv2.MORPH_OPEN, _disc(radius), borderType=cv2.BORDER_CONSTANT, borderValue=0
-    )
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
-    if count < 2:
-        raise MammogramError(NOTHING_THERE)
-    breast = (pieces == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+    flags = _flags(levels)
+    # Neither labels with their blurred rims nor what never was film tells of fog.
+    plain = (cv2.dilate(((levels > otsu) | flags).astype(np.uint8), _disc(3)) == 0) & ~_padding(levels)
+    lit = np.maximum(ground, _leak(levels))
+    fog = lit
+    for _ in range(PASSES):
+        breast = _largest_piece((levels > fog + max(core, noise)) & ~flags, radius)
+        near = cv2.dilate(breast, np.ones((4 * radius + 1, 4 * radius + 1), np.uint8)) > 0
+        away = plain & ~near
+        before, fog = fog, np.maximum(lit, _fog(levels, away, radius))
+        if np.abs(fog - before).mean() < 1:
+            break
+    if away.any():
+        noise = max(noise, 3 * _deviation((levels - _blurred(levels))[away]))
 
-    near = cv2.dilate(breast, np.ones((4 * radius + 1, 4 * radius + 1), np.uint8))
-    fog = np.maximum(ground, _column_medians(levels, near == 0, otherwise=ground))
-    skin = (levels > fog + rim) & (levels <= np.percentile(levels[breast > 0], DULL))
-    allowed = breast | skin.astype(np.uint8)
+    skin = (levels > fog + max(rim, noise)) & (levels <= np.percentile(levels[breast > 0], DULL))
+    allowed = breast | (skin & ~flags).astype(np.uint8)
     for _ in range(radius):
         breast = cv2.dilate(breast, np.ones((3, 3), np.uint8)) & allowed
     breast = cv2.morphologyEx(breast, cv2.MORPH_OPEN, _disc(2))  # specks at the skin
     return _fill(cv2.dilate(breast, _disc(max(1, round(MARGIN * shorter))))).astype(bool)
+
+
+def _largest_piece(bright: np.ndarray, radius: int) -> np.ndarray:
+    """Return the largest piece, uint8 `(h, w)`, of what an opening by a disc leaves of bool `(h, w)`."""
+    # What lies beyond the border counts as dark, so that thin strips along it go too.
+    opened = cv2.morphologyEx(
+        bright.astype(np.uint8), cv2.MORPH_OPEN, _disc(radius), borderType=cv2.BORDER_CONSTANT, borderValue=0
+    )
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=4)
+    if count < 2:
+        raise MammogramError(NOTHING_THERE)
+    return (pieces == 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))).astype(np.uint8)
+
+
+def _fog(levels: np.ndarray, away: np.ndarray, radius: int) -> np.ndarray:
+    """Return the level of the ground everywhere, float `(h, w)`, from pixels away from the breast.
+
+    It is the mean of those around a place, or the median of those in its column if that is more: light leaks
+    in along the chest wall. Where there are none, it is 0.
+    """
+    box = (6 * radius + 1, 6 * radius + 1)
+    share, total = (
+        cv2.blur(cv2.blur(part.astype(np.float32), box), box) for part in (away, np.where(away, levels, 0))
+    )
+    around = np.where(share > 0.001, total / np.maximum(share, 0.001), 0)
+    return np.maximum(around, _column_medians(levels, away, otherwise=0))
+
+
+def _padding(levels: np.ndarray) -> np.ndarray:
+    """Return where rows and columns from the border on are black almost throughout, bool `(h, w)`."""
+    black = levels == levels.min()
+    padding = np.zeros(levels.shape, bool)
+    for turns in range(4):
+        rows, found = np.rot90(black, turns), np.rot90(padding, turns)  # views
+        found[np.logical_and.accumulate(rows.mean(axis=1) > 0.98)] = True
+    return padding
+
+
+def _leak(levels: np.ndarray) -> np.ndarray:
+    """Return each column's level, float `(w,)`, where light leaks in along a whole upright side; else 0.
+
+    The picture's first and last rows show a leak alike, and from the side on it fades. Of breast at both
+    ends they show plateaus.
+    """
+    top, bottom = (np.median(rows, axis=0) for rows in (levels[:3], levels[-3:]))
+    shared = np.where(np.abs(top - bottom) < ALIKE, np.minimum(top, bottom), 0)
+    leak = np.zeros(len(shared))
+    for column, found in ((shared, leak), (shared[::-1], leak[::-1])):  # views
+        deep = int(np.argmin(column > FAINT))
+        if 0 < deep < LEAK * len(column) and column[:deep].mean() < FADING * column[:deep].max():
+            found[:deep] = column[:deep]
+    return leak
+
+
+def _flags(levels: np.ndarray) -> np.ndarray:
+    """Return where flags with lead letters are, bool `(h, w)`: white boxes in front of something darker."""
+    flags = np.zeros(levels.shape, np.uint8)
+    shorter = min(levels.shape)
+    white = (levels > FLAG).astype(np.uint8)
+    for outline in cv2.findContours(white, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)[0]:
+        sides = cv2.minAreaRect(outline)[1]
+        small = FLAG_SIDES[0] * shorter < min(sides) and max(sides) < FLAG_SIDES[1] * shorter
+        if small and cv2.contourArea(outline) > BOX * sides[0] * sides[1]:
+            flag = cv2.drawContours(np.zeros_like(flags), [outline], -1, 1, cv2.FILLED)
+            wider = cv2.dilate(flag, _disc(2))  # with its blurred rim
+            around = cv2.dilate(wider, _disc(1)) > wider
+            if np.percentile(levels[around], 90) < BESIDE:
+                flags |= wider
+    return flags > 0
 
 
 def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
@@ -161,7 +249,7 @@ def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
     Otsu may have split fat from gland in an image with little ground, so that class is split once more.
     None: that is not flat either, so the image has no ground.
     """
-    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
+    smooth = _blurred(levels)
     dark = np.ones(levels.shape, bool)
     for _ in range(2):
         part = levels[dark]
@@ -174,6 +262,10 @@ def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
         if _deviation(smooth[dark]) < FLAT * (np.median(tissue) - ground):
             return ground, otsu, 3 * _deviation(levels[dark])
     return None
+
+
+def _blurred(levels: np.ndarray) -> np.ndarray:
+    return cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
 
 
 def _deviation(values: np.ndarray) -> float:
@@ -205,7 +297,9 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     An edge is at most `FILM_EDGE` of the image deep; it stays bright up to where the image drops, within
     two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
-    the drop, or drops itself much deeper in, the neighbours say how deep the edge is.
+    the drop, or drops itself much deeper in, the neighbours say how deep the edge is. Its depth is smooth;
+    that of bright strands which end near the border is not. Pixels that it covers by less than half are
+    painted over, but are not where it is: tissue shows in them.
     """
     small = small.copy()
     film = np.zeros(small.shape, bool)
@@ -218,17 +312,29 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         bright = np.logical_and.accumulate((rows[:deepest] > 0.65 * white) | (drop > 0.3 * white))
         ends = np.where(bright & (drop > 0.06 * white), drop, 0)
         depth = np.where(ends.any(axis=0), deepest - np.argmax(ends[::-1], axis=0), 0)
-        if np.mean(depth > 0) < 0.25:
+        if np.mean(depth > 0) < 0.25 or _roughness(depth) > ROUGH:
             continue
         usual = np.median(depth[depth > 0])
         known = np.where(depth > 0, depth <= 1.5 * usual + 1, ~bright[0])
         depth = np.rint(np.interp(columns, columns[known], depth[known])).astype(int)
         partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
-        depth += (depth > 0) & partly
-        edge = np.arange(deepest + 1)[:, np.newaxis] < depth
-        found[: deepest + 1] |= edge
-        rows[: deepest + 1] = np.where(edge, rows[depth, columns], rows[: deepest + 1])
+        depth = _smooth(depth + ((depth > 0) & partly))
+        last, beyond = rows[depth - 1, columns], rows[depth, columns]
+        under_half = (depth > 0) & (last - beyond < 0.5 * (white - beyond))
+        row = np.arange(deepest + 1)[:, np.newaxis]
+        found[: deepest + 1] |= row < _smooth(depth - under_half)
+        rows[: deepest + 1] = np.where(row < depth, beyond, rows[: deepest + 1])
     return small, film
+
+
+def _roughness(depth: np.ndarray) -> float:
+    """Return by how many pixels a film edge's depth, where there is one, differs from a smooth one."""
+    return float(np.mean(np.abs(depth - _smooth(depth))[depth > 0]))
+
+
+def _smooth(depth: np.ndarray) -> np.ndarray:
+    """Return the median of each stretch of integers `(n,)`."""
+    return median_filter(depth, STRETCH, mode="nearest")
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -13,6 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.grayscale import VOI, check_voi
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.mask import BreastMask, Side, breast_mask, chest_wall, find_breast, shrink
@@ -38,6 +39,8 @@ class Preprocessor:
         orient: turn the chest wall to the left, by the mask where that is clear, else by laterality.
         keep_aspect: resize to true proportions and pad with 0, away from the chest wall; else stretch to a
             square.
+        mm_per_pixel: a fixed scale in place of each breast's own: so many mm on a pixel's side, for files
+            whose spacing is known. Small breasts then stay small, and each must fit into `size`.
 
     Calling it is free of side effects, so one instance may serve many threads. ValueError: an option is out
     of its range.
@@ -50,6 +53,7 @@ class Preprocessor:
     margin: float = 0.01
     orient: bool = True
     keep_aspect: bool = True
+    mm_per_pixel: float | None = None
 
     def __post_init__(self) -> None:
         # JSON takes no numpy numbers, and 0 and 0.0 are the same margin.
@@ -58,6 +62,10 @@ class Preprocessor:
         check_voi(self.voi)
         if self.size < 8:
             raise ValueError(f"size must be at least 8 pixels, not {self.size}")
+        if self.mm_per_pixel is not None:
+            object.__setattr__(self, "mm_per_pixel", float(self.mm_per_pixel))
+            if not (0 < self.mm_per_pixel < np.inf and self.keep_aspect):
+                raise ValueError("mm_per_pixel must be above 0, and goes with keep_aspect")
         if not 0 <= self.margin < 1:
             raise ValueError(f"margin must be a fraction from 0 to below 1, not {self.margin}")
 
@@ -65,11 +73,20 @@ class Preprocessor:
         """Return the picture: float32 `(1, size, size)` in [0, 1], C-contiguous.
 
         Raises:
-            MammogramError: no breast can be told from the background.
+            MammogramError: no breast can be told from the background; with `mm_per_pixel`, the spacing is
+                unknown or the breast is larger than the picture.
             ValueError: the pixels are not what those of a `Mammogram` should be.
         """
-        *_, (_, picture) = self._steps(mammogram)
+        *_, (_, picture, _) = self._steps(mammogram)
         return np.ascontiguousarray(picture[np.newaxis])
+
+    def with_mask(self, mammogram: Mammogram) -> tuple[np.ndarray, np.ndarray]:
+        """Return the picture, and bool `(1, size, size)`: where in it the breast is, whatever `mask` says.
+
+        Raises as calling does.
+        """
+        *_, (_, picture, inside) = self._steps(mammogram)
+        return np.ascontiguousarray(picture[np.newaxis]), np.ascontiguousarray(inside[np.newaxis])
 
     def trace(self, mammogram: Mammogram) -> dict[str, np.ndarray]:
         """Return the picture after each step, float32 `(h, w)` in [0, 1], in the order of the steps.
@@ -77,7 +94,7 @@ class Preprocessor:
         Keys: `read`, `crop`, `resize`, `mask`, `orient`, `pad`; a step not taken is left
         out. The last one is what calling the preprocessor returns, without its channel axis.
         """
-        return {name: picture.copy() for name, picture in self._steps(mammogram)}
+        return {name: picture.copy() for name, picture, _ in self._steps(mammogram)}
 
     @property
     def config(self) -> dict[str, Any]:
@@ -89,10 +106,11 @@ class Preprocessor:
         """Return 16 hexadecimal digits that change with any option: SHA-256 of `config` as sorted JSON."""
         return fingerprint(self.config)
 
-    def _steps(self, mammogram: Mammogram) -> Iterator[tuple[str, np.ndarray]]:
+    def _steps(self, mammogram: Mammogram) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """Yield each step's name, the picture `(h, w)` after it and where in it the breast is."""
         picture = mammogram.pixels
-        yield "read", picture
         breast = find_breast(picture)
+        yield "read", picture, breast.inside
         height, width = picture.shape
         wall = chest_wall(breast.inside) or _LATERALITY_SIDE.get(mammogram.laterality)
 
@@ -100,23 +118,24 @@ class Preprocessor:
         if self.crop:
             rows, columns = self._box(breast, wall, picture.shape)
             picture = picture[rows, columns]
-            yield "crop", picture
+            yield "crop", picture, breast.inside
 
-        target = self._target(picture.shape, mammogram.pixel_aspect)
+        target = self._target(picture.shape, mammogram)
         picture = np.clip(resize_area(picture, target), 0, 1)  # sums in float32 may round to just above 1
-        yield "resize", picture
+        inside = breast.sample(rows, columns, target)
+        yield "resize", picture, inside
 
         if self.mask:
-            picture = picture * breast.sample(rows, columns, target)
-            yield "mask", picture
+            picture = picture * inside
+            yield "mask", picture, inside
 
         if self.orient and wall == "right":
-            picture, wall = picture[:, ::-1], "left"
-            yield "orient", picture
+            picture, inside, wall = picture[:, ::-1], inside[:, ::-1], "left"
+            yield "orient", picture, inside
 
         if self.keep_aspect:
-            picture = self._pad(picture, wall)
-            yield "pad", picture
+            picture, inside = self._pad(picture, wall), self._pad(inside, wall)
+            yield "pad", picture, inside
 
     def _box(self, breast: BreastMask, wall: Side | None, shape: tuple[int, ...]) -> tuple[slice, slice]:
         y = np.flatnonzero(breast.inside.any(axis=1))
@@ -131,18 +150,35 @@ class Preprocessor:
             slice(int(left) * breast.factor, min(int(right) * breast.factor, shape[1])),
         )
 
-    def _target(self, shape: tuple[int, ...], pixel_aspect: float) -> tuple[int, int]:
+    def _target(self, shape: tuple[int, ...], mammogram: Mammogram) -> tuple[int, int]:
         if not self.keep_aspect:
             return self.size, self.size
-        height, width = shape[0] * pixel_aspect, float(shape[1])
+        if self.mm_per_pixel is not None:
+            return self._target_in_mm(shape, mammogram.spacing_mm, self.mm_per_pixel)
+        height, width = shape[0] * mammogram.pixel_aspect, float(shape[1])
         scale = self.size / max(height, width)
         return max(1, round(height * scale)), max(1, round(width * scale))
+
+    def _target_in_mm(
+        self, shape: tuple[int, ...], spacing: tuple[float, float] | None, mm_per_pixel: float
+    ) -> tuple[int, int]:
+        if spacing is None:
+            raise MammogramError("The file does not say how large its pixels are, and mm_per_pixel needs it.")
+        lengths = [pixels * mm for pixels, mm in zip(shape, spacing, strict=True)]
+        room = self.size * mm_per_pixel
+        if max(lengths) > room:
+            raise MammogramError(
+                f"This breast takes {max(lengths):.0f} mm and the picture has {room:.0f}: "
+                "choose a larger size, or more mm per pixel."
+            )
+        height, width = (max(1, round(length / mm_per_pixel)) for length in lengths)
+        return height, width
 
     def _pad(self, picture: np.ndarray, wall: Side | None) -> np.ndarray:
         height, width = picture.shape
         top = (self.size - height) // 2
         left = {"left": 0, "right": self.size - width, None: (self.size - width) // 2}[wall]
-        square = np.zeros((self.size, self.size), np.float32)
+        square = np.zeros((self.size, self.size), picture.dtype)
         square[top : top + height, left : left + width] = picture
         return square
 

@@ -1,0 +1,113 @@
+"""`course preprocess` and `course pseudonymise`: pictures, and tables that fit them, without a network."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import sys
+from typing import TYPE_CHECKING
+
+from course_utils.cli.errors import UsageError
+from course_utils.cli.inputs import check_folder, find_files
+from course_utils.cli.printing import counted
+from course_utils.cli.stopping import stops_at_once
+from course_utils.files import as_text, display_path, nearest_folder, write_atomic
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from course_utils.records import Told
+
+
+def preprocess(arguments: argparse.Namespace) -> int:
+    """Write what a network would get to see of each file."""
+    for option, folder in (("-o", arguments.output), ("--cache", arguments.cache)):
+        check_folder(option, folder)
+    with stops_at_once():
+        from course_utils.imaging import Preprocessor
+        from course_utils.imaging.export import export
+        from course_utils.imaging.keys import key_of
+
+    files, names = find_files(arguments.input)
+    if not files:
+        print("course preprocess: nothing in the input is DICOM or a picture", file=sys.stderr)
+        return 1
+    preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
+    key = key_of(arguments.cache)
+    counts = export(
+        files,
+        names,
+        arguments.output,
+        preprocessor,
+        form=arguments.format,
+        mask=arguments.mask,
+        told=told_of(arguments.table, names, key),
+        key=key,
+        workers=arguments.workers,
+    )
+    where = display_path(arguments.output)
+    print(f"{counted(counts['found'], 'file')}: {counts['written']} written, {counts['failed']} failed")
+    print(f"pictures, pictures.csv, failures.csv and run.json are in {where}")
+    return 0 if counts["written"] else 1
+
+
+def told_of(table: Path | None, names: Sequence[str], key: bytes | None) -> list[Told] | None:
+    """Return what the table of `--table` says of each file, and say how many it knows; None without one."""
+    if table is None:
+        return None
+    from course_utils.cli.told import read_told
+    from course_utils.records import Told
+    from course_utils.runs import LabelsError
+
+    try:
+        told = read_told(table, names, key)
+    except LabelsError as error:
+        raise UsageError(f"--table: {error}") from error
+    known = sum(each != Told() for each in told)
+    print(f"table: it says something of {known} of {counted(len(names), 'file')}")
+    return told
+
+
+def pseudonymise(arguments: argparse.Namespace) -> int:
+    """Write a table with the pseudonyms of a store in place of patients' numbers."""
+    from course_utils.imaging.identity import patient_key
+    from course_utils.imaging.keys import key_of
+    from course_utils.runs import LabelsError
+    from course_utils.runs.identifying import identifies_people
+    from course_utils.runs.tables import read_text_table
+
+    check_folder("-o", nearest_folder(arguments.output.absolute().parent))
+    check_folder("--cache", arguments.cache)
+    try:
+        table = read_text_table(arguments.table)
+    except LabelsError as error:
+        raise UsageError(str(error)) from error
+    for option, column in (("--id", arguments.id), ("--issuer", arguments.issuer)):
+        if column is not None and column not in table:
+            raise UsageError(f"{option}: there is no such column; there are {', '.join(map(as_text, table))}")
+    others = [name for name in table if name not in (arguments.id, arguments.issuer)]
+    left_out = [name for name in others if identifies_people(name)]
+    kept = [name for name in others if name not in left_out]
+    if "patient_key" in kept:
+        raise UsageError("the table has a column patient_key already: rename or remove it")
+    key = key_of(arguments.cache)
+    issuers = table[arguments.issuer] if arguments.issuer is not None else [None] * len(table)
+    keys = [
+        patient_key(number, key, issuer) if number and number.strip() else ""
+        for number, issuer in zip(table[arguments.id], issuers, strict=True)
+    ]
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["patient_key", *kept])
+    writer.writerows(
+        [one, *(row or "" for row in rest)] for one, rest in zip(keys, table[kept].values, strict=True)
+    )
+    write_atomic(arguments.output, out.getvalue().encode())
+    women = len(set(keys) - {""})
+    print(f"{counted(len(table), 'row')} of {counted(women, 'patient')} in {display_path(arguments.output)}")
+    if left_out:
+        print(f"Left out, since they look as if they identified people: {', '.join(map(as_text, left_out))}")
+    print("Names of columns were looked at, and no value: look through the table before you pass it on.")
+    return 0

@@ -1,0 +1,165 @@
+"""What the network gets to see, as files: for people who train one of their own (lesson 02).
+
+In: mammograms and a `Preprocessor`. Out: a folder that has the tree of the input, one picture for each file,
+with a table of what is known of them, a table of failures, and a record of how they were made.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from course_utils import DISCLAIMER
+from course_utils.files import as_text, write_atomic
+from course_utils.imaging.dicom import open_file, read_mammogram
+from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.preprocess import Preprocessor
+from course_utils.provenance import command_line, git_commit, machine, now, versions
+from course_utils.records import FILE, Facts, Failure, Told, failure_columns, table_columns
+
+Format = Literal["png16", "tiff16", "npy"]
+"""16-bit PNG or TIFF (0 is black, 65535 white), or NumPy's float32 `(size, size)` in [0, 1]."""
+
+SUFFIX: dict[str, str] = {"png16": ".png", "tiff16": ".tif", "npy": ".npy"}
+MASK = "_mask.png"
+TABLE, FAILURES, RECORD = "pictures.csv", "failures.csv", "run.json"
+
+
+def export(
+    paths: Sequence[Path],
+    names: Sequence[str],
+    folder: Path,
+    preprocessor: Preprocessor,
+    *,
+    form: Format = "png16",
+    mask: bool = False,
+    told: Sequence[Told] | None = None,
+    key: bytes | None = None,
+    workers: int = 0,
+    progress: bool = True,
+) -> dict[str, int]:
+    """Write the preprocessed pictures of files; return how many were `found`, `written` and `failed`.
+
+    Args:
+        paths: N files.
+        names: N names, relative to their input; each picture lies below `folder` where its file lies there.
+        folder: gets the pictures, pictures.csv, failures.csv and run.json.
+        preprocessor: makes the pictures; its `voi` says how each file is rendered.
+        form: of the pictures.
+        mask: also write where the breast is, as an 8-bit PNG: 255 in it, 0 outside.
+        told: what a table says of each file.
+        key: keys the pseudonyms.
+        workers: threads; 0 for this one alone.
+        progress: a progress bar.
+
+    Raises:
+        OSError: the folder cannot be written into.
+    """
+    if form not in get_args(Format):
+        raise ValueError(f"form must be one of {', '.join(get_args(Format))}, not {form!r}")
+    started = now()
+    places = _places(names, SUFFIX[form])
+
+    def one(number: int) -> dict[str, Any] | Failure:
+        try:
+            facts = _write(paths[number], folder / places[number], preprocessor, form, mask=mask, key=key)
+        except MammogramError as error:
+            return Failure("read", str(error))
+        if told is not None:
+            facts = told[number].completed(facts)
+        return {"picture": places[number], FILE: names[number], **vars(facts)}
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        results = list(
+            tqdm(pool.map(one, range(len(paths))), total=len(paths), unit="image", disable=not progress)
+        )
+    rows = [result for result in results if not isinstance(result, Failure)]
+    failures = [
+        {FILE: names[number], **vars(result)}
+        for number, result in enumerate(results)
+        if isinstance(result, Failure)
+    ]
+    for row in rows:
+        row |= {name: "; ".join(row[name]) for name in Facts.words()}
+    _write_table(folder / TABLE, ["picture", *table_columns()], rows)
+    _write_table(folder / FAILURES, failure_columns(), failures)
+    counts = {"found": len(paths), "written": len(rows), "failed": len(failures)}
+    record = {
+        "disclaimer": DISCLAIMER,
+        "command": command_line(),
+        "started": started,
+        "finished": now(),
+        "git_commit": git_commit(),
+        "versions": versions(),
+        "machine": machine(),
+        "preprocessing": {"config": preprocessor.config, "fingerprint": preprocessor.fingerprint},
+        "format": form,
+        "counts": counts,
+    }
+    write_atomic(folder / RECORD, (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode())
+    write_atomic(folder / "DISCLAIMER.txt", (DISCLAIMER + "\n").encode())
+    return counts
+
+
+def _places(names: Sequence[str], suffix: str) -> list[str]:
+    """Return where each picture goes: the file's name with another ending, added where two would clash."""
+    taken: set[str] = {TABLE.casefold(), FAILURES.casefold(), RECORD.casefold()}
+    places = []
+    for name in names:
+        place = str(Path(name).with_suffix(suffix).as_posix())
+        number = 1
+        while place.casefold() in taken or place.casefold().removesuffix(suffix) + MASK in taken:
+            place, number = (f"{name}{suffix}" if number == 1 else f"{name}-{number}{suffix}"), number + 1
+        taken |= {place.casefold(), place.casefold().removesuffix(suffix) + MASK}
+        places.append(place)
+    return places
+
+
+def _write(
+    path: Path, place: Path, preprocessor: Preprocessor, form: Format, *, mask: bool, key: bytes | None
+) -> Facts:
+    mammogram = read_mammogram(path, voi=preprocessor.voi, key=key)
+    with open_file(path) as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    picture, inside = preprocessor.with_mask(mammogram)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, _encoded(picture[0], form))
+    if mask:
+        write_atomic(
+            place.with_name(f"{place.stem}{MASK}"), _image(".png", inside[0].astype(np.uint8) * np.uint8(255))
+        )
+    names = [each.name for each in fields(Facts) if each.name != "sha256"]
+    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
+
+
+def _encoded(picture: np.ndarray, form: Format) -> bytes:
+    if form == "npy":
+        out = io.BytesIO()
+        np.save(out, picture)
+        return out.getvalue()
+    return _image(SUFFIX[form], np.rint(picture * 65535).astype(np.uint16))
+
+
+def _image(suffix: str, values: np.ndarray) -> bytes:
+    _, encoded = cv2.imencode(suffix, values)
+    return encoded.tobytes()
+
+
+def _write_table(path: Path, columns: list[str], rows: list[dict[str, Any]]) -> None:
+    out = io.StringIO(newline="")
+    writer = csv.DictWriter(out, columns, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows({name: as_text(str(row[name] or "")) for name in columns} for row in rows)
+    write_atomic(path, out.getvalue().encode())
