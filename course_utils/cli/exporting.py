@@ -12,7 +12,7 @@ from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
 from course_utils.cli.printing import counted
 from course_utils.cli.stopping import stops_at_once
-from course_utils.files import as_text, display_path, nearest_folder, write_atomic
+from course_utils.files import as_text, display_path, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def pseudonymise(arguments: argparse.Namespace) -> int:
     from course_utils.runs.identifying import identifies_people
     from course_utils.runs.tables import read_text_table
 
-    check_folder("-o", nearest_folder(arguments.output.absolute().parent))
+    check_folder("-o", arguments.output.absolute().parent)
     check_folder("--cache", arguments.cache)
     try:
         table = read_text_table(arguments.table)
@@ -104,9 +104,13 @@ def pseudonymise(arguments: argparse.Namespace) -> int:
     writer.writerows(
         [one, *(row or "" for row in rest)] for one, rest in zip(keys, table[kept].values, strict=True)
     )
+    arguments.output.absolute().parent.mkdir(parents=True, exist_ok=True)
     write_atomic(arguments.output, out.getvalue().encode())
     women = len(set(keys) - {""})
     print(f"{counted(len(table), 'row')} of {counted(women, 'patient')} in {display_path(arguments.output)}")
+    if blank := keys.count(""):
+        has = "has no number, and so no pseudonym" if blank == 1 else "have no number, and so no pseudonym"
+        print(f"{counted(blank, 'row')} {has}")
     if left_out:
         print(f"Left out, since they look as if they identified people: {', '.join(map(as_text, left_out))}")
     print("Names of columns were looked at, and no value: look through the table before you pass it on.")

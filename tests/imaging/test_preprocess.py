@@ -14,7 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scenes import label, mammogram, scene
 from skimage.transform import downscale_local_mean
 
-from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
 from course_utils.imaging.mask import find_breast
 from course_utils.imaging.preprocess import resize_area, thumbnail
@@ -190,7 +190,7 @@ def test_each_step_can_be_switched_off():
 def test_the_fingerprint_changes_with_every_option_and_holds_otherwise():
     others = {
         "size": 256, "voi": "none", "mask": False, "crop": False, "margin": 0.05, "orient": False,
-        "keep_aspect": False,
+        "keep_aspect": False, "mm_per_pixel": 0.5,
     }  # fmt: skip
     assert set(others) == {field.name for field in dataclasses.fields(Preprocessor)}
     prints = [Preprocessor(**{name: value}).fingerprint for name, value in others.items()]
@@ -295,3 +295,46 @@ def test_real_film_comes_out_upright_whole_and_free_of_labels_and_edges():
         sizes = np.bincount(pieces.ravel())[1:]
         assert sizes.max() > 0.995 * sizes.sum(), "one piece: no label, no fleck"
         assert find_breast(m.pixels).inside.mean() < 0.6
+
+
+# --- a fixed scale ---
+
+
+def test_a_fixed_scale_keeps_small_breasts_small(write_mammogram, breast):
+    large = read_mammogram(write_mammogram(ImagerPixelSpacing=[0.2, 0.2]))
+    small = read_mammogram(write_mammogram(name="small.dcm", ImagerPixelSpacing=[0.1, 0.1]))
+    own = Preprocessor(size=128)
+    assert np.array_equal(own(large), own(small))
+    one, other = (Preprocessor(size=128, mm_per_pixel=0.5)(each)[0] for each in (large, small))
+    heights = [(picture > 0).any(axis=1).sum() for picture in (one, other)]
+    assert abs(heights[0] - 2 * heights[1]) <= 2
+    rows = np.flatnonzero((breast > 0).any(axis=1))
+    assert abs(heights[0] - (np.ptp(rows) + 1) * 0.2 / 0.5) <= 3  # 0.2 mm a row, 0.5 mm a pixel
+
+
+@pytest.mark.parametrize(
+    ("elements", "mm", "sentence"),
+    [
+        ({"ImagerPixelSpacing": None}, 0.5, "does not say how large its pixels are"),
+        ({"ImagerPixelSpacing": [0.5, 0.5]}, 0.5, "takes .* mm and the picture has 64"),
+    ],
+)
+def test_what_a_fixed_scale_cannot_place_is_refused(write_mammogram, elements, mm, sentence):
+    with pytest.raises(MammogramError, match=sentence):
+        Preprocessor(size=128, mm_per_pixel=mm)(read_mammogram(write_mammogram(**elements)))
+
+
+@pytest.mark.parametrize("options", [{"mm_per_pixel": 0}, {"mm_per_pixel": 1, "keep_aspect": False}])
+def test_a_fixed_scale_out_of_range_is_a_value_error(options):
+    with pytest.raises(ValueError, match="mm_per_pixel"):
+        Preprocessor(**options)
+
+
+def test_the_mask_of_a_picture_is_where_the_picture_is_not_black(write_mammogram):
+    picture, inside = Preprocessor(size=128).with_mask(read_mammogram(write_mammogram()))
+    assert inside.dtype == bool
+    assert picture.shape == inside.shape == (1, 128, 128)
+    assert (picture[~inside] == 0).all()
+    whole, same = Preprocessor(size=128, mask=False).with_mask(read_mammogram(write_mammogram()))
+    assert np.array_equal(same, inside)
+    assert np.array_equal(np.where(inside, whole, 0), picture)
