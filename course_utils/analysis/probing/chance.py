@@ -96,8 +96,11 @@ def chance(
         for train, test in women_folds(woman, splits, seed)
     ]
 
+    # Each class counts alike: where one is rare, it would else never be the likeliest.
+    alike = np.diag(1 / np.bincount(target.values)) if target.levels else np.empty(0)
+
     def value_of(values: NDArray[Any]) -> float:
-        wanted = np.eye(len(target.levels))[values] if target.levels else values[:, None].astype(float)
+        wanted = alike[values] if target.levels else values[:, None].astype(float)
         said = np.zeros(wanted.shape)
         for train, test, read in readers:
             said[test] = read(wanted[train])
