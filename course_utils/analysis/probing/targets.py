@@ -67,8 +67,8 @@ def read_target(y: ArrayLike | pd.Series, rows: int, ordered: bool | None = None
     name = " ".join(str(given.name).split()) if given.name is not None else ""
     name = name or "the target"
     if len(given) != rows:
-        values = "1 value" if len(given) == 1 else f"{len(given)} values"
-        raise AnalysisError(f"{values} of {name} for {rows} vectors: there must be one for each")
+        count = "1 value" if len(given) == 1 else f"{len(given)} values"
+        raise AnalysisError(f"{count} of {name} for {rows} vectors: there must be one for each")
     if given.map(lambda value: isinstance(value, complex | list | tuple | dict | set | np.ndarray)).any():
         raise AnalysisError(f"{name} is not one text or one number for each image: give a single column")
     given = given.mask(given.astype(str).str.strip() == "")
