@@ -97,14 +97,14 @@ def shortcut_doses(
     """
     figure = new_figure(3.6 * len(panels) + 1.5, 3.3, theme)
     every = np.atleast_1d(np.asarray(figure.subplots(1, len(panels), sharey=True)))
-    said = []
+    said, places = [], range(len(doses))  # side by side: 95% and 100% would lie on one another
     for axes, (name, lines) in zip(every, panels.items(), strict=True):
         axes.axhline(0.5, color=GRAY[theme], linewidth=1.4, linestyle=(0, (4, 3)), zorder=1, label="chance")
         for place, (label, line) in enumerate(
             zip(("the same bias", "the bias reversed"), lines, strict=True)
         ):
             axes.plot(
-                doses,
+                places,
                 np.asarray(line, np.float64),
                 color=PALETTE[theme][place],
                 marker=MARKERS[place],
@@ -114,7 +114,7 @@ def shortcut_doses(
             values = ", ".join(f"{value:.2f}" for value in np.asarray(line, np.float64))
             said.append(f"{name}, {label}: {values}")
         axes.set(ylim=(0, 1.03), xlabel="agreement in training", title=name)
-        axes.set_xticks(doses, [f"{dose:.0%}" for dose in doses])
+        axes.set_xticks(places, [f"{dose:.0%}" for dose in doses])
         plain_axes(axes, theme)
         axes.title.set(color=INK[theme], size=10)
     every[0].set_ylabel("share of right answers")

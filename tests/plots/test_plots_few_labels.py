@@ -32,8 +32,9 @@ def test_each_dose_has_both_answers():
     doses = (0.5, 0.8, 1.0)
     shown = plots.shortcut_doses(doses, {"vendor": ([0.7, 0.8, 0.9], [0.7, 0.4, 0.1])})
     same, turned = (line for line in shown.figure.axes[0].lines if len(line.get_xdata()) == 3)
-    assert same.get_xydata() == pytest.approx(np.column_stack([doses, [0.7, 0.8, 0.9]]))
+    assert same.get_xydata() == pytest.approx(np.column_stack([[0, 1, 2], [0.7, 0.8, 0.9]]))
     assert turned.get_ydata() == pytest.approx([0.7, 0.4, 0.1])
+    assert [label.get_text() for label in shown.figure.axes[0].get_xticklabels()] == ["50%", "80%", "100%"]
     assert "(50%, 80%, 100%)" in shown.alt
     assert "the bias reversed: 0.70, 0.40, 0.10" in shown.alt
     assert "vendor" in shown.figure.axes[0].get_title()
