@@ -250,7 +250,7 @@ def test_numbers_are_read_by_ridge_regression():
     assert set(found.scores) == {"r2", "mae", "spearman"}
     assert (found.confusion, found.reliability) == ((), ())
     assert "R² 0.9" in found.sentence
-    assert "where chance gives 0.00" in found.sentence
+    assert "where the mean alone gives 0.00" in found.sentence
     in_tenths = probe(x, 10 * y, groups=woman, repeats=2, permutations=0)  # MAE has the unit of the target
     assert in_tenths.scores["mae"].value == pytest.approx(10 * found.scores["mae"].value, rel=1e-3)
     permuted = np.random.default_rng(0).permutation(y)

@@ -36,8 +36,8 @@ class Chance:
 
     Attributes:
         reader: `"least squares"` or `"a vote of the 5 nearest neighbours"`.
-        value: its balanced accuracy, or R², for other women than those it learnt from. It names the class that
-            is likelier than usual, so that a rare one has its turn.
+        value: its balanced accuracy, or R², for other women than those it learnt from. It names the class
+            that is likelier than usual, so that a rare one has its turn.
         high: 95% of the permutations stay at or below this.
         p_value: share of permutations, the data among them, that reach the value; None where the target can
             be dealt out in fewer than 20 ways.

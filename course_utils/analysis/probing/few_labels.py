@@ -20,7 +20,7 @@ from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.checks import check_groups, check_seed, check_vectors, is_whole
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.models import Model, Recipe, fit_predict, make_recipe, rotate
-from course_utils.analysis.probing.scores import MAIN, NAMES, class_scores, number_scores
+from course_utils.analysis.probing.scores import MAIN, NAMES, class_scores, knowing_nothing, number_scores
 from course_utils.analysis.probing.targets import Target, check_classes, read_target
 
 Strategy = Literal["random", "margin", "diverse"]
@@ -92,8 +92,8 @@ class LabelCurve:
         ]
         found = [
             f"{NAMES[self.measure]} for {self.target}, women chosen by {first}: {', '.join(points)}; "
-            f"chance gives {two_decimals(self.chance_level)}. Each is a mean over {len(self.values[first])} "
-            f"draws, tested on about {self.test_women} other women."
+            f"{knowing_nothing(self.measure, self.chance_level)}. Each is a mean over "
+            f"{len(self.values[first])} draws, tested on about {self.test_women} other women."
         ]
         found += [self._compared(strategy, first) for strategy in self.values if strategy != first]
         return tuple(found)

@@ -20,7 +20,7 @@ from course_utils.analysis.checks import check_groups, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.models import without_unit
 from course_utils.analysis.probing.probes import Probe, probe
-from course_utils.analysis.probing.scores import NAMES
+from course_utils.analysis.probing.scores import NAMES, knowing_nothing
 
 ALIKE = 0.95
 """From this cosine on, two vectors are those of near-duplicates, the mean of all taken off.
@@ -272,7 +272,7 @@ def _of_twins(twins: tuple[Twin, ...]) -> tuple[str, ...]:
 def _of_files(readable: dict[str, Probe]) -> tuple[str, ...]:
     return tuple(
         f"{found.target} can be read off the {name} alone ({NAMES[found.measure]} {found.score.words}, where "
-        f"chance gives {two_decimals(found.chance_level)}): it is tied to how the files came about, so "
+        f"{knowing_nothing(found.measure, found.chance_level)}): it is tied to how the files came about, so "
         "that a probe may have found that instead."
         for name, found in readable.items()
         if found.is_more_than_chance

@@ -45,6 +45,7 @@ from course_utils.analysis.probing.scores import (
     confusion_cells,
     draw_women,
     for_few,
+    knowing_nothing,
     number_scores,
     summaries,
     summarise,
@@ -123,7 +124,7 @@ class Probe:
 
     @property
     def chance_level(self) -> float:
-        """Return what knowing nothing gives: one over the number of classes, or an R² of 0."""
+        """Return what knowing nothing gives: one over the number of classes, or the R² of the mean: 0."""
         return 1 / len(self.levels) if self.levels else 0.0
 
     @property
@@ -186,8 +187,9 @@ class Probe:
         else:
             head = f"It was not shown that {self.target} can be read off the vectors"
         words = (
-            f"{head}: {NAMES[self.measure]} {self.score.words}, where chance gives "
-            f"{two_decimals(self.chance_level)}, on {self._of}, each judged by a model fitted to other women "
+            f"{head}: {NAMES[self.measure]} {self.score.words}, where "
+            f"{knowing_nothing(self.measure, self.chance_level)}, on {self._of}, each judged by a model "
+            "fitted to other women "
             f"({_MODELS[self.model, self.kind]}, {self.splits} folds of women, {_times(self.repeats)})."
         )
         if self.missing:

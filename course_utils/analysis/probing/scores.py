@@ -61,6 +61,11 @@ MAIN = {"categories": "balanced_accuracy", "number": "r2"}
 """The measure that is told first, by the kind of the target."""
 
 
+def knowing_nothing(measure: str, level: float) -> str:
+    """Return what knowing nothing gives, in words; of a permuted number a model does worse than the mean."""
+    return f"{'chance' if measure == MAIN['categories'] else 'the mean alone'} gives {two_decimals(level)}"
+
+
 @dataclass(frozen=True)
 class Score:
     """One measure of how good predictions are.

@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.associations import two_decimals
 from course_utils.analysis.checks import check_groups, check_metadata, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.harmonise import CONFOUNDED, confounding
@@ -30,6 +29,7 @@ from course_utils.analysis.probing.scores import (
     confusion_cells,
     draw_women,
     for_few,
+    knowing_nothing,
     number_scores,
     summaries,
 )
@@ -102,8 +102,8 @@ class Transfer:
         return (
             f"{head}: {NAMES[self.measure]} for {self.target} is {within.words} among the {self.train_women} "
             f"women in training, each judged by a model fitted to the others, and {across.words} on "
-            f"{self.test_images} images of {self.test_women} women of the other set, where chance gives "
-            f"{two_decimals(self.chance_level)}.{left}"
+            f"{self.test_images} images of {self.test_women} women of the other set, where "
+            f"{knowing_nothing(self.measure, self.chance_level)}.{left}"
         )
 
     def to_dict(self) -> dict[str, Any]:
