@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_vectors
+from course_utils.analysis.checks import check_vectors, is_whole
 from course_utils.analysis.clustering import cluster
 from course_utils.analysis.errors import AnalysisError
 
@@ -79,7 +79,7 @@ def agreement(
         raise AnalysisError(
             f"the two have shapes {a.shape} and {b.shape}: compare vectors of the same images and network"
         )
-    if not 1 <= neighbours <= len(a) - 2:
+    if not is_whole(neighbours) or not 1 <= neighbours <= len(a) - 2:
         raise AnalysisError(
             f"{neighbours} neighbours among {len(a)} images: between 1 and {len(a) - 2} can be compared "
             "(with all others as neighbours nothing could differ)"
@@ -91,7 +91,7 @@ def agreement(
         cosine=_cosine(a, b),
         centred_cosine=_cosine(a - mean, b - mean),
         recall=_recall(a, b, neighbours),
-        neighbours=neighbours,
+        neighbours=int(neighbours),
         ari=float(adjusted_rand_score(found.labels, cluster(b, seed=seed, k=found.params["k"]).labels)),
         k=found.params["k"],
     )

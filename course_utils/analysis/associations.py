@@ -17,7 +17,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import NOISE, check_groups, check_labels, check_metadata, check_seed
+from course_utils.analysis.checks import (
+    NOISE,
+    check_groups,
+    check_labels,
+    check_metadata,
+    check_seed,
+    check_whole,
+)
 from course_utils.analysis.columns import MOST_CATEGORIES, Column, Kind, read_column
 from course_utils.analysis.permutations import LEVEL, holm, permuter, sequential_p_value
 from course_utils.records import FILE
@@ -213,7 +220,7 @@ def associations(
     Bailey, JMLR 11 (2010) 2837–2854 (NMI); Cramér, Mathematical Methods of Statistics (1946), chapter 21;
     Politis and Romano, Ann. Stat. 22 (1994) 2031–2050 (halves).
     """
-    check_seed(seed)
+    seed, most = check_seed(seed), check_whole("most", most, 1)
     clusters = cluster_numbers(labels)
     check_metadata(metadata, len(clusters))
     women = None if groups is None else check_groups(groups, len(clusters))

@@ -53,7 +53,7 @@ def check_vectors(vectors: ArrayLike, *, least: int = 2) -> NDArray[np.float64]:
 def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
     """Return `dims` if `matrix` (N, D) has that many principal components, else raise AnalysisError."""
     most = min(len(matrix) - 1, matrix.shape[1])
-    if not isinstance(dims, int | np.integer) or not 1 <= dims <= most:
+    if not is_whole(dims) or not 1 <= dims <= most:
         numbers = _counted(matrix.shape[1], "number")
         range_of = "1 dimension" if most == 1 else f"between 1 and {most} dimensions"
         raise AnalysisError(
@@ -63,17 +63,35 @@ def check_dims(dims: int, matrix: NDArray[np.float64]) -> int:
     return int(dims)
 
 
-def check_seed(seed: int) -> None:
-    """Raise AnalysisError unless `seed` is an integer that every generator accepts, 0 to 2³² − 1."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32:
+def is_whole(number: object) -> bool:
+    """Return whether it is an integer, Python's or NumPy's; True, 2.0 and "2" are none."""
+    return isinstance(number, int | np.integer) and not isinstance(number, bool)
+
+
+def is_number(number: object) -> bool:
+    """Return whether it is one real number, Python's or NumPy's; True and "2" are none."""
+    return is_whole(number) or isinstance(number, float | np.floating)
+
+
+def check_whole(name: str, number: int, least: int) -> int:
+    """Return a whole number as an int, or raise AnalysisError if it is none or below the least."""
+    if not is_whole(number) or number < least:
+        raise AnalysisError(f"{name}={number!r}: it is a whole number, at least {least}")
+    return int(number)
+
+
+def check_seed(seed: int) -> int:
+    """Return `seed` as an int that every generator accepts, 0 to 2³² − 1, or raise AnalysisError."""
+    if not is_whole(seed) or not 0 <= seed < 2**32:
         raise AnalysisError(f"seed={seed!r}: a seed is a whole number from 0 to {2**32 - 1}")
+    return int(seed)
 
 
 def check_groups(groups: ArrayLike | Sequence[str] | pd.Series, rows: int) -> NDArray[np.int64]:
     """Return the group of each row, the woman, as a number (N,) from 0 in the order of their first row.
 
     Raises:
-        AnalysisError: another number of groups than rows, or a row without one.
+        AnalysisError: another number of groups than rows, or a row without one, be it missing or blank.
     """
     named = np.asarray(groups, object)
     if named.ndim > 1:
@@ -81,12 +99,16 @@ def check_groups(groups: ArrayLike | Sequence[str] | pd.Series, rows: int) -> ND
     given = pd.Series(named)
     if len(given) != rows:
         raise AnalysisError(f"{_counted(len(given), 'group')} for {rows} vectors: there must be one for each")
-    if given.isna().any():
-        row = int(np.flatnonzero(given.isna())[0])
+    blank = given.isna() | given.map(lambda key: isinstance(key, str) and not key.strip())
+    if blank.any():
+        row = int(np.flatnonzero(blank)[0])
         raise AnalysisError(
             f"row {row} has no group: which woman is it? Leave it out, or give it a key of its own"
         )
-    return pd.factorize(given)[0].astype(np.int64)
+    try:
+        return pd.factorize(given)[0].astype(np.int64)
+    except TypeError:
+        raise AnalysisError("the groups are not keys: give one text or number per image") from None
 
 
 def check_labels(labels: ArrayLike) -> NDArray[Any]:

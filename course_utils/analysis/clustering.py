@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import NOISE, check_dims, check_labels, check_seed, check_vectors
+from course_utils.analysis.checks import NOISE, check_dims, check_labels, check_seed, check_vectors, is_whole
 from course_utils.analysis.choice import MOST_ROWS, Choice, choose_k
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.fitting import CORE, FLOOR, Fitted, Method, fit
@@ -111,7 +111,7 @@ def cluster(
     """
     if method not in get_args(Method):
         raise AnalysisError(f"cluster has no method {method!r}; available: {', '.join(get_args(Method))}")
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     params: dict[str, Any] = {"k": k, "dims": dims, "standardise": standardise}
     params |= _params_of(method, len(matrix), n_init, covariance, min_cluster_size)
@@ -195,13 +195,13 @@ def _params_of(
         return {}
     if method == "hdbscan":
         size = min(rows, max(5, rows // 20)) if min_cluster_size is None else min_cluster_size
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or not 2 <= size <= rows:
+        if not is_whole(size) or not 2 <= size <= rows:
             raise AnalysisError(
                 f"min_cluster_size={size!r}: for {rows} vectors, a whole number from 2 to {rows}"
             )
         return {"min_cluster_size": int(size), "min_samples": min(int(size), CORE)}
     n_init = STARTS[method] if n_init is None else n_init
-    if isinstance(n_init, bool) or not isinstance(n_init, int | np.integer) or n_init < 1:
+    if not is_whole(n_init) or n_init < 1:
         raise AnalysisError(f"n_init={n_init!r}: the number of starts is a whole number from 1")
     if method == "kmeans":
         return {"n_init": int(n_init)}
@@ -213,7 +213,7 @@ def _params_of(
 
 
 def _check_k(k: Any, matrix: NDArray[np.float64]) -> None:
-    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+    if not is_whole(k) or k < 1:
         raise AnalysisError(f"k={k!r}: the number of clusters must be a whole number from 1, or 'auto'")
     if k > len(matrix):
         raise AnalysisError(f"k={k} clusters from {len(matrix)} vectors: k can be at most {len(matrix)}")

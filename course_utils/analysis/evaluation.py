@@ -22,7 +22,7 @@ from course_utils.analysis.associations import (
     cluster_numbers,
     two_decimals,
 )
-from course_utils.analysis.checks import check_groups, check_metadata, check_seed, check_vectors
+from course_utils.analysis.checks import check_groups, check_metadata, check_seed, check_vectors, is_whole
 from course_utils.analysis.clustering import Clustering, pca_space
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.nulls import (
@@ -191,8 +191,8 @@ def evaluate(
     Statistics and Computing 15 (2005) 53–60; Phipson and Smyth, Permutation p-values should never be zero,
     Stat. Appl. Genet. Mol. Biol. 9 (2010) 39; and see `valley`.
     """
-    check_seed(seed)
-    if isinstance(draws, bool) or not isinstance(draws, int | np.integer) or draws < 1:
+    seed = check_seed(seed)
+    if not is_whole(draws) or draws < 1:
         raise AnalysisError(f"draws={draws!r}: the number of null data sets is a whole number from 1")
     matrix = check_vectors(vectors)
     clustering = labels if isinstance(labels, Clustering) else None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_seed, check_vectors
+from course_utils.analysis.checks import check_seed, check_vectors, is_whole
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.reduction import Method, centre, gaussian_scores, principal_components, reduce
 
@@ -148,11 +148,11 @@ def faithfulness(
     Communications 10 (2019) 5416 (neighbours kept and rank correlation); Langsrud, Rotation tests, Statistics
     and Computing 15 (2005) 53–60 (the noise).
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors, least=4)
     points = _check_map(map, len(matrix))
     most = (len(matrix) - 1) // 2
-    if isinstance(neighbours, bool) or not isinstance(neighbours, int | np.integer) or neighbours < 1:
+    if not is_whole(neighbours) or neighbours < 1:
         raise AnalysisError(f"neighbours={neighbours!r}: it is a whole number from 1")
     neighbours = min(int(neighbours), most)
     rng = np.random.default_rng(seed)

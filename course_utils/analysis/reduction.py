@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.checks import check_dims, check_seed, check_vectors
+from course_utils.analysis.checks import check_dims, check_seed, check_vectors, is_number, is_whole
 from course_utils.analysis.errors import AnalysisError
 
 Method = Literal["pca", "tsne", "umap"]
@@ -69,7 +69,7 @@ def reduce(
     and Melville, UMAP, arXiv:1802.03426 (2018); Kobak and Linderman, Initialization is critical, Nature
     Biotechnology 39 (2021) 156–157 (why both start from principal components).
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     used = used_params(method, len(matrix), perplexity=perplexity, neighbours=neighbours, min_dist=min_dist)
     dims = check_dims(dims, matrix)
@@ -101,7 +101,7 @@ def used_params(
         )
     if method == "tsne":
         return {"perplexity": _perplexity(perplexity, images)}
-    if isinstance(min_dist, bool) or not isinstance(min_dist, int | float) or not 0 <= min_dist <= 1:
+    if not is_number(min_dist) or not 0 <= min_dist <= 1:
         raise AnalysisError(f"min_dist={min_dist!r}: it is a number from 0 to 1")
     return {"neighbours": _neighbours(neighbours, images), "min_dist": float(min_dist)}
 
@@ -169,7 +169,7 @@ def gaussian_scores(singular: NDArray[np.float64], n: int, rng: np.random.Genera
 
 
 def _perplexity(asked: float, images: int) -> float:
-    if isinstance(asked, bool) or not isinstance(asked, int | float) or not 1 <= asked < np.inf:
+    if not is_number(asked) or not 1 <= asked < np.inf:
         raise AnalysisError(f"perplexity={asked!r}: it is a number from 1, about how many neighbours count")
     most = (images - 1) / 3  # t-SNE looks at three times as many neighbours
     if asked > most:
@@ -183,7 +183,7 @@ def _perplexity(asked: float, images: int) -> float:
 
 
 def _neighbours(asked: int, images: int) -> int:
-    if isinstance(asked, bool) or not isinstance(asked, int | np.integer) or asked < 2:
+    if not is_whole(asked) or asked < 2:
         raise AnalysisError(f"neighbours={asked!r}: it is a whole number from 2")
     if asked > images - 1:
         logger.warning(

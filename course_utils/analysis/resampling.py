@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.associations import two_decimals
-from course_utils.analysis.checks import check_groups, check_vectors
+from course_utils.analysis.checks import check_groups, check_seed, check_vectors, is_number, is_whole
 from course_utils.analysis.clustering import cluster, fit, pca_space
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.fitting import NOISE, Method
@@ -128,14 +128,17 @@ def stability(
     """
     from threadpoolctl import threadpool_limits
 
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     woman = np.arange(len(matrix)) if groups is None else check_groups(groups, len(matrix))
     women = int(woman.max()) + 1
-    if runs < 2 or draws < 1 or not 0 < share < 1 or round(share * women) < 2:
+    enough = is_whole(runs) and runs >= 2 and is_whole(draws) and draws >= 1
+    if not enough or not is_number(share) or not 0 < share < 1 or round(share * women) < 2:
         raise AnalysisError(
-            f"runs={runs}, draws={draws}, share={share} of {women}: stability compares at least two runs on "
-            "at least two women, none of them on all, with at least one cloud"
+            f"runs={runs!r}, draws={draws!r}, share={share!r} of {women}: stability compares at least two "
+            "runs on at least two women, none of them on all, with at least one cloud"
         )
+    runs, share = int(runs), float(share)
     params = cluster(matrix, method, k=k, seed=seed).params
     rng = np.random.default_rng([seed, 7])
     if women > MOST_WOMEN:

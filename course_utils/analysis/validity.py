@@ -252,7 +252,7 @@ def valley(
     """
     from threadpoolctl import threadpool_limits
 
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     labels = clustering.labels
     if len(labels) != len(matrix):

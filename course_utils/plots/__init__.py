@@ -10,6 +10,7 @@ from course_utils.plots.beside_noise import choice_of_k, faithfulness_of_maps
 from course_utils.plots.clusters import prototypes, silhouette_against_null
 from course_utils.plots.convolution import convolution_window, receptive_fields
 from course_utils.plots.extraction import Span, batch_in_order, throughput_maps, timeline
+from course_utils.plots.few_labels import label_curves, shortcut_doses, two_splits
 from course_utils.plots.grouping import cumulative_dips, histograms, kmeans_rounds, map_and_silhouettes
 from course_utils.plots.illustration import (
     GRAY,
@@ -71,6 +72,7 @@ __all__ = [
     "in_order",
     "is_missing",
     "kmeans_rounds",
+    "label_curves",
     "ladder",
     "map_and_silhouettes",
     "map_pictures",
@@ -86,6 +88,7 @@ __all__ = [
     "scores_beside",
     "several_maps",
     "shifts",
+    "shortcut_doses",
     "side_by_side",
     "silhouette_against_null",
     "spread",
@@ -94,4 +97,5 @@ __all__ = [
     "throughput_maps",
     "tidy_categories",
     "timeline",
+    "two_splits",
 ]

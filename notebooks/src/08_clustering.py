@@ -695,7 +695,7 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
 # In a terminal, on a run folder of your own:
 #
 # ```
-# course cluster out --method ward --k 4 --remove view
+# course cluster out --method ward -k 4 --remove view
 # course report out
 # ```
 #

@@ -135,13 +135,13 @@ def test_a_strategy_that_is_not_beyond_its_noise_is_said_to_be_no_better():
         "linear",
         (5, 10),
         18,
-        {"random": ((0.5, 0.6), (0.5, 0.7)), "margin": ((0.5, 0.65), (0.5, 0.66))},
+        {"random": ((0.5, 0.6), (0.5, 0.7)) * 3, "margin": ((0.5, 0.65), (0.5, 0.66)) * 3},
         0.25,
         (),
         0,
     )
     assert "neither better nor worse, beyond its noise, than random" in even.sentences[1]
-    values = {"random": ((0.5, 0.6), (0.5, 0.7)), "margin": ((0.5, 0.801), (0.5, 0.899))}
+    values = {"random": ((0.5, 0.6), (0.5, 0.7)) * 3, "margin": ((0.5, 0.801), (0.5, 0.899)) * 3}
     clear = LabelCurve.from_dict(even.to_dict() | {"values": values})
     assert "by margin does better than random: the clearest difference is +0.200" in clear.sentences[1]
     assert TEST == 0.3
@@ -185,3 +185,40 @@ def test_the_same_seed_gives_the_same_curve_which_comes_back_from_json_and_no_in
     with pytest.raises(ValueError, match="for each number of women"):
         LabelCurve.from_dict(plain | {"women": [5]})
     assert np.array_equal(x, before)
+
+
+def test_a_list_an_array_or_a_tuple_say_the_same_and_one_number_or_one_text_says_how_to_ask():
+    x, y, woman = cohort()
+    asked = {"groups": woman, "repeats": 2}
+    first = label_curve(x, y, women=(5, 10), strategies=("random",), **asked)
+    assert first == label_curve(x, y, women=np.array([5, 10]), strategies=["random"], **asked)
+    with pytest.raises(AnalysisError, match=r"women=5: several whole numbers, such as \(5, 10, 20\)"):
+        label_curve(x, y, women=5, **asked)
+    with pytest.raises(AnalysisError, match="strategies='random': one or more of"):
+        label_curve(x, y, strategies="random", **asked)
+
+
+def test_a_number_that_all_women_of_a_test_share_gives_no_infinite_curve():
+    x, _, woman = cohort(20)
+    y = np.where(woman < 1, 1.5, 2.5)
+    found = label_curve(x, y, groups=woman, women=(4,), strategies=("random",), repeats=3)
+    assert np.isfinite(found.values["random"]).all()
+    with pytest.raises(AnalysisError, match="the same for nearly all women"):
+        label_curve(x[:6], [1.5] * 4 + [2.5] * 2, groups=woman[:6], women=(2,), strategies=("random",))
+
+
+def test_two_draws_that_agree_by_chance_do_not_make_a_strategy_better():
+    values = {"random": ((0.5, 0.6),) * 2, "margin": ((0.5, 0.7),) * 2}
+    twice = LabelCurve("density", "balanced_accuracy", "linear", (5, 10), 18, values, 0.25, (), 0)
+    assert "neither better nor worse, beyond its noise, than random" in twice.sentences[1]
+    alarms = 0
+    for seed in range(300):  # six draws without any difference, at four numbers of women
+        rng = np.random.default_rng(seed)
+        noise = {name: tuple(map(tuple, rng.normal(0.6, 0.05, (6, 5)))) for name in ("random", "margin")}
+        alarms += (
+            "neither"
+            not in LabelCurve.from_dict(
+                twice.to_dict() | {"women": [5, 10, 20, 50, 100], "values": noise}
+            ).sentences[1]
+        )
+    assert alarms <= 5

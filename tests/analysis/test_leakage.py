@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -87,3 +88,76 @@ def test_leaks_come_back_from_json():
     x[40] = x[3]
     found = leaks(x, groups=WOMAN, y=DENSE, sizes=np.arange(60))
     assert Leaks.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_very_many_pairs_are_counted_in_seconds_and_kept_in_part():
+    rng = np.random.default_rng(0)
+    x = np.repeat(rng.standard_normal((2, 40)), 700, axis=0) + 0.01 * rng.standard_normal((1400, 40))
+    found = leaks(x, groups=np.arange(1400))
+    assert len(found.twins) == leakage.MOST_PAIRS
+    assert "as are at least 999 more pairs" in found.warnings[0]
+    likeness = [twin.likeness for twin in found.twins]
+    assert likeness == sorted(likeness, reverse=True)
+
+
+def test_two_numbers_an_image_make_no_twins():
+    assert leaks(RNG.standard_normal((60, 2)), groups=WOMAN).twins == ()
+    with pytest.raises(AnalysisError, match="8 × 8 or more"):
+        leaks(VECTORS, groups=WOMAN, thumbnails=np.ones((60, 1, 1)))
+
+
+@pytest.mark.parametrize("scale", [1e-100, 1e100])
+def test_the_unit_of_the_vectors_does_not_matter_for_twins(scale):
+    x = VECTORS.copy()
+    x[40] = x[3]
+    assert [(twin.first, twin.second) for twin in leaks(x * scale, groups=WOMAN).twins] == [(3, 40)]
+
+
+def test_a_size_that_is_not_known_stops_nothing_and_may_itself_give_the_target_away():
+    size = np.where(DENSE == "dense", np.nan, 19_000_000.0)
+    found = leaks(VECTORS, groups=WOMAN, y=DENSE, sizes=size)
+    assert found.readable["sizes"].score.value == 1
+    for names in ([""] * 60, [None] * 60):
+        assert leaks(VECTORS, groups=WOMAN, y=DENSE, files=names).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"sizes": ["a"] * 60}, "sizes are numbers"),
+        ({"sizes": 3}, "1 sizes for 60 vectors"),
+        ({"sizes": [np.inf] * 60}, "larger than any file"),
+        ({"thumbnails": [np.ones((9, 9)), np.ones((9, 10))] * 30}, "thumbnails differ in size"),
+        ({"thumbnails": np.full((60, 9, 9), np.nan)}, "finite gray values"),
+        ({"alike": "0.9"}, "cosines above 0 and at most 1"),
+        ({"alike": True}, "cosines above 0 and at most 1"),
+        ({"seed": -1}, "a seed is a whole number"),
+    ],
+)
+def test_what_cannot_be_looked_at_is_refused_in_one_sentence(wrong, message):
+    with pytest.raises(AnalysisError, match=message):
+        leaks(VECTORS, groups=WOMAN, y=DENSE, **wrong)
+
+
+@pytest.mark.parametrize("cohort", ["vectors", "replication"])
+def test_the_courses_cohorts_have_no_twins_and_a_picture_stored_again_is_one(cohort):
+    cv2 = pytest.importorskip("cv2")
+    import pyarrow.parquet as pq
+
+    folder = Path(__file__).parents[2] / "data_samples" / cohort
+    table = pq.read_table(folder / "embeddings.parquet").to_pandas()
+    x, woman = np.stack(table.embedding), table.patient_key.to_numpy()
+    stored = pq.read_table(folder / "thumbnails.parquet").to_pandas().iloc[:, -1]
+    pictures = np.stack([cv2.imdecode(np.frombuffer(one, np.uint8), cv2.IMREAD_GRAYSCALE) for one in stored])
+    assert leaks(x, groups=woman, thumbnails=pictures).twins == ()
+    rng = np.random.default_rng(0)
+    for _ in range(10):  # a small run of four women is no reason to see any
+        rows = np.flatnonzero(np.isin(woman, rng.choice(np.unique(woman), 4, replace=False)))[::2]
+        assert leaks(x[rows], groups=woman[rows], thumbnails=pictures[rows]).twins == ()
+    again = [cv2.imdecode(cv2.imencode(".jpg", one, [1, 30])[1], 0) for one in pictures[:20]]
+    found = leaks(
+        np.vstack([x, rng.standard_normal((20, x.shape[1]))]),
+        groups=[*woman, *(f"new {i}" for i in range(20))],
+        thumbnails=np.concatenate([pictures, again]),
+    )
+    assert {(twin.first, twin.second) for twin in found.twins} >= {(i, len(x) + i) for i in range(20)}

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from scipy.stats import binomtest, spearmanr, ttest_1samp
+from sklearn.calibration import calibration_curve
 from sklearn.metrics import (
     balanced_accuracy_score,
     cohen_kappa_score,
@@ -13,6 +14,7 @@ from sklearn.metrics import (
 from course_utils.analysis.probing.scores import (
     WIDENED,
     Score,
+    all_or_none,
     calibration_error,
     class_scores,
     confidence_cells,
@@ -149,3 +151,40 @@ def test_without_draws_there_is_no_interval():
     assert found.words == "0.60 (too few women for an interval)"
     with pytest.raises(ValueError, match="two ends"):
         Score.from_dict(found.to_dict() | {"low": 0.1})
+
+
+def test_the_calibration_error_is_that_of_scikit_learns_reliability_curve():
+    p = RNG.dirichlet(np.ones(3), 500)
+    codes = RNG.integers(0, 3, 500)
+    right, confidence = p.argmax(axis=1) == codes, p.max(axis=1)
+    share, mean = calibration_curve(right, confidence, n_bins=10)
+    images = np.histogram(confidence, np.linspace(0, 1, 11))[0]
+    bins = confidence_cells(p, codes).sum(axis=0)
+    there = bins[0] > 0
+    assert np.array_equal(bins[0], images)
+    assert bins[1, there] / bins[0, there] == pytest.approx(mean)
+    assert bins[2, there] / bins[0, there] == pytest.approx(share)
+    assert calibration_error(bins) == pytest.approx(np.abs(share - mean) @ images[there] / 500)
+
+
+def test_kappa_is_zero_and_no_error_where_all_are_said_to_be_of_one_class():
+    p = np.tile([0.7, 0.2, 0.1], (60, 1))
+    codes = CODES % 3
+    found = class_scores(p, codes, WOMAN, np.ones((1, 20)), ordered=True)
+    assert found["quadratic_kappa"][0] == 0
+    assert cohen_kappa_score(codes, np.zeros(60, int), weights="quadratic") == 0
+    assert found["macro_auc"][0] == pytest.approx(0.5)
+
+
+def test_a_class_of_which_all_or_none_are_right_has_clopper_and_pearsons_noise():
+    confusion = np.array([[30.0, 0], [10, 0]])
+    low, high = all_or_none(confusion, np.array([30, 5]))
+    assert low == pytest.approx((1 - binomtest(30, 30).proportion_ci().low) / 2)
+    assert high == pytest.approx(binomtest(0, 5).proportion_ci().high / 2)
+    assert all_or_none(np.array([[29.0, 1], [9, 1]]), np.array([30, 5])) == (0, 0)
+    draws = np.append(0.5, np.full(999, 0.5))[None]
+    found = summarise("balanced_accuracy", draws, WIDENED, 35, (low, high))
+    assert (found.low, found.high) == (
+        pytest.approx(0.5 - low, abs=1e-6),
+        pytest.approx(0.5 + high, abs=1e-6),
+    )

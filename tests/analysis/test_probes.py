@@ -250,7 +250,7 @@ def test_numbers_are_read_by_ridge_regression():
     assert set(found.scores) == {"r2", "mae", "spearman"}
     assert (found.confusion, found.reliability) == ((), ())
     assert "R² 0.9" in found.sentence
-    assert "where chance gives 0.00" in found.sentence
+    assert "where the mean alone gives 0.00" in found.sentence
     in_tenths = probe(x, 10 * y, groups=woman, repeats=2, permutations=0)  # MAE has the unit of the target
     assert in_tenths.scores["mae"].value == pytest.approx(10 * found.scores["mae"].value, rel=1e-3)
     permuted = np.random.default_rng(0).permutation(y)
@@ -395,6 +395,20 @@ def test_one_can_say_oneself_whether_classes_are_ordered():
         ({"splits": 1}, "splits=1: it is a whole number, at least 2"),
         ({"repeats": 0}, "repeats=0"),
         ({"permutations": -1}, "permutations=-1"),
+        ({"permutations": 18}, "permutations=18: 19 or more"),
+        ({"y": np.zeros((128, 2))}, "the target has several columns"),
+        ({"y": pd.DataFrame({"a": ["b"] * 128})}, "the target has several columns"),
+        ({"y": [["a"], ["a", "b"]] * 64}, "not one text or one number for each image"),
+        ({"y": np.arange(128) + 1j}, "not one text or one number for each image"),
+        ({"y": [10**400, *range(127)]}, "past counting"),
+        ({"y": 1e200 * np.arange(128)}, "too large or too small to be squared"),
+        ({"y": 1e-200 * np.arange(128)}, "too large or too small to be squared"),
+        ({"y": "density"}, "1 value of the target for 128 vectors"),
+        ({"groups": [0] * 128}, "1 woman cannot be split into 5 folds"),
+        ({"baselines": [1, 2]}, "baselines are given by name"),
+        ({"baselines": {"gray": [[1, 2], [1]] * 64}}, "rows of different lengths"),
+        ({"baselines": {"gray": np.arange(128) * 1e200}}, "too large to be squared"),
+        ({"baselines": {"gray": np.arange(128) + 1j}}, "not one text or one number"),
         ({"model": "forest"}, "probe has no model 'forest'; available: knn, linear"),
         ({"model": "spread", "y": np.random.default_rng(0).random(128)}, "for numbers take linear or knn"),
         ({"setting": 0}, "setting=0: it is a number above 0"),
@@ -498,3 +512,197 @@ def test_the_figures_of_the_lesson_hold_on_its_vectors():
     assert probe(x, known.density, groups=woman, model="knn", setting=1).score.value == pytest.approx(
         0.70, abs=0.04
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "missing", "levels"),
+    [
+        (["a", float("nan")], 4, {"a", "b"}),
+        (["a", None], 4, {"a", "b"}),
+        (["a", " "], 4, {"a", "b"}),
+        (["a", "NA"], 0, {"NA", "a", "b"}),
+        (["a", "nan"], 0, {"a", "b", "nan"}),
+        ([True, None], 4, {"True", "b"}),
+        ([2**60, 2**60 + 1], 0, {str(2**60), str(2**60 + 1), "b"}),
+    ],
+)
+def test_what_is_missing_in_a_list_is_missing_and_no_class_of_its_own(values, missing, levels):
+    y = [values[0]] * 60 + [values[1]] * 4 + ["b"] * 64
+    found = read_target(y, 128)
+    assert (128 - len(found.rows), set(found.levels)) == (missing, levels)
+
+
+def test_every_kind_of_column_is_read_alike():
+    y = np.array(["a", "b", "b", "c"])
+    holed = pd.Series(y).mask(np.arange(4) == 1)
+    for given in (holed.astype("string"), holed.astype("category"), holed.tolist(), holed.astype(object)):
+        found = read_target(given, 4)
+        assert (list(found.rows), list(found.values), found.levels) == ([0, 2, 3], [0, 1, 2], ("a", "b", "c"))
+    numbers = pd.Series([1, 0, 2, 1], dtype="Int64").mask(np.arange(4) == 1)
+    assert read_target(numbers, 4).levels == ("1", "2")
+    halves = read_target(pd.Series([0.5, 1.5, 2.5, 3.5], dtype="Float64").mask(np.arange(4) == 1), 4)
+    assert (halves.kind, list(halves.values)) == ("number", [0.5, 2.5, 3.5])
+    order = read_target(pd.Categorical(["hi", "lo", "mid", "lo"], ["lo", "mid", "hi"], ordered=True), 4)
+    assert (order.levels, order.ordered) == (("lo", "mid", "hi"), True)
+
+
+def test_more_classes_than_a_probe_tells_apart_are_refused_before_they_fill_the_memory():
+    x, woman = cohort(306, 1)
+    with pytest.raises(AnalysisError, match="51 classes, and a probe tells 50 apart at most"):
+        probe(x, [f"class {one % 51}" for one in woman], groups=woman, permutations=0)
+
+
+@pytest.mark.parametrize("scale", [1e-150, 1e-60, 1e-30, 1e20, 1e50, 1e120])
+def test_the_unit_of_wide_vectors_does_not_matter(scale):
+    x, woman = cohort(150, 2, 290)
+    y = coin(woman, 0)
+    x[:, 0] += 6.0 * (y == "heads")
+    plain = probe(x, y, groups=woman, repeats=1, permutations=0)
+    assert plain.score.value > 0.9
+    scaled = probe(x * scale, y, groups=woman, repeats=1, permutations=0)
+    assert scaled.score.value == pytest.approx(plain.score.value, abs=0.01)
+    far = probe(x + 1e9, y, groups=woman, repeats=1, permutations=0)
+    assert far.score.value == pytest.approx(plain.score.value, abs=0.01)
+
+
+@pytest.mark.parametrize("women", [4, 6, 9, 13])
+@pytest.mark.parametrize("images", [1, 2])
+def test_few_women_are_tuned_and_recalibrated_or_refused_in_a_sentence(women, images):
+    x, woman = cohort(women, images, 3)
+    y = np.array(["p", "q"])[woman % 2]
+    x[:, 0] += 2.0 * (y == "p")
+    done = 0
+    for target in (y, x[:, 0]):
+        for options in (
+            {"tune": True},
+            {"model": "knn", "tune": True},
+            {"recalibrate": "isotonic"},
+            {"model": "knn", "recalibrate": "sigmoid"},
+            {"tune": True, "recalibrate": "sigmoid"},
+        ):
+            if target is not y and "recalibrate" in options:
+                continue
+            try:
+                found = probe(x, target, groups=woman, splits=2, repeats=1, permutations=0, **options)
+                assert np.isfinite(found.score.value)
+                done += 1
+            except AnalysisError as error:
+                assert "women" in str(error)  # noqa: PT017
+    assert done if women >= 12 else done <= 7
+
+
+def test_a_woman_with_nearly_all_images_stops_nothing():
+    x, woman = cohort(40, 1, 4)
+    x, woman = (
+        np.vstack([x, np.random.default_rng(1).standard_normal((360, 4))]),
+        np.append(woman, [40] * 360),
+    )
+    y = np.array(["p", "q"])[woman % 2]
+    found = probe(x, y, groups=woman, repeats=1, permutations=19)
+    assert (found.images, found.women) == (400, 41)
+    with pytest.raises(AnalysisError, match="too few, or too uneven"):
+        probe(x, y, groups=woman, splits=2, repeats=1, permutations=0, recalibrate="sigmoid")
+
+
+@pytest.mark.parametrize("model", ["linear", "knn"])
+def test_the_interval_of_a_rare_class_holds_chance_too(model):
+    held, claimed = 0, 0
+    for seed in range(20):
+        x, woman = cohort(33, 1, 6, seed=seed)
+        rare = np.random.default_rng([seed, 2]).permutation(np.arange(33) < 5)
+        y = pd.Series(np.where(rare[woman], "yes", "no"))
+        found = probe(x, y, groups=woman, model=model, repeats=2, permutations=0, seed=seed)
+        held += found.score.low <= 0.5 <= found.score.high
+        claimed += found.is_more_than_chance
+    assert held >= 17  # 11 and 9, while a class of which nobody was right had no noise
+    assert claimed <= 2
+
+
+def test_the_permutation_test_sees_a_rare_class():
+    values = []
+    for seed in range(20):
+        x, woman = cohort(60, 2, 6, seed=seed)
+        rare = np.random.default_rng([seed, 2]).permutation(np.arange(60) < 6)
+        x[:, 0] += 1.5 * rare[woman]
+        target = read_target(np.where(rare[woman], "yes", "no"), len(x))
+        values.append(chance(x, woman, target, model="linear", splits=5, most=99, seed=seed))
+    # 0.25 and 0.51, as long as what is likeliest was nearly always the common class
+    assert np.mean([one.p_value <= 0.05 for one in values]) >= 0.5
+    assert np.mean([one.value for one in values]) > 0.6
+
+
+def test_a_baseline_that_names_images_is_refused_and_others_may_be_called_anything():
+    x, woman = cohort(300, 1)
+    y = coin(woman, 0)
+    with pytest.raises(AnalysisError, match="the baseline file has 300 different texts, which name images"):
+        probe(x, y, groups=woman, permutations=0, baselines={"file": [f"{i}.dcm" for i in range(300)]})
+    odd = {3: x[:, 0], "a {b} %s\n": ["p", np.nan, "q"] * 100}
+    found = probe(x, y, groups=woman, repeats=1, permutations=0, baselines=odd)
+    assert {name: one.columns for name, one in found.baselines.items()} == {"3": 1, "a {b} %s\n": 2}
+    assert Probe.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_numbers_of_numpy_come_out_as_plain_json():
+    x, y, woman = density()
+    found = probe(
+        x,
+        y,
+        groups=woman,
+        splits=np.int64(3),
+        repeats=np.int64(1),
+        permutations=np.int32(19),
+        setting=np.int64(5),
+        model="knn",
+        seed=np.uint32(1),
+    )
+    assert Probe.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_a_mean_absolute_error_keeps_its_digits_in_any_unit():
+    x, woman = cohort(30)
+    y = pd.Series(x[:, 0] * 1e-9, name="metres")
+    mae = probe(x, y, groups=woman, repeats=1, permutations=0).scores["mae"]
+    assert 0 < mae.low <= mae.value <= mae.high < 1e-9
+
+
+@pytest.mark.parametrize("seed", range(25))
+def test_no_sentence_contradicts_its_numbers(seed):
+    rng = np.random.default_rng([seed, 99])
+    women, images = int(rng.integers(4, 30)), int(rng.integers(1, 4))
+    x, woman = cohort(women, images, int(rng.integers(1, 8)), seed=seed)
+    classes = int(rng.integers(2, 4))
+    kind = seed % 3
+    names = np.array(["one", "two", "three"])
+    y = {0: names[woman % classes], 1: x[:, 0].round(1) + 0.05, 2: names[np.arange(len(x)) % images]}[kind]
+    x[:, 0] += rng.choice([0, 2, 6]) * (np.unique(y, return_inverse=True)[1] if kind != 1 else 0)
+    named = pd.Series(y, name="{odd}\n % name").mask(rng.random(len(x)) < rng.choice([0, 0.1]))
+    try:
+        found = probe(
+            x,
+            named,
+            groups=woman,
+            splits=2,
+            repeats=int(rng.integers(1, 3)),
+            permutations=19,
+            model="knn" if seed % 2 else "linear",
+            baselines={"gray": rng.random(len(x))} if seed % 4 else None,
+        )
+    except AnalysisError as error:
+        assert str(error).count("  ") == 0  # noqa: PT017
+        return
+    text = found.sentence
+    assert "\n" not in text
+    assert " 1 images" not in text
+    assert " 1 women" not in text
+    assert "nan" not in text
+    assert text.startswith("{odd} % name can be read") == found.is_more_than_chance
+    assert ("were left out" in text or "was left out" in text) == bool(found.missing)
+    assert ("too few women for an interval" in text) == (found.score.low is None)
+    assert ("the interval says" in text) == (found.score.low is not None and not found.is_more_than_chance)
+    assert ("of 19 cases" in text) == (found.chance.p_value is not None)
+    for name, one in found.baselines.items():
+        assert (f"better than {name}" in text) == one.is_beaten
+        assert (f"worse than {name}" in text) == one.wins
+    for score in found.scores.values():
+        assert score.low is None or score.low <= score.value <= score.high
+    assert Probe.from_dict(json.loads(json.dumps(found.to_dict()))) == found

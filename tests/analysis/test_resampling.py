@@ -89,7 +89,7 @@ def test_the_same_seed_gives_the_same_stability():
 
 @pytest.mark.parametrize("wrong", [{"runs": 1}, {"share": 0}, {"share": 1}, {"share": 0.01}, {"draws": 0}])
 def test_what_compares_nothing_is_refused(wrong):
-    with pytest.raises(AnalysisError, match="stability compares at least two runs"):
+    with pytest.raises(AnalysisError, match="stability compares at least two runs on at least two women"):
         stability(noise(), groups=WOMAN, k=2, **wrong)
 
 

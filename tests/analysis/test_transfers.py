@@ -132,3 +132,54 @@ def test_ties_by_chance_are_not_reported_and_those_of_few_women_are_not_taken_fo
     assert alarms <= 4
     one = ties(known.density, known[["density"]].rename(columns={"density": "copy"}), groups=woman)
     assert one[0].startswith("copy explains 100% of density here (p = 0.00")
+
+
+def test_a_class_that_no_model_has_seen_is_not_asked_for():
+    x, known, woman, first = shortcut()
+    y = known.density.where(first | (woman % 4 > 0), "middle")
+    with pytest.raises(AnalysisError, match="no image in training has density middle, so no model could say"):
+        transfer(x, y, train=first, test=~first, groups=woman)
+
+
+def test_a_class_that_the_test_lacks_is_said():
+    x, known, woman, first = shortcut()
+    y = known.density.where(~(first & (woman % 4 == 0)), "middle")
+    found = transfer(x, y, train=first, test=~first, groups=woman)
+    assert found.warnings == (
+        "No image of the test has density middle: its scores are those of the other classes.",
+    )
+
+
+def test_a_class_of_shared_women_alone_counts_for_nothing():
+    x, known, woman, first = shortcut()
+    woman = woman.copy()
+    woman[-8:] = woman[:8]  # four women of both sets
+    y = known.density.where(~(first & (woman < 4)), "middle")
+    found = transfer(x, y, train=first, test=~first, groups=woman)
+    assert (found.shared_women, found.chance_level) == (4, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("nuisances", "message"),
+    [
+        ([1, 2], "needed is a pandas DataFrame"),
+        (pd.DataFrame({"vendor": ["a"]}), "1 row of metadata for 160 images"),
+        (pd.DataFrame([["a", "b"]] * 160, columns=["v", "v"]), "two columns of the metadata are called v"),
+    ],
+)
+def test_nuisances_that_do_not_fit_are_refused(nuisances, message):
+    x, known, woman, first = shortcut()
+    with pytest.raises(AnalysisError, match=message):
+        transfer(x, known.density, train=first, test=~first, groups=woman, nuisances=nuisances)
+
+
+def test_columns_may_be_called_by_number():
+    _, known, woman, _ = shortcut()
+    found = ties(known.density, pd.DataFrame({7: known.density}), groups=woman)
+    assert found[0].startswith("7 explains 100% of density here")
+
+
+def test_a_number_is_not_measured_where_training_has_it_in_a_few_values_only():
+    x, _, woman, first = shortcut()
+    with pytest.raises(AnalysisError, match="too few different values of the target"):
+        transfer(x, np.where(first, woman % 3, x[:, 0]), train=first, test=~first, groups=woman)

@@ -86,5 +86,8 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "roofline": plots.roofline(LAYERS, {"fp32": 4e11, "bf16": 8e11}, 4e10, theme=theme),
         "ladder": plots.ladder({"plain": 10, "fused": 24.5}, {"limit": 30}, theme=theme),
         "threads": plots.reading_threads(80, 20, cores=4, threads=2, theme=theme),
+        "splits": plots.two_splits({"side": ([0.5, 0.52], [0.4, 0.45])}, {"side": 0.5}, theme=theme),
+        "doses": plots.shortcut_doses((0.5, 1.0), {"vendor": ([0.7, 0.9], [0.7, 0.1])}, theme=theme),
+        "label curves": plots.label_curves({"plain": ((5, 9), [[0.5, 0.6], [0.6, 0.8]])}, 0.25, theme=theme),
         "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
     }

@@ -449,3 +449,14 @@ def test_the_negative_controls_find_nothing_and_the_outline_knows_view_and_vendo
     assert [view[0] for view in views] == [1, 1]
     vendors = figures(r"  vendor +([\d.]+), interval ([\d.]+)", printed)
     assert min(low for _, low in vendors) > 1 / 3
+
+
+def test_one_pixel_chosen_by_the_first_women_gives_a_vendor_away_among_the_others(printed):
+    found = figures(r"row (\d+), column (\d+) is white in: alder (\d+)%, birch (\d+)%, cedar (\d+)%", printed)
+    assert [row[:2] for row in found] == [[63, 0], [63, 0]]
+    assert all(alder < 25 and min(birch, cedar) > 95 for _, _, alder, birch, cedar in found)
+
+
+def test_with_groups_a_cloud_of_women_is_a_cloud_and_without_it_is_not(printed):
+    assert re.search(r"women, groups not given +more than a cloud\n.*, groups given +no better than", printed)
+    assert re.search(r"our images, groups given +more than a cloud\n", printed)

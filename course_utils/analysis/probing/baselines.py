@@ -18,6 +18,9 @@ from course_utils.analysis.columns import read_column
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.scores import Score
 
+_LARGEST = 1e100
+_MOST_CATEGORIES = 256
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -63,31 +66,50 @@ def read_baselines(
     Raises:
         AnalysisError: another number of rows than vectors, no number at all, or infinity.
     """
-    tables = {name: _table(name, given) for name, given in (baselines or {}).items()}
+    if not isinstance(baselines, Mapping | None):
+        raise AnalysisError("baselines are given by name: {'mean gray': values}")
+    tables = {str(name): _table(str(name), given) for name, given in (baselines or {}).items()}
     for name, table in tables.items():
         if len(table) != rows:
             raise AnalysisError(f"the baseline {name} has {len(table)} rows for {rows} vectors")
         if not table.size or np.isinf(table).any() or np.isnan(table).all():
             raise AnalysisError(f"the baseline {name} holds infinity, or no number at all: leave it out")
+        if np.nanmax(np.abs(table)) > _LARGEST:
+            raise AnalysisError(f"the baseline {name} is too large to be squared: give it in another unit")
     return tables
 
 
 def _table(name: str, given: ArrayLike | pd.Series | pd.DataFrame) -> NDArray[np.float64]:
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+        if array.dtype.kind not in "biuf":  # in an array of texts NaN would be one more category
+            array = np.asarray(given, object)
+    except ValueError:
+        raise AnalysisError(f"the baseline {name} has rows of different lengths") from None
     if array.ndim == 2:
         try:
-            return array.astype(float)
+            return np.where(pd.isna(array), np.nan, array).astype(float)
         except (TypeError, ValueError):
             raise AnalysisError(
                 f"the baseline {name} is not a table of numbers: give its columns one by one"
             ) from None
     if array.ndim != 1:
         raise AnalysisError(f"the baseline {name} has shape {array.shape}; needed is (N,) or (N, columns)")
-    values = pd.Series(array.tolist())
-    numbers = pd.to_numeric(values, errors="coerce").to_numpy(float)
+    values = pd.Series(array)
+    if values.map(lambda value: isinstance(value, complex | list | tuple | dict | set | np.ndarray)).any():
+        raise AnalysisError(f"the baseline {name} is not one text or one number for each image")
+    try:
+        numbers = pd.to_numeric(values, errors="coerce").to_numpy(float, na_value=np.nan)
+    except OverflowError:
+        numbers = np.full(len(values), np.inf)
     if np.isinf(numbers).any():
         return numbers[:, None]  # which is refused
     column = read_column(values)
     if column.kind == "number":
         return np.where(column.known, column.values, np.nan)[:, None]
+    if len(column.levels) > _MOST_CATEGORIES:
+        raise AnalysisError(
+            f"the baseline {name} has {len(column.levels)} different texts, which name images and tell "
+            "nothing of others: leave it out"
+        )
     return ((column.values[:, None] == np.arange(len(column.levels))) & column.known[:, None]).astype(float)

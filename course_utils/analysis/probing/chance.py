@@ -36,7 +36,8 @@ class Chance:
 
     Attributes:
         reader: `"least squares"` or `"a vote of the 5 nearest neighbours"`.
-        value: its balanced accuracy, or R², for other women than those it learnt from.
+        value: its balanced accuracy, or R², for other women than those it learnt from. It names the class
+            that is likelier than usual, so that a rare one has its turn.
         high: 95% of the permutations stay at or below this.
         p_value: share of permutations, the data among them, that reach the value; None where the target can
             be dealt out in fewer than 20 ways.
@@ -96,8 +97,11 @@ def chance(
         for train, test in women_folds(woman, splits, seed)
     ]
 
+    # Each class counts alike: where one is rare, it would else never be the likeliest.
+    alike = np.diag(1 / np.bincount(target.values)) if target.levels else np.empty(0)
+
     def value_of(values: NDArray[Any]) -> float:
-        wanted = np.eye(len(target.levels))[values] if target.levels else values[:, None].astype(float)
+        wanted = alike[values] if target.levels else values[:, None].astype(float)
         said = np.zeros(wanted.shape)
         for train, test, read in readers:
             said[test] = read(wanted[train])

@@ -17,10 +17,10 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.analysis.associations import two_decimals
-from course_utils.analysis.checks import check_groups, check_seed, check_vectors
+from course_utils.analysis.checks import check_groups, check_seed, check_vectors, is_whole
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.models import Model, Recipe, fit_predict, make_recipe, rotate
-from course_utils.analysis.probing.scores import MAIN, NAMES, class_scores, number_scores
+from course_utils.analysis.probing.scores import MAIN, NAMES, class_scores, knowing_nothing, number_scores
 from course_utils.analysis.probing.targets import Target, check_classes, read_target
 
 Strategy = Literal["random", "margin", "diverse"]
@@ -34,7 +34,11 @@ TEST = 0.3
 
 _TRIES = 1000
 _CLEAR = 3.0
-"""A difference is clear from so many of its standard errors on: several numbers of women are looked at."""
+"""A difference is clear from so many of its standard errors on: several numbers of women are looked at. Of
+few draws, whose noise is not known either, it is as many as are as rare by Student's t."""
+
+_FEWEST_DRAWS = 5
+"""Fewer draws than this can agree by chance, as if there were no noise."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +92,8 @@ class LabelCurve:
         ]
         found = [
             f"{NAMES[self.measure]} for {self.target}, women chosen by {first}: {', '.join(points)}; "
-            f"chance gives {two_decimals(self.chance_level)}. Each is a mean over {len(self.values[first])} "
-            f"draws, tested on about {self.test_women} other women."
+            f"{knowing_nothing(self.measure, self.chance_level)}. Each is a mean over "
+            f"{len(self.values[first])} draws, tested on about {self.test_women} other women."
         ]
         found += [self._compared(strategy, first) for strategy in self.values if strategy != first]
         return tuple(found)
@@ -104,7 +108,8 @@ class LabelCurve:
         ratios = np.abs(means) / np.maximum(errors, 1e-12)
         at = 1 + int(np.argmax(ratios[1:]))
         better = "does better than" if means[at] > 0 else "does worse than"
-        words = better if ratios[at] > _CLEAR else "does neither better nor worse, beyond its noise, than"
+        clear = ratios[at] > _clear(draws) and draws >= _FEWEST_DRAWS
+        words = better if clear else "does neither better nor worse, beyond its noise, than"
         return (
             f"Choosing women by {strategy} {words} {first}: the clearest difference is "
             f"{means[at]:+.3f} (sd {sds[at]:.3f} over {draws} draws), at {self.women[at]} women."
@@ -149,8 +154,7 @@ def label_curve(
 
     In each repeat three tenths of the women are put aside for the test. The first ones to be labelled are
     drawn so that each class is among them, and they are the same for every strategy; then each chooses its
-    own, five at a time. The others
-    count as unlabelled for the models that can use them.
+    own, five at a time. The others count as unlabelled for the models that can use them.
 
     Args:
         vectors: `(N, D)`, one row per image.
@@ -175,11 +179,18 @@ def label_curve(
     """
     from threadpoolctl import threadpool_limits
 
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     woman = check_groups(groups, len(matrix))
     target = read_target(y, len(matrix), ordered)
     recipe = make_recipe(model, target.kind, setting=setting, tune=False, recalibrate=None, seed=seed)
+    if isinstance(women, str) or not np.iterable(women):
+        raise AnalysisError(f"women={women!r}: several whole numbers, such as (5, 10, 20)")
+    if isinstance(strategies, str) or not np.iterable(strategies):
+        raise AnalysisError(
+            f"strategies={strategies!r}: one or more of {', '.join(get_args(Strategy))}, as a tuple"
+        )
+    women, strategies = tuple(women), tuple(strategies)
     _check(women, strategies, repeats, target)
     owner = np.unique(woman[target.rows], return_inverse=True)[1]
     check_classes(target, owner, 2)
@@ -305,15 +316,25 @@ def _start(
         order = rng.permutation(count)
         labelled, test = order[:first], order[pool:]
         kinds = [len(np.unique(target.values[np.isin(owner, some)])) for some in (labelled, test)]
-        if not target.levels or (kinds[0] == len(target.levels) and kinds[1] > 1):
+        if kinds[0] >= len(target.levels) and kinds[1] > 1:
             return order[:pool], test, labelled
+    if not target.levels:
+        raise AnalysisError(
+            f"{target.name} is the same for nearly all women: nothing is told apart in a test"
+        )
     raise AnalysisError(
         f"among {_TRIES} draws of {first} women, none had every class of {target.name}: begin with more women"
     )
 
 
+def _clear(draws: int) -> float:
+    from scipy.stats import norm, t
+
+    return float(t.isf(norm.sf(_CLEAR), draws - 1))
+
+
 def _check(women: Sequence[int], strategies: Sequence[str], repeats: int, target: Target) -> None:
-    if not women or any(not isinstance(each, int | np.integer) or each < 2 for each in women):
+    if not women or any(not is_whole(each) or each < 2 for each in women):
         raise AnalysisError(f"women={tuple(women)}: whole numbers of women, at least 2")
     if list(women) != sorted(set(women)):
         raise AnalysisError(f"women={tuple(women)}: the numbers rise")
@@ -322,5 +343,5 @@ def _check(women: Sequence[int], strategies: Sequence[str], repeats: int, target
         raise AnalysisError(f"strategies={tuple(strategies)}: available are {', '.join(get_args(Strategy))}")
     if "margin" in strategies and not target.levels:
         raise AnalysisError("a margin is that between two classes; of numbers ask random or diverse")
-    if not isinstance(repeats, int | np.integer) or repeats < 2:
+    if not is_whole(repeats) or repeats < 2:
         raise AnalysisError(f"repeats={repeats!r}: at least 2, since one draw has no noise to compare with")

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from course_utils.analysis.checks import is_number
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.probing.targets import Target
 
@@ -30,6 +31,8 @@ DIMS = 256
 
 INNER_SPLITS = 3
 """Folds among the women in training, for what is tuned or recalibrated."""
+
+_TRIES = 20
 
 SETTINGS: dict[tuple[str, str], tuple[float, tuple[float, ...]]] = {
     ("linear", "categories"): (100.0, (0.1, 1.0, 10.0, 100.0, 1000.0)),
@@ -93,26 +96,38 @@ def make_recipe(
         setting = SETTINGS[model, kind][0]
     elif tune:
         raise AnalysisError("a setting is given or tuned, not both")
-    elif isinstance(setting, bool) or not isinstance(setting, int | float) or not 0 < setting < np.inf:
+    elif not is_number(setting) or not 0 < setting < np.inf:
         raise AnalysisError(f"setting={setting!r}: it is a number above 0")
     elif model in ("knn", "spread") and setting != round(setting):
         raise AnalysisError(f"setting={setting!r}: neighbours come in whole numbers")
     elif model == "self_training" and setting >= 1:
         raise AnalysisError(f"setting={setting!r}: it is a probability below 1")
-    return Recipe(model, kind, setting, tune, recalibrate, seed=seed)  # type: ignore[arg-type]
+    return Recipe(model, kind, float(setting), bool(tune), recalibrate, seed=seed)  # type: ignore[arg-type]
 
 
 def rotate(matrix: NDArray[np.float64]) -> NDArray[np.floating]:
     """Return vectors (N, D) turned so that they need no more than N − 1 dimensions, if these are fewer.
 
-    A rotation keeps every distance and looks at no label. All models here depend on distances alone, so it
-    changes nothing but the time they take. It is not fitting: no fold could tell the difference.
+    A rotation keeps every distance and looks at no label, as do a shift and a change of unit. All models here
+    depend on the proportions of distances alone, so they change nothing but the time they take. It is not
+    fitting: no fold could tell the difference.
     """
-    from course_utils.analysis.reduction import centre, principal_components
+    from course_utils.analysis.reduction import principal_components
 
     if matrix.shape[1] >= len(matrix):
-        return principal_components(centre(matrix), len(matrix) - 1)[0]
-    return matrix.astype(np.float32) if matrix.shape[1] > DIMS else matrix
+        return principal_components(without_unit(matrix), len(matrix) - 1)[0]
+    return without_unit(matrix).astype(np.float32) if matrix.shape[1] > DIMS else matrix
+
+
+def without_unit(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return vectors (N, D) less their mean, over a power of two: the largest is about 1 in single precision.
+
+    Numbers like 1e-30 could not be squared there, nor would small differences of large numbers be left.
+    """
+    from course_utils.analysis.reduction import centre
+
+    centred = centre(matrix)
+    return np.ldexp(centred, -np.frexp(np.abs(centred).max())[1], out=centred)
 
 
 def women_folds(woman: NDArray[np.int64], splits: int, seed: int) -> list[Fold]:
@@ -120,7 +135,8 @@ def women_folds(woman: NDArray[np.int64], splits: int, seed: int) -> list[Fold]:
     numbers = np.unique(woman, return_inverse=True)[1]
     order = np.random.default_rng([seed, 17]).permutation(int(numbers.max()) + 1)
     fold = np.argsort(order)[numbers] % splits
-    return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(splits)]
+    split = [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(splits)]
+    return [(train, test) for train, test in split if len(test)]
 
 
 def folds(target: Target, woman: NDArray[np.int64], splits: int, seed: int) -> list[Fold]:
@@ -191,19 +207,18 @@ def fit_predict(
     from course_utils.analysis.probing.pipelines import estimator
 
     values = target.values[rows]
+    probabilities = np.zeros((len(test), len(target.levels)))
+    if target.levels and (values == values[0]).all():
+        probabilities[:, int(values[0])] = 1.0  # one class is all that it has seen
+        return probabilities
+    known = replace(target, rows=rows, values=values)
     if recipe.tune:
-        recipe = _tuned(recipe, vectors, replace(target, rows=rows, values=values), owner)
+        recipe = _tuned(recipe, vectors, known, owner)
     if recipe.model not in SEMI_SUPERVISED or unlabelled is None or not len(unlabelled):
         unlabelled = vectors[:0]
     if not target.levels:
         return estimator(recipe, vectors, supervised=True).fit(vectors, values).predict(test)
-    probabilities = np.zeros((len(test), len(target.levels)))
-    if (values == values[0]).all():
-        probabilities[:, int(values[0])] = 1.0  # one class is all that it has seen
-        return probabilities
-    inner = None
-    if recipe.recalibrate:
-        inner = folds(replace(target, rows=rows, values=values), owner, INNER_SPLITS, recipe.seed)
+    inner = _inner_folds(known, owner, recipe.seed) if recipe.recalibrate else None
     model = estimator(recipe, vectors, supervised=not len(unlabelled), inner=inner)
     model.fit(np.vstack([vectors, unlabelled]), np.append(values, np.full(len(unlabelled), -1)))
     # An image whose neighbours no label has reached could be of any class.
@@ -224,13 +239,36 @@ def prepared(
     return steps.fit_transform(train), steps.transform(test)
 
 
+def _inner_folds(target: Target, owner: NDArray[np.int64], seed: int) -> list[Fold]:
+    """Return folds among the women in training, all of whose training parts have every class there is.
+
+    Raises:
+        AnalysisError: the women in training are too few for that, or one of them has nearly all images.
+    """
+    classes = len(np.unique(target.values)) if target.levels else 0
+    for more in range(_TRIES):
+        try:
+            found = folds(target, owner, INNER_SPLITS, (seed + more) % 2**32)
+        except ValueError:  # there are fewer women, or images of each class, than folds
+            break
+        if len(found) > 1 and all(
+            len(train) and (not classes or len(np.unique(target.values[train])) == classes)
+            for train, _ in found
+        ):
+            return found
+    raise AnalysisError(
+        "the women in training are too few, or too uneven, to be split once more: leave tuning and "
+        "recalibrating out, or ask for more splits"
+    )
+
+
 def _tuned(recipe: Recipe, vectors: NDArray[np.floating], target: Target, owner: NDArray[np.int64]) -> Recipe:
     """Return the recipe with the setting that does best on folds among these women; the first of equals."""
     from course_utils.analysis.probing.scores import balanced_accuracy, confusion_cells
 
     inner = [  # prepared once; to do it again for each setting would change nothing but the time
         (train, test, *prepared(recipe, vectors[train], vectors[test]))
-        for train, test in folds(target, owner, INNER_SPLITS, recipe.seed)
+        for train, test in _inner_folds(target, owner, recipe.seed)
     ]
     found = []
     for setting in SETTINGS[recipe.model, recipe.kind][1]:

@@ -61,6 +61,11 @@ MAIN = {"categories": "balanced_accuracy", "number": "r2"}
 """The measure that is told first, by the kind of the target."""
 
 
+def knowing_nothing(measure: str, level: float) -> str:
+    """Return what knowing nothing gives, in words; of a permuted number a model does worse than the mean."""
+    return f"{'chance' if measure == MAIN['categories'] else 'the mean alone'} gives {two_decimals(level)}"
+
+
 @dataclass(frozen=True)
 class Score:
     """One measure of how good predictions are.
@@ -120,12 +125,40 @@ def for_few(women: int, classes: int) -> float:
     return float(t.ppf(0.975, freedom) / norm.ppf(0.975) * math.sqrt(women / freedom))
 
 
-def summarise(name: str, values: NDArray[np.float64], widened: float, women: int | None = None) -> Score:
+def all_or_none(confusion: NDArray[np.float64], women: NDArray[np.int64]) -> tuple[float, float]:
+    """Return by how much balanced accuracy may be lower, and higher, than drawing women can show.
+
+    Where all images of a class are right, so are they in every draw, though it may be of five women alone;
+    the share that would all be right in 25 of 1000 cases is the end of Clopper and Pearson's interval. The
+    same goes for a class of which none is right, as of a rare one, by chance.
+
+    Args:
+        confusion: `(K, K)`, images by class and predicted class.
+        women: `(K,)`, how many women each class has.
+    """
+    images = confusion.sum(axis=1)
+    there = images > 0
+    shares = np.diag(confusion)[there] / images[there]
+    missed = (1 - 0.025 ** (1 / women[there].clip(1))) / max(there.sum(), 1)
+    return (
+        float(np.sqrt((missed[shares >= 1 - 1e-9] ** 2).sum())),
+        float(np.sqrt((missed[shares <= 1e-9] ** 2).sum())),
+    )
+
+
+def summarise(
+    name: str,
+    values: NDArray[np.float64],
+    widened: float,
+    women: int | None = None,
+    slack: tuple[float, float] = (0.0, 0.0),
+) -> Score:
     """Return the Score of a measure from its values (repeats, 1 + draws) or, of a difference, the same.
 
     The interval is that of the draws, widened and centred on the value: some measures (a calibration error)
     are larger in every draw than in the data. Where every woman is right, so is every draw of them; then it
-    begins at the share of right women with which so many would all be right in 25 of 1000 cases.
+    begins at the share of right women with which so many would all be right in 25 of 1000 cases. `slack` is
+    what else the draws do not show, see `all_or_none`, below and above.
 
     Source: Clopper and Pearson, Biometrika 26 (1934) 404–413 (where all are right).
     """
@@ -134,12 +167,29 @@ def summarise(name: str, values: NDArray[np.float64], widened: float, women: int
     low = high = None
     if len(draws) > BOOTSTRAPS / 2:
         least, most = _RANGES.get(name, (-math.inf, math.inf))
-        ends = value + widened * (np.quantile(draws, [0.025, 0.975]) - draws.mean())
+        drawn = widened * (np.quantile(draws, [0.025, 0.975]) - draws.mean())
+        ends = value + np.array([-1, 1]) * np.hypot(drawn, slack)
         if name in _OF_ONE and value == 1 and women:
             ends[0] = min(ends[0], 0.025 ** (1 / women))
-        low = round(float(min(max(ends[0], least), value)), 6)
-        high = round(float(max(min(ends[1], most), value)), 6)
-    return Score(round(value, 6), low, high, round(float(values[:, 0].std()), 6))
+        low = _rounded(name, min(max(ends[0], least), value))
+        high = _rounded(name, max(min(ends[1], most), value))
+    return Score(_rounded(name, value), low, high, _rounded(name, values[:, 0].std()))
+
+
+def summaries(
+    values: dict[str, NDArray[np.float64]], widened: float, women: int, slack: tuple[float, float]
+) -> dict[str, Score]:
+    """Return the Score of each measure, see `summarise`; the slack is that of balanced accuracy."""
+    none = (0.0, 0.0)
+    return {
+        name: summarise(name, of, widened, women, slack if name == MAIN["categories"] else none)
+        for name, of in values.items()
+    }
+
+
+def _rounded(name: str, value: float) -> float:
+    """Return six decimals, or of what has a unit, six digits."""
+    return float(f"{value:.6g}") if name == "mae" else round(float(value), 6)
 
 
 def class_scores(

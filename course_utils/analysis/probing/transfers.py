@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from course_utils.analysis.associations import two_decimals
-from course_utils.analysis.checks import check_groups, check_seed, check_vectors
+from course_utils.analysis.checks import check_groups, check_metadata, check_seed, check_vectors
 from course_utils.analysis.errors import AnalysisError
 from course_utils.analysis.harmonise import CONFOUNDED, confounding
 from course_utils.analysis.permutations import LEVEL, permuter, sequential_p_value
@@ -25,13 +24,16 @@ from course_utils.analysis.probing.scores import (
     MAIN,
     NAMES,
     Score,
+    all_or_none,
     class_scores,
+    confusion_cells,
     draw_women,
     for_few,
+    knowing_nothing,
     number_scores,
-    summarise,
+    summaries,
 )
-from course_utils.analysis.probing.targets import read_target
+from course_utils.analysis.probing.targets import Target, one_column, read_target, women_of_classes
 from course_utils.analysis.validity import p_words
 
 
@@ -48,7 +50,8 @@ class Transfer:
         within: scores among the women in training, out of fold, as in `probe`.
         across: scores on the other set. The model is fixed there, so the interval is that of drawing women.
         chance_level: what knowing nothing gives.
-        warnings: sentences on columns that are tied to the target in training.
+        warnings: sentences on columns that are tied to the target in training, and on classes that the test
+            lacks.
         seed: seed of every random choice.
     """
 
@@ -99,8 +102,8 @@ class Transfer:
         return (
             f"{head}: {NAMES[self.measure]} for {self.target} is {within.words} among the {self.train_women} "
             f"women in training, each judged by a model fitted to the others, and {across.words} on "
-            f"{self.test_images} images of {self.test_women} women of the other set, where chance gives "
-            f"{two_decimals(self.chance_level)}.{left}"
+            f"{self.test_images} images of {self.test_women} women of the other set, where "
+            f"{knowing_nothing(self.measure, self.chance_level)}.{left}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,20 +147,22 @@ def transfer(
 
     Raises:
         AnalysisError: what `probe` refuses among the images in training; masks that overlap, or have another
-            length; a test set of another kind or with one class only.
+            length; a test set of another kind, with one class only, or with one that is not in training.
 
     Source: Zech et al., Variable generalization performance of a deep learning model to detect pneumonia in
     chest radiographs, PLoS Medicine 15 (2018) e1002683; DeGrave, Janizek and Lee, AI for radiographic
     COVID-19 detection selects shortcuts over signal, Nature Machine Intelligence 3 (2021) 610–619.
     """
-    check_seed(seed)
+    seed = check_seed(seed)
     matrix = check_vectors(vectors)
     woman = check_groups(groups, len(matrix))
     learn, ask = _mask("train", train, len(matrix)), _mask("test", test, len(matrix))
     if (learn & ask).any():
         both = int((learn & ask).sum())
         raise AnalysisError(f"images in training and in the test: {both}; choose one set for each")
-    column = pd.Series(y).reset_index(drop=True)
+    if nuisances is not None:
+        nuisances = check_metadata(nuisances, len(matrix))
+    column = one_column(y)
     if len(column) == len(matrix):
         column = column.where(learn | ask)
     target = read_target(column, len(matrix), ordered)
@@ -171,7 +176,13 @@ def transfer(
             raise AnalysisError(
                 f"{name} holds no image whose {target.name} is known, women of both sets left out"
             )
+    target = read_target(column.where(learn | ask), len(matrix), ordered)  # less the women of both sets
+    known = learn | ask
     recipe = make_recipe(model, target.kind, setting=setting, tune=False, recalibrate=None, seed=seed)
+    if read_target(column[learn], int(learn.sum())).kind != target.kind:
+        raise AnalysisError(
+            f"train holds too few different values of {target.name} to tell how it is measured"
+        )
     within = probe(
         matrix[learn],
         column[learn],
@@ -184,10 +195,6 @@ def transfer(
         permutations=0,
         seed=seed,
     )
-    if within.kind != target.kind:
-        raise AnalysisError(
-            f"train holds too few different values of {target.name} to tell how it is measured"
-        )
     tied: tuple[str, ...] = ()
     if nuisances is not None:
         tied = ties(column[learn], nuisances[learn], groups=woman[learn], seed=seed)
@@ -197,13 +204,17 @@ def transfer(
         raise AnalysisError(
             f"{target.name} is the same for all images of the test: nothing is told apart there"
         )
+    tied += _classes_apart(target, place[learn], place[ask])
     said = fit_predict(recipe, matrix[learn], target, place[learn], woman[learn], matrix[ask])
     weights = draw_women(int(owner.max()) + 1, np.random.default_rng([seed, 14]))
     if target.levels:
         scores = class_scores(said, values, owner, weights, ordered=target.ordered)
     else:
         scores = number_scores(said, values, owner, weights)
-    few = for_few(weights.shape[1], len(target.levels) or 2)
+    few, slack = for_few(weights.shape[1], len(target.levels) or 2), (0.0, 0.0)
+    if target.levels:
+        women = women_of_classes(values, owner, len(target.levels))
+        slack = all_or_none(confusion_cells(said, values).sum(axis=0), women)
     return Transfer(
         target=target.name,
         kind=target.kind,
@@ -213,7 +224,7 @@ def transfer(
         test_women=len(weights[0]),
         shared_women=len(shared),
         within=within.scores,
-        across={name: summarise(name, of[None], few, weights.shape[1]) for name, of in scores.items()},
+        across=summaries({name: of[None] for name, of in scores.items()}, few, weights.shape[1], slack),
         chance_level=target.chance,
         warnings=tied,
         seed=seed,
@@ -233,7 +244,13 @@ def ties(
         metadata: N rows.
         groups: `(N,)`, the woman of each row.
         seed: seed of the permutations.
+
+    Raises:
+        AnalysisError: a target that cannot be read, or another number of groups or rows.
     """
+    seed = check_seed(seed)
+    metadata = check_metadata(metadata, len(metadata) if isinstance(metadata, pd.DataFrame) else 0)
+    metadata = metadata.set_axis([str(name) for name in metadata], axis=1)
     target = read_target(y, len(metadata))
     owner = check_groups(groups, len(metadata))[target.rows]
     columns = metadata.reset_index(drop=True).iloc[target.rows].reset_index(drop=True)
@@ -255,6 +272,23 @@ def ties(
                 "learn the one in place of the other."
             )
     return tuple(found)
+
+
+def _classes_apart(target: Target, learnt: NDArray[np.int64], asked: NDArray[np.int64]) -> tuple[str, ...]:
+    """Refuse a test with classes that no model could have learnt; say which ones it lacks."""
+    if not target.levels:
+        return ()
+    train, test = (set(target.values[rows].tolist()) for rows in (learnt, asked))
+    unseen = [target.levels[code] for code in sorted(test - train)]
+    if unseen:
+        raise AnalysisError(
+            f"no image in training has {target.name} {', '.join(unseen)}, so no model could say it: leave "
+            "such images out of the test"
+        )
+    lacking = ", ".join(target.levels[code] for code in sorted(train - test))
+    if not lacking:
+        return ()
+    return (f"No image of the test has {target.name} {lacking}: its scores are those of the other classes.",)
 
 
 def _mask(name: str, given: ArrayLike, rows: int) -> NDArray[np.bool_]:

@@ -458,7 +458,7 @@ def _test_crossed(crossed: Crossed) -> None:
     vendor, density = study = _tied()
     answers = []
     for seed in (0, 0, 1, 2, 3):
-        given = tuple(array.copy() for array in study)
+        given = vendor.copy(), density.copy()
         rows = _rows(tried(crossed(*given, np.random.default_rng(seed))), len(vendor))
         _compare_cells(rows, vendor, density)
         _check_unchanged(given, study)
@@ -563,11 +563,12 @@ def _breasts(complete: bool) -> tuple[Array, Array, Array, Array]:
     )
     kept = [row for row in rows if row not in gone]
     order = rng.permutation(len(kept))
-    columns = [np.array([kept[i][j] for i in order]) for j in range(3)]
-    return (rng.normal(size=(len(kept), 5)) + 3, *columns)
+    women, view, side = (np.array([kept[i][j] for i in order]) for j in range(3))
+    return rng.normal(size=(len(kept), 5)) + 3, women, view, side
 
 
-def _differences(vectors: Array, women: Array, view: Array, side: Array, combine: Any) -> Array:
+def _differences(study: tuple[Array, ...], combine: Callable[[Array, Array], Array]) -> Array:
+    vectors, women, view, side = study
     found = []
     for woman in np.unique(women):
         for each in np.unique(view):
@@ -589,7 +590,7 @@ def _test_left_minus_right(left_minus_right: LeftMinusRight) -> None:
 
 def _compare_differences(result: Array, study: tuple[Array, ...], complete: bool) -> None:
     women = study[1]
-    wanted = _differences(*study, combine=np.subtract)
+    wanted = _differences(study, combine=np.subtract)
     if np.isnan(result).any():
         raise NotYet(
             "some rows are NaN: of some women one breast is missing in a view. Such a pair is left out."
@@ -616,8 +617,8 @@ def _compare_differences(result: Array, study: tuple[Array, ...], complete: bool
             "the signs are gone. A difference of 2 to the left and one of 2 to the right are not the same."
         )
     for says, other in (
-        ("sums", _differences(*study, combine=np.add)),
-        ("means", _differences(*study, combine=lambda left, right: (left + right) / 2)),
+        ("sums", _differences(study, combine=np.add)),
+        ("means", _differences(study, combine=lambda left, right: (left + right) / 2)),
     ):
         if _close(result, other):
             raise NotYet(
@@ -764,12 +765,12 @@ EXERCISES = (
         planted=(
             Planted(_trusts_the_order, "trusted the order of rows", "do not belong together"),
             Planted(
-                lambda *study: -_differences(*study, combine=np.subtract),
+                lambda *study: -_differences(study, combine=np.subtract),
                 "right minus left",
                 "right minus left",
             ),
             Planted(
-                lambda *study: _differences(*study, combine=lambda left, right: (left + right) / 2),
+                lambda *study: _differences(study, combine=lambda left, right: (left + right) / 2),
                 "took the mean",
                 "must go, not stay",
             ),
