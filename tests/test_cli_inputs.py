@@ -318,7 +318,7 @@ def test_linked_folders_are_skipped_and_counted(archive, capsys):
 
 def test_every_option_with_a_default_says_which():
     every = make_parser()._subparsers._group_actions[0].choices
-    assert len(every) == 8
+    assert len(every) == 11
     for name, command in every.items():
         for option in command._actions:
             told = "(default: " in (option.help or "")

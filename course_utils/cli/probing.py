@@ -21,7 +21,6 @@ from course_utils.cli.errors import UsageError
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
-from course_utils.records import FILE
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,7 +71,7 @@ def probe(arguments: argparse.Namespace) -> int:
         if len(extraction.vectors) == 0:
             raise UsageError("this run embedded no image: failures.csv says why")
         question = _ask(extraction, labels, arguments.target, arguments.groups)
-        _refuse(question, extraction.table[FILE].tolist(), arguments.splits)
+        _refuse(question, extraction.table["file"].tolist(), arguments.splits)
         found, result = _answer(extraction, question, arguments)
     except LabelsError as error:
         raise UsageError(f"--labels: {error}") from error
@@ -85,7 +84,7 @@ def probe(arguments: argparse.Namespace) -> int:
         print(result["pictures"])
     for warning in result["warnings"]:
         print(printable(f"Warning: {warning}"))
-    _name_twins(result["leaks"]["twins"], extraction.table[FILE].tolist())
+    _name_twins(result["leaks"]["twins"], extraction.table["file"].tolist())
     print(printable(f"The probe of {found.target} is {display_path(written)}"))
     print(f"Next: course report {display_path(arguments.run_folder)}")
     return 0
@@ -241,7 +240,7 @@ def _leaks(
 
     from course_utils.analysis.probing import leaks
 
-    files = extraction.table[FILE].tolist()
+    files = extraction.table["file"].tolist()
     small = None if pictures is None or np.isnan(pictures.small).any() else pictures.small
     return leaks(
         extraction.vectors,
