@@ -10,7 +10,6 @@ from typing import Literal
 
 import cv2
 import numpy as np
-from scipy.ndimage import median_filter
 
 from course_utils.imaging.errors import TOO_SMALL, MammogramError
 
@@ -29,23 +28,21 @@ OPENING = 0.06  # radius of the opening
 MARGIN = 0.005  # how much wider the mask is than what was found
 DEEP = 0.015  # how far from the mask's edge blurred skin is left behind
 
-# Gray values of the copy, the white of the picture being 255.
-FLAG = 0.8 * 255  # a flag is brighter
-BESIDE = 0.7 * 255  # what it stands in front of is darker
-ALIKE = 0.1 * 255  # a light leak at the picture's two ends differs by less
-FAINT = 0.03 * 255  # where it is less, a light leak has faded
+# Levels of the copy, 255 being white.
+FLAG = 204  # a flag is brighter
+BESIDE = 178  # what surrounds it is darker
+FAINT = 8  # where a light leak adds less than this, it has faded
 
-# Shares.
-FLAG_SIDES = 0.03, 0.35  # a flag's sides, of the image's shorter side
-BOX = 0.85  # of the box around a flag, what it fills
-LEAK = 0.25  # of the image's width, a light leak
-FADING = 0.6  # of its greatest level, a light leak's mean
+FLAG_SIDES = 0.03, 0.35  # a flag's shorter and longer side, as fractions of the image's shorter side
+BOX = 0.85  # the part that a flag fills of the smallest box around it
+LEAK = 0.25  # a light leak is at most this part of the width deep
+FADING = 0.6  # a light leak's mean is less than this part of its greatest level; a breast's is more
 
 DULL = 99  # percentile of the breast above which its mask does not grow: it would run into a label
 FILM_EDGE = 0.025  # a white film edge is at most this part of a side deep
-ROUGH = 0.2  # pixels by which a film edge's depth may differ from a smooth one
-STRETCH = 31  # pixels of the copy along a side over which a film edge's depth hardly changes
-PASSES = 3  # of the search for core and fog, each of which shows the other
+ROUGH = 0.2  # a film edge's depth differs from a smooth one by less than this, in pixels of the copy
+STRETCH = 31  # pixels of the copy along a side over which the depth is smoothed
+PASSES = 3  # of the search for core and fog: each helps to find the other
 PLAIN = 1.5  # the chest wall is plain if one end of the mask is this many times as tall as the other
 
 NOTHING_THERE = "No breast can be told from the background of this image."
@@ -107,11 +104,12 @@ def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
 def find_breast(pixels: np.ndarray) -> BreastMask:
     """Find the breast in float32 pixels `(H, W)`, not negative, the breast bright on dark ground.
 
-    White film edges are painted over with what lies beside them. The breast's core is what is clearly
-    brighter than the ground, though far less than Otsu's threshold asks, so that fat stays. Opening by a disc
-    cuts labels and specks off it, and the largest piece is kept. From there the mask grows by the disc's
-    radius through all that is brighter than the ground or, where a film is fogged, than the fog: the rim of
-    skin, the nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
+    White film edges are painted over with what lies beside them, and flags with lead letters left out. The
+    breast's core is what is clearly brighter than ground and fog, though far less than Otsu's threshold asks,
+    so that fat stays. Opening by a disc cuts labels and specks off it, and the largest piece is kept. What
+    lies away from it tells where a film is fogged, so that the core is looked for again, above the fog. From
+    there the mask grows by the disc's radius through all that is brighter than the fog: the rim of skin, the
+    nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
 
     Where no ground is visible, as in a magnified view, the whole image is breast.
 
@@ -142,7 +140,8 @@ def _breast(small: np.ndarray) -> np.ndarray:
     if not white > 0:
         raise MammogramError(NOTHING_THERE)
     levels = np.minimum(roots * (255 / white), 255).astype(np.uint8)
-    found = _ground(levels)
+    padding = _padding(levels)
+    found = _ground(levels, ~padding)
     if found is None:
         return np.ones(small.shape, bool)
     ground, otsu, noise = found
@@ -152,8 +151,8 @@ def _breast(small: np.ndarray) -> np.ndarray:
     radius = max(2, round(OPENING * shorter))
     flags = _flags(levels)
     # Neither labels with their blurred rims nor what never was film tells of fog.
-    plain = (cv2.dilate(((levels > otsu) | flags).astype(np.uint8), _disc(3)) == 0) & ~_padding(levels)
-    lit = np.maximum(ground, _leak(levels))
+    plain = (cv2.dilate(((levels > otsu) | flags).astype(np.uint8), _disc(3)) == 0) & ~padding
+    lit = np.maximum(ground, _leak(levels, ground))
     fog = lit
     for _ in range(PASSES):
         breast = _largest_piece((levels > fog + max(core, noise)) & ~flags, radius)
@@ -162,15 +161,14 @@ def _breast(small: np.ndarray) -> np.ndarray:
         before, fog = fog, np.maximum(lit, _fog(levels, away, radius))
         if np.abs(fog - before).mean() < 1:
             break
-    if away.any():
-        noise = max(noise, 3 * _deviation((levels - _blurred(levels))[away]))
 
     skin = (levels > fog + max(rim, noise)) & (levels <= np.percentile(levels[breast > 0], DULL))
     allowed = breast | (skin & ~flags).astype(np.uint8)
     for _ in range(radius):
         breast = cv2.dilate(breast, np.ones((3, 3), np.uint8)) & allowed
     breast = cv2.morphologyEx(breast, cv2.MORPH_OPEN, _disc(2))  # specks at the skin
-    return _fill(cv2.dilate(breast, _disc(max(1, round(MARGIN * shorter))))).astype(bool)
+    wider = cv2.dilate(breast, _disc(max(1, round(MARGIN * shorter))))
+    return _fill(wider & ~flags).astype(bool)
 
 
 def _largest_piece(bright: np.ndarray, radius: int) -> np.ndarray:
@@ -186,10 +184,10 @@ def _largest_piece(bright: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _fog(levels: np.ndarray, away: np.ndarray, radius: int) -> np.ndarray:
-    """Return the level of the ground everywhere, float `(h, w)`, from pixels away from the breast.
+    """Return the ground's level everywhere, float `(h, w)`, from uint8 `levels` at bool `away` `(h, w)`.
 
-    It is the mean of those around a place, or the median of those in its column if that is more: light leaks
-    in along the chest wall. Where there are none, it is 0.
+    It is the mean of those around a place, or the median of those in its column where that is more, since
+    light leaks in along the chest wall. Where there are none, it is 0.
     """
     box = (6 * radius + 1, 6 * radius + 1)
     share, total = (
@@ -200,7 +198,7 @@ def _fog(levels: np.ndarray, away: np.ndarray, radius: int) -> np.ndarray:
 
 
 def _padding(levels: np.ndarray) -> np.ndarray:
-    """Return where rows and columns from the border on are black almost throughout, bool `(h, w)`."""
+    """Return the black frame, bool `(h, w)`: rows and columns at the border without any film in them."""
     black = levels == levels.min()
     padding = np.zeros(levels.shape, bool)
     for turns in range(4):
@@ -209,18 +207,19 @@ def _padding(levels: np.ndarray) -> np.ndarray:
     return padding
 
 
-def _leak(levels: np.ndarray) -> np.ndarray:
+def _leak(levels: np.ndarray, ground: float) -> np.ndarray:
     """Return each column's level, float `(w,)`, where light leaks in along a whole upright side; else 0.
 
-    The picture's first and last rows show a leak alike, and from the side on it fades. Of breast at both
-    ends they show plateaus.
+    A leak shows in both the picture's first rows and its last ones, and fades from the side on. Breast that
+    reaches both ends keeps its level up to the skin.
     """
     top, bottom = (np.median(rows, axis=0) for rows in (levels[:3], levels[-3:]))
-    shared = np.where(np.abs(top - bottom) < ALIKE, np.minimum(top, bottom), 0)
+    shared = np.minimum(top, bottom)
     leak = np.zeros(len(shared))
     for column, found in ((shared, leak), (shared[::-1], leak[::-1])):  # views
-        deep = int(np.argmin(column > FAINT))
-        if 0 < deep < LEAK * len(column) and column[:deep].mean() < FADING * column[:deep].max():
+        over = column - ground
+        deep = int(np.argmin(over > FAINT))
+        if 0 < deep < LEAK * len(column) and over[:deep].mean() < FADING * over[:deep].max():
             found[:deep] = column[:deep]
     return leak
 
@@ -242,30 +241,28 @@ def _flags(levels: np.ndarray) -> np.ndarray:
     return flags > 0
 
 
-def _ground(levels: np.ndarray) -> tuple[float, int, float] | None:
-    """Return the ground's level, Otsu's threshold and three standard deviations of the ground, or None.
+def _ground(levels: np.ndarray, film: np.ndarray) -> tuple[float, int, float] | None:
+    """Return the ground's level, Otsu's threshold and three standard deviations of its grain, or None.
 
-    Apart from noise the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat,
-    Otsu may have split fat from gland in an image with little ground, so that class is split once more.
-    None: that is not flat either, so the image has no ground.
+    Apart from grain the ground is flat, and fat is not. Where the darker of Otsu's two classes is not flat,
+    it may hold a fogged film and its black frame, so only bool `film` `(h, w)` is split. If that is not flat
+    either, Otsu may have split fat from gland in an image with little ground, so its darker class is split
+    once more. None: that is not flat either, so the image has no ground.
     """
-    smooth = _blurred(levels)
+    smooth = cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
     dark = np.ones(levels.shape, bool)
-    for _ in range(2):
-        part = levels[dark]
+    for attempt in range(3):
+        where = film if attempt == 1 else dark
+        part = levels[where]
         otsu = int(cv2.threshold(part, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
         tissue = part[part > otsu]
         if not 0 < tissue.size < part.size:
             raise MammogramError(NOTHING_THERE)
-        dark = levels <= otsu
+        dark = where & (levels <= otsu)
         ground = float(np.median(levels[dark]))
         if _deviation(smooth[dark]) < FLAT * (np.median(tissue) - ground):
-            return ground, otsu, 3 * _deviation(levels[dark])
+            return ground, otsu, 3 * _deviation((levels - smooth)[dark])
     return None
-
-
-def _blurred(levels: np.ndarray) -> np.ndarray:
-    return cv2.GaussianBlur(levels.astype(np.float32), (0, 0), 3)
 
 
 def _deviation(values: np.ndarray) -> float:
@@ -298,7 +295,7 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     An edge is at most `FILM_EDGE` of the image deep; it stays bright up to where the image drops, within
     two pixels, by more than tissue does along a quarter of a side. Where tissue as bright as the edge hides
     the drop, or drops itself much deeper in, the neighbours say how deep the edge is. Its depth is smooth;
-    that of bright strands which end near the border is not. Pixels that it covers by less than half are
+    that of bright strands which end near the border is not. Pixels that it covers by less than a third are
     painted over, but are not where it is: tissue shows in them.
     """
     small = small.copy()
@@ -320,9 +317,9 @@ def _without_film_edges(small: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         partly = rows[depth, columns] - rows[depth + 1, columns] > 0.05 * white
         depth = _smooth(depth + ((depth > 0) & partly))
         last, beyond = rows[depth - 1, columns], rows[depth, columns]
-        under_half = (depth > 0) & (last - beyond < 0.5 * (white - beyond))
+        barely = (depth > 0) & (last - beyond < (white - beyond) / 3)
         row = np.arange(deepest + 1)[:, np.newaxis]
-        found[: deepest + 1] |= row < _smooth(depth - under_half)
+        found[: deepest + 1] |= row < _smooth(depth - barely)
         rows[: deepest + 1] = np.where(row < depth, beyond, rows[: deepest + 1])
     return small, film
 
@@ -333,8 +330,8 @@ def _roughness(depth: np.ndarray) -> float:
 
 
 def _smooth(depth: np.ndarray) -> np.ndarray:
-    """Return the median of each stretch of integers `(n,)`."""
-    return median_filter(depth, STRETCH, mode="nearest")
+    """Return the median of the `STRETCH` around each integer of `(n,)`, none above 255."""
+    return cv2.medianBlur(depth.astype(np.uint8)[np.newaxis], STRETCH)[0].astype(int)
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -12,7 +12,17 @@ import scipy.ndimage as ndi
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
-from scenes import label, mammogram, scene
+from scenes import (
+    fading_fog,
+    flag,
+    fog,
+    label,
+    light_leak,
+    mammogram,
+    scan_band,
+    scene,
+    strands,
+)
 from scipy.stats import median_abs_deviation
 from skimage.filters import threshold_otsu
 from skimage.measure import block_reduce
@@ -26,6 +36,7 @@ from course_utils.imaging.mask import (
     FLAT,
     MARGIN,
     OPENING,
+    PASSES,
     RIM,
     breast_mask,
     chest_wall,
@@ -129,6 +140,97 @@ def test_otsus_threshold_alone_would_eat_more_than_a_tenth_of_many_breasts(examp
     assert np.mean(np.array(lost) > 0.1) > 0.25
 
 
+# --- phantoms with the troubles of film ---
+
+
+@pytest.fixture(scope="module")
+def sound(examples) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return 24 phantoms without film edges as (pixels, tissue), the chest wall at the left."""
+    found = []
+    for e in [e for e in examples if not e.film_edge.any()][:24]:
+        flip = np.s_[:, :: -1 if e.phantom.laterality == "R" else 1]
+        found.append((e.pixels[flip], e.tissue[flip]))
+    assert len(found) == 24
+    return found
+
+
+def kept_and_excess(cases):
+    """Return of each (picture, tissue) the share of tissue in the mask, and of other things beside it."""
+    inside = [(breast_mask(picture), tissue) for picture, tissue in cases]
+    return np.array([(i[t].mean(), (i & ~t).sum() / t.sum()) for i, t in inside]).T
+
+
+@pytest.mark.parametrize("trouble", [fading_fog, scan_band, light_leak])
+def test_fog_a_scan_band_and_a_light_leak_are_no_breast(sound, trouble):
+    cases = []
+    for picture, tissue in sound:
+        seen = tissue.copy()
+        if trouble is scan_band:
+            seen[: len(picture) // 100 + 1] = False  # behind the white stripe
+        cases.append((trouble(picture), seen))
+    kept, excess = kept_and_excess(cases)
+    assert np.mean(kept) > 0.995
+    assert min(kept) > 0.98
+    assert np.mean(excess) < 0.05
+    assert max(excess) < 0.09
+
+
+def test_a_veiled_film_in_a_black_frame_is_not_taken_for_breast(sound):
+    """The frame is a third of the picture, so that it and the film are a ground that is not flat."""
+    cases = []
+    for picture, tissue in sound:
+        side = picture.shape[1] // 4
+        cases.append((fog(picture), np.pad(tissue, [(0, 0), (side, side)])))
+    kept, excess = kept_and_excess(cases)
+    assert np.mean(kept) > 0.995
+    assert min(kept) > 0.98
+    assert np.mean(excess) < 0.05
+    assert max(excess) < 0.08
+
+
+def test_a_light_leak_above_and_below_the_breast_goes_where_a_film_is_narrow(sound):
+    cases = []
+    for picture, tissue in sound:
+        if tissue[0].any():  # a muscle at the upper end
+            continue
+        rows, columns = (np.flatnonzero(tissue.any(axis=axis)) for axis in (1, 0))
+        beyond = len(tissue) // 20
+        near = np.s_[max(0, rows[0] - beyond) : rows[-1] + beyond, : round(1.15 * columns[-1])]
+        cases.append((light_leak(picture[near]), tissue[near]))
+    assert len(cases) > 8
+    kept, excess = kept_and_excess(cases)
+    assert np.mean(kept) > 0.995
+    assert min(kept) > 0.98
+    assert max(excess) < 0.05
+
+
+def test_a_flag_that_touches_the_skin_goes_and_the_skin_stays(sound):
+    for picture, tissue in sound:
+        burned = picture.copy()
+        top = len(picture) // 4
+        beside = np.flatnonzero(tissue[top : top + round(0.12 * len(picture))].any(axis=0))[-1]
+        there = flag(burned, at=(top, beside + 1))
+        inside = breast_mask(burned)
+        assert inside[tissue & ~there].mean() > 0.99
+        assert not inside[there].any()
+
+
+def test_no_comb_is_bitten_out_of_white_strands_at_the_chest_wall_of_a_digital_picture(sound):
+    for picture, tissue in sound:
+        inside = breast_mask(strands(picture, tissue))
+        assert inside[tissue].mean() > 0.99
+        whole = ndi.binary_erosion(tissue, np.ones((19, 1)))[:, :8]  # but for the ends at the skin
+        assert inside[:, :8][whole].all()
+
+
+def test_the_depth_of_a_film_edge_in_front_of_tissue_has_no_teeth(sound):
+    for picture, tissue in sound:
+        burned = strands(picture, tissue)
+        burned[:, :3] = 1
+        inside = breast_mask(burned)
+        assert inside[tissue & (np.arange(picture.shape[1]) >= 3)].mean() > 0.985
+
+
 # --- eight real films ---
 
 
@@ -169,30 +271,45 @@ def test_on_real_film_no_label_film_edge_fog_or_dust_survives_the_preprocessor(f
 
 
 def reference_mask(picture: np.ndarray) -> np.ndarray:
-    """Return the mask of a picture without film edges, on the blocks of `shrink`, by SciPy."""
+    """Return the mask of a picture without film edges, flags and leaks, on `shrink`'s blocks, by SciPy."""
     factor = shrink(picture)[1]
     padded = np.pad(picture.astype(float), [(0, -n % factor) for n in picture.shape], constant_values=np.nan)
     small = block_reduce(padded, factor, np.nanmean)
     roots = ndi.gaussian_filter(np.sqrt(small), 0.5, mode="mirror")
     levels = np.floor(np.minimum(roots * 255 / np.percentile(roots, 99.5), 255))
     otsu = threshold_otsu(levels.astype(np.uint8))
-    dark = levels[levels <= otsu]
-    ground = np.median(dark)
-    deviation = median_abs_deviation(dark, scale="normal")
-    smooth = ndi.gaussian_filter(levels, 3, mode="mirror")[levels <= otsu]
-    assert median_abs_deviation(smooth, scale="normal") < FLAT * (np.median(levels[levels > otsu]) - ground)
+    dark = levels <= otsu
+    ground = np.median(levels[dark])
+    smooth = ndi.gaussian_filter(levels, 3, mode="mirror")
+    assert median_abs_deviation(smooth[dark], scale="normal") < FLAT * (np.median(levels[~dark]) - ground)
+    noise = 3 * median_abs_deviation((levels - smooth)[dark], scale="normal")
 
     radius = round(OPENING * min(small.shape))
-    core = levels > ground + max(CORE * (otsu - ground), 3 * deviation)
-    pieces, _ = ndi.label(ndi.binary_opening(core, disk(radius)))
-    breast = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
-    near = ndi.maximum_filter(breast, 4 * radius + 1)
-    fog = np.full(small.shape[1], ground)
-    for x in range(small.shape[1]):
-        away = levels[~near[:, x], x]
-        if len(away) >= 4:
-            fog[x] = max(ground, np.sort(away)[len(away) // 2])
-    skin = levels > fog + max(RIM * (otsu - ground), 3 * deviation)
+    black = levels == levels.min()
+    frame = np.zeros(small.shape, bool)
+    for lines, along in ((frame, black), (frame.T, black.T)):
+        empty = along.mean(axis=1) > 0.98
+        lines[: np.argmin(empty)] = True
+        lines[len(empty) - np.argmin(empty[::-1]) :] = True
+    ink = ndi.binary_dilation(levels > otsu, disk(3))
+    fog = np.full(small.shape, ground)
+    for _ in range(PASSES):
+        core = ndi.binary_opening(levels > fog + max(CORE * (otsu - ground), noise), disk(radius))
+        pieces, _ = ndi.label(core)
+        breast = pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+        away = ~ndi.maximum_filter(breast, 4 * radius + 1) & ~ink & ~frame
+        share, total = away.astype(float), np.where(away, levels, 0)
+        for _ in range(2):
+            share, total = (ndi.uniform_filter(a, 6 * radius + 1, mode="mirror") for a in (share, total))
+        around = np.where(share > 0.001, total / np.maximum(share, 0.001), 0)
+        before, fog = fog, np.maximum(ground, around)
+        for x in range(small.shape[1]):
+            column = np.sort(levels[away[:, x], x])
+            if len(column) >= 4:
+                fog[:, x] = np.maximum(fog[:, x], column[len(column) // 2])
+        if np.abs(fog - before).mean() < 1:
+            break
+    skin = levels > fog + max(RIM * (otsu - ground), noise)
     skin &= levels <= np.percentile(levels[breast], DULL)
     breast = ndi.binary_dilation(breast, np.ones((3, 3)), iterations=radius, mask=breast | skin)
     replicated = np.pad(breast, 2, mode="edge")
