@@ -56,8 +56,12 @@ def test_the_manifest_names_every_recipe_and_a_sentence_about_it():
 
 
 def test_the_samples_stay_small():
-    size = sum(p.stat().st_size for p in SAMPLES.rglob("*") if p.is_file())
-    assert size < 12_000_000
+    sizes = {
+        folder.name: sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        for folder in SAMPLES.iterdir()
+    }
+    assert sizes["variants"] + sizes["broken"] < 12_000_000
+    assert sum(sizes.values()) < 18_000_000
 
 
 def test_density_is_crossed_with_vendor_and_balanced_over_view_side_and_label():
@@ -168,8 +172,19 @@ def test_dciodvfy_finds_no_error_in_any_file_of_the_cohort():
         assert errors == [], path.name
 
 
+NOT_ASKED = {
+    "more_bits_in_the_stream.dcm",  # it looks into no stream
+    "label_of_another_encoding.dcm",  # it believes the label
+    "no_preamble.dcm",  # it does without
+    "synthetic_2d.dcm",  # an object of tomosynthesis, which needs much more
+}
+"""Variants of which dciodvfy is no judge, and why."""
+
+
 @needs("dciodvfy")
-@pytest.mark.parametrize("row", list(VARIANTS.itertuples()), ids=lambda row: row.file)
+@pytest.mark.parametrize(
+    "row", [row for row in VARIANTS.itertuples() if row.file not in NOT_ASKED], ids=lambda row: row.file
+)
 def test_dciodvfy_finds_no_error_in_a_variant_that_the_standard_allows(row, tmp_path):
     path = SAMPLES / "variants" / row.file
     if row.file.startswith("htj2k"):  # dciodvfy is older than HTJ2K: it is told that this is JPEG 2000

@@ -7,6 +7,7 @@ typed here, not taken from the reader, so that a test can hold the reader to the
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Callable
 from copy import deepcopy
@@ -19,11 +20,13 @@ import pandas as pd
 import pydicom
 from encoders import LOSSY, compress
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     HTJ2K,
     JPEG2000,
     UID,
+    BreastTomosynthesisImageStorage,
     DeflatedExplicitVRLittleEndian,
     DigitalMammographyXRayImageStorageForProcessing,
     ExplicitVRBigEndian,
@@ -78,7 +81,8 @@ class Source:
 @dataclass(frozen=True)
 class Variant:
     """A recipe. ``voi`` is what `Mammogram.voi` says; ``same``: it looks like the reference, pixel by pixel;
-    ``conformant``: the standard's IOD allows it.
+    ``conformant``: the standard's IOD allows it. ``packed`` changes the data set once its pixels are packed,
+    and ``written`` the bytes of the file.
     """
 
     name: str
@@ -89,6 +93,8 @@ class Variant:
     same: bool = True
     conformant: bool = True
     fragments: int = 1
+    packed: Callable[[Dataset], None] | None = None
+    written: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -339,6 +345,102 @@ def _digitised_film(ds: Dataset, src: Source) -> None:
     ds.PatientOrientation = PHANTOM.view
 
 
+# What writers make of the standard.
+
+
+def _fewer_bits_stored(ds: Dataset) -> None:
+    ds.BitsStored, ds.HighBit = 10, 9
+
+
+def _zeros_behind(ds: Dataset) -> None:
+    frame = next(generate_frames(ds.PixelData, number_of_frames=1))
+    ds.PixelData = encapsulate([frame + bytes(64)])
+
+
+def _labelled_implicit(data: bytes) -> bytes:
+    """Let the label of an explicit file say implicit; both its own length and that of the UID change."""
+    ours, theirs = b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0"
+    at = data.index(ours)
+    length = int.from_bytes(data[140:144], "little") + len(theirs) - len(ours)
+    label = data[:140] + length.to_bytes(4, "little") + data[144 : at - 2]
+    return label + len(theirs).to_bytes(2, "little") + theirs + data[at + len(ours) :]
+
+
+def _without_preamble(data: bytes) -> bytes:
+    return data[132:]
+
+
+def _lower_case(ds: Dataset) -> None:
+    ds.PhotometricInterpretation = "monochrome2"
+    ds.SamplesPerPixel = None
+
+
+def _upside_down(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels[::-1].copy())
+    ds.PatientOrientation = ["A", "HL"]
+
+
+def _lying(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels.T.copy())
+    ds.PatientOrientation = ["FR", "A"]
+
+
+def _not_square(ds: Dataset, src: Source) -> None:
+    store(ds, np.repeat(src.pixels, 2, axis=1))
+    row, column = ds.ImagerPixelSpacing
+    ds.ImagerPixelSpacing = [row, column / 2]
+
+
+def _claims_sixteen_bits(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels)
+    no_window(ds)
+    table(ds, "VOILUTSequence", curve(12), bits=16)
+
+
+def _short_lut(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels)
+    table(ds, "VOILUTSequence", curve(12)[:1000])
+    ds.VOILUTSequence[0].LUTDescriptor = [4096, 0, 12]
+
+
+def _synthetic_2d(ds: Dataset, src: Source) -> None:
+    """Make a tomosynthesis object of one frame, which holds side and window in its functional groups."""
+    store(ds, src.pixels)
+    ds.SOPClassUID, ds.NumberOfFrames = BreastTomosynthesisImageStorage, 1
+    ds.ImageType = ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"]
+    anatomy, shown, group = Dataset(), Dataset(), Dataset()
+    anatomy.FrameLaterality = ds.ImageLaterality
+    shown.WindowCenter, shown.WindowWidth = ds.WindowCenter, ds.WindowWidth
+    for keyword in ("ImageLaterality", "WindowCenter", "WindowWidth"):
+        del ds[keyword]
+    group.FrameAnatomySequence, group.FrameVOILUTSequence = Sequence([anatomy]), Sequence([shown])
+    ds.SharedFunctionalGroupsSequence = Sequence([group])
+
+
+def _magnified(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels)
+    items = []
+    for value, meaning in (("399163009", "Magnification"), ("399055006", "Spot Compression")):
+        item = Dataset()
+        item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, "SCT", meaning
+        items.append(item)
+    ds.ViewCodeSequence[0].ViewModifierCodeSequence = Sequence(items)
+
+
+def _other_issuer(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels)
+    ds.IssuerOfPatientID = "Another hospital"
+
+
+def _other_view(ds: Dataset, src: Source) -> None:
+    store(ds, src.pixels)
+    ds.ViewPosition = "CC"
+
+
+def _inverted_data(ds: Dataset, src: Source) -> None:
+    store(ds, np.uint16(4095) - src.pixels)
+
+
 FILM_KEEPS = (
     "SpecificCharacterSet ImageType SOPInstanceUID StudyDate StudyTime AccessionNumber Modality Manufacturer "
     "ReferringPhysicianName PatientName PatientID PatientBirthDate PatientSex PatientIdentityRemoved "
@@ -545,6 +647,80 @@ VARIANTS = (
         same=False,
         conformant=False,
     ),
+    # What writers make of the standard.
+    Variant(
+        "more_bits_in_the_stream",
+        "JPEG lossless of 12 bits, and a BitsStored of 10: the stream is right.",
+        _reference,
+        JPEGLosslessSV1,
+        conformant=False,
+        packed=_fewer_bits_stored,
+    ),
+    Variant(
+        "zeros_behind_the_end",
+        "JPEG-LS with 64 zero bytes behind its end mark.",
+        _reference,
+        JPEGLSLossless,
+        packed=_zeros_behind,
+    ),
+    Variant(
+        "label_of_another_encoding",
+        "A label that says implicit, and a header with types.",
+        _reference,
+        ExplicitVRLittleEndian,
+        conformant=False,
+        written=_labelled_implicit,
+    ),
+    Variant(
+        "no_preamble",
+        "The 132 bytes before the label are missing.",
+        _reference,
+        conformant=False,
+        written=_without_preamble,
+    ),
+    Variant(
+        "lower_case",
+        "The photometric interpretation in small letters, and an empty SamplesPerPixel.",
+        _reference,
+        conformant=False,
+        packed=_lower_case,
+    ),
+    Variant(
+        "short_lut",
+        "A VOI LUT of 1000 entries that claims 4096, and a sound window.",
+        _short_lut,
+        conformant=False,
+    ),
+    Variant(
+        "voi_lut_claims_16_bits",
+        "A VOI LUT that claims 16 bits and holds 12.",
+        _claims_sixteen_bits,
+        voi="lut",
+        same=False,
+        conformant=False,
+    ),
+    Variant("upside_down", "It stands on its head, and PatientOrientation says so.", _upside_down),
+    Variant("lying", "Rows run to the feet, as PatientOrientation says.", _lying),
+    Variant("not_square", "Pixels half as wide as high (ImagerPixelSpacing).", _not_square, same=False),
+    Variant(
+        "synthetic_2d",
+        "A 2D mammogram computed from tomosynthesis, stored as a tomosynthesis object of one frame.",
+        _synthetic_2d,
+        conformant=False,
+    ),
+    Variant("magnified", "A magnified spot compression, by its view modifiers.", _magnified),
+    Variant("other_issuer", "The same PatientID from another hospital (IssuerOfPatientID).", _other_issuer),
+    Variant(
+        "contradicting_view",
+        "ViewPosition says CC and ViewCodeSequence MLO: the latter holds.",
+        _other_view,
+    ),
+    Variant(
+        "inverted_data",
+        "MONOCHROME2 whose low values are bright: shown as the header says, with a warning.",
+        _inverted_data,
+        same=False,
+    ),
 )
 
 
@@ -633,13 +809,9 @@ def _unknown_syntax(path: Path, src: Source) -> None:
     path.write_bytes(path.read_bytes().replace(known, unknown, 1))
 
 
-def _short_lut(path: Path, src: Source) -> None:
-    ds = _planted(src)
-    no_window(ds)
-    table(ds, "VOILUTSequence", curve(12)[:1000])
-    ds.VOILUTSequence[0].LUTDescriptor = [4096, 0, 12]
-    _pack(ds, RLELossless)
-    _save(ds, path)
+def _gzipped(path: Path, src: Source) -> None:
+    _with(path, src)
+    path.write_bytes(gzip.compress(path.read_bytes(), mtime=0))
 
 
 def _overwritten(path: Path, src: Source, syntax: UID, start: float, length: int) -> None:
@@ -744,7 +916,14 @@ BROKEN = (
     Broken(
         "tomosynthesis.dcm",
         "Breast tomosynthesis.",
-        partial(_with, pixels=_two_frames, syntax=ExplicitVRLittleEndian, Rows=80, SOPClassUID=DBT),
+        partial(
+            _with,
+            pixels=_two_frames,
+            syntax=ExplicitVRLittleEndian,
+            Rows=80,
+            SOPClassUID=DBT,
+            NumberOfFrames=2,
+        ),
         "This is breast tomosynthesis, a stack of slices; only single mammograms can be read.",
     ),
     Broken(
@@ -781,10 +960,40 @@ BROKEN = (
         "The rescale slope or intercept of this file makes no sense.",
     ),
     Broken(
-        "short_lut.dcm",
-        "A VOI LUT of 1000 entries that claims 4096.",
-        _short_lut,
-        "A lookup table in this file is shorter than its descriptor says.",
+        "packed.dcm",
+        "A whole file, packed by gzip.",
+        _gzipped,
+        "This file is packed (gzip); unpack it first, for example with gunzip.",
+    ),
+    Broken(
+        "empty_pixels.dcm",
+        "Pixels of no length.",
+        partial(_with, syntax=ExplicitVRLittleEndian, PixelData=b""),
+        "This DICOM file holds no pixels.",
+    ),
+    Broken(
+        "tomosynthesis_slice.dcm",
+        "A slice of a tomosynthesis, stored as a mammogram.",
+        partial(_with, ImageType=["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "NONE"]),
+        "This is one slice or projection of breast tomosynthesis; only single mammograms can be read.",
+    ),
+    Broken(
+        "contrast_subtraction.dcm",
+        "What a contrast agent adds: the difference of two exposures.",
+        partial(_with, ImageType=["DERIVED", "PRIMARY", "POST_CONTRAST", "SUBTRACTION"]),
+        "This is a contrast subtraction of two exposures; only single mammograms can be read.",
+    ),
+    Broken(
+        "quality_control.dcm",
+        "An image of a test object.",
+        partial(_with, QualityControlImage="YES"),
+        "This is an image for quality control, such as of a test object.",
+    ),
+    Broken(
+        "roi_mask.dcm",
+        "The mask of a lesion, named as those of CBIS-DDSM are.",
+        partial(_with, PatientID="Mass-Training_P_00001_LEFT_MLO_1", SeriesDescription="ROI mask images"),
+        "This is CBIS-DDSM's mask of a lesion, not a whole mammogram.",
     ),
     Broken(
         "too_large.dcm",
@@ -841,7 +1050,11 @@ def write_variants(folder: Path, src: Source) -> None:
         ds = deepcopy(src.header)
         recipe.change(ds, src)
         _pack(ds, recipe.syntax, recipe.fragments)
+        if recipe.packed is not None:
+            recipe.packed(ds)
         _save(ds, path)
+        if recipe.written is not None:
+            path.write_bytes(recipe.written(path.read_bytes()))
         rows.append(
             {
                 "file": path.name,

@@ -93,8 +93,22 @@ MEAN_OTHERWISE = {
 """Variants that DCMTK shows differently, and why; each has its own test below."""
 
 
+NOT_ASKED = {
+    "more_bits_in_the_stream": "it clears the bits",
+    "label_of_another_encoding": "it believes the label",
+    "upside_down": "it turns nothing",
+    "lying": "it turns nothing",
+    "lower_case": "it takes small letters for colour",
+    "short_lut": "it has no other table or window to go to",
+    "voi_lut_claims_16_bits": "it believes the descriptor",
+    "synthetic_2d": "it does not look into functional groups",
+    "not_square": "it makes the pixels square",
+}
+"""Variants that break the standard or whose picture is turned, of which DCMTK is no judge, and why."""
+
+
 def syntax_of(path):
-    return pydicom.dcmread(path, stop_before_pixels=True).file_meta.TransferSyntaxUID
+    return pydicom.dcmread(path, stop_before_pixels=True, force=True).file_meta.TransferSyntaxUID
 
 
 def decoded_elsewhere(path):
@@ -128,7 +142,9 @@ def by_dcmtk(path, folder, *how):
 def transforms():
     """Yield every transform of every variant: name, `voi`, DCMTK's options, and bits of the result."""
     for name, path in PATH.items():
-        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        if name in NOT_ASKED:
+            continue
+        ds = pydicom.dcmread(path, stop_before_pixels=True, force=True)
         bits = 16 if "ModalityLUTSequence" in ds else ds.BitsStored
         yield name, "none", ("-W",), bits
         if ds.get("VOILUTSequence"):
@@ -277,7 +293,7 @@ def test_lossy_encodings_lose_little_and_two_decoders_agree_on_what_is_left(name
 
 @pytest.mark.parametrize("name", [n for n in PATH if syntax_of(PATH[n]).is_encapsulated])
 def test_encapsulated_pixels_are_whole_items_of_even_length(name):
-    data = pydicom.dcmread(PATH[name]).PixelData
+    data = pydicom.dcmread(PATH[name], force=True).PixelData
     items, at = [], 0
     while at < len(data):
         assert data[at : at + 4] == b"\xfe\xff\x00\xe0"
@@ -323,8 +339,9 @@ def test_neither_signed_values_nor_a_window_change_what_a_voi_lut_shows(name):
 @pytest.mark.parametrize("name", PATH)
 def test_the_manifest_says_what_the_file_is_and_how_it_is_shown(name):
     row = VARIANTS.loc[name]
-    ds = pydicom.dcmread(row["path"], stop_before_pixels=True)
-    assert row["transfer_syntax"] == ds.file_meta.TransferSyntaxUID.name
+    ds = pydicom.dcmread(row["path"], stop_before_pixels=True, force=True)
+    if name != "label_of_another_encoding":
+        assert row["transfer_syntax"] == ds.file_meta.TransferSyntaxUID.name
     assert row["photometric"] == ds.PhotometricInterpretation
     assert row["lossless"] == (ds.get("LossyImageCompression", "00") == "00")
     got = read_mammogram(row["path"])
