@@ -223,7 +223,7 @@ def test_no_comb_is_bitten_out_of_white_strands_at_the_chest_wall_of_a_digital_p
         assert inside[:, :8][whole].all()
 
 
-def test_the_depth_of_a_film_edge_in_front_of_tissue_has_no_teeth(sound):
+def test_white_strands_behind_a_film_edge_are_not_taken_for_part_of_it(sound):
     for picture, tissue in sound:
         burned = strands(picture, tissue)
         burned[:, :3] = 1
@@ -265,6 +265,16 @@ def test_on_real_film_no_label_film_edge_fog_or_dust_survives_the_preprocessor(f
         away = ndi.distance_transform_edt(~breast) / 320
         assert not left[away > 0.03].any(), name
         assert left[away > 0.01].max() < 0.5, name
+
+
+def test_on_real_film_no_comb_is_bitten_out_of_the_chest_wall(films):
+    """A film edge of smooth depth leaves a border that steps aside a few times, a comb one of dozens."""
+    for name, m, _ in films:
+        inside = find_breast(m.pixels).inside
+        if chest_wall(inside) == "right":
+            inside = inside[:, ::-1]
+        border = inside[inside[:, :12].any(axis=1)].argmax(axis=1)
+        assert np.count_nonzero(np.diff(border)) < 10, name
 
 
 # --- an independent implementation ---
