@@ -689,6 +689,35 @@ for name in ("tomosynthesis.dcm", "truncated.dcm", "bomb.dcm"):
 # thousand from elsewhere, mostly by accident. Lesson 05 is about how one of them costs one row and not the night.
 
 # %% [markdown]
+# ## What does a picture file lose?
+#
+# Many free teaching sets come as PNG or JPEG, without any header. Let us make such a file: the film above, in 8 bits, under
+# a name that tells all. *Predict: which of its facts will `read_mammogram` still know?*
+
+# %%
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from PIL import Image
+
+with TemporaryDirectory() as folder:
+    file = Path(folder) / "RIGHT_MLO_of_patient_4711.png"
+    Image.fromarray(np.rint(mammogram.pixels * 255).astype(np.uint8)).save(file)
+    picture = read_mammogram(file)
+
+for name in ("kind", "patient_key", "view", "laterality"):
+    print(f"{name}:", getattr(mammogram, name), "->", getattr(picture, name))
+grays = [len(np.unique(one.pixels)) for one in (mammogram, picture)]
+print("different grays:", grays[0], "->", grays[1])
+print("warning:", *picture.warnings)
+
+# %% [markdown]
+# The name of the file says a view, a side and a number, and none of them is believed: here two of the three are made up, as they
+# may be anywhere. What a picture does not say comes from a table or not at all (`course embed --table`). Of the grays, 256
+# steps are left, and the window through which somebody looked is burnt in: nobody can choose another. And there is no scale, so
+# nobody knows whether this breast is large.
+
+# %% [markdown]
 # The solved version of this lesson is [here](solutions/01_mammograms_as_dicom.ipynb).
 
 # %% [markdown]

@@ -533,6 +533,39 @@ print(f"stretching widens these breasts by a factor of {min(factors):.1f} to {ma
 # And the course adds it on one side. With half of it on either side, the chest wall stands elsewhere in every picture.
 
 # %% [markdown]
+# ## Whose scale?
+#
+# One factor for height and width, but a factor of her own for each woman: every breast is as large as the square allows.
+# `mm_per_pixel` takes one scale for all of them. *Predict: what does the network then see of a small breast?*
+
+# %%
+to_scale = replace(right_way, mm_per_pixel=1.0)
+filled = {
+    "a scale of her own": [float((right_way(one) > 0).mean()) for one in plain],
+    "one scale for all": [float((to_scale(one) > 0).mean()) for one in plain],
+}
+for name, shares in filled.items():
+    print(f"{name}: the breast fills {min(shares):.0%} to {max(shares):.0%} of the picture")
+
+# %%
+small, large = (plain[place] for place in np.argsort(filled["one scale for all"])[[0, -1]])
+figure = Figure(figsize=(2.6, 0.8), layout="constrained")
+for axes, (way, one) in zip(
+    figure.subplots(1, 4), [(right_way, small), (right_way, large), (to_scale, small), (to_scale, large)]
+):
+    axes.imshow(way(one)[0, ::4, ::4], cmap="gray", vmin=0, vmax=1)
+    axes.set(xticks=[], yticks=[])
+caption = "The smallest and the largest breast of the twelve: each at a scale of her own, then both at 1 mm a pixel."
+alt = "Two breasts of about equal height; then the same two, one of them much smaller than the other."
+Illustration(figure, caption, alt)
+
+# %% [markdown]
+# To scale, a large breast is large: the picture keeps what the first way throws away. It costs detail: the small breast has
+# a fraction of the pixels, and most of what the network sees is ground. And where the scale is not known, as in films and picture
+# files, it cannot be had at all. Both are defensible. What is not: mixing them, or not saying which it was. (Nobody knows
+# the scale *in* the breast exactly: the header's holds at the detector.)
+
+# %% [markdown]
 # ### Exercise 02.4: onto a square (8 minutes)
 #
 # Write `onto_square`. It gets a picture that is taller than wide, its chest wall at the left, and a size. It resizes it by
