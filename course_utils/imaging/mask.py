@@ -237,7 +237,7 @@ def _flags(levels: np.ndarray) -> np.ndarray:
             wider = cv2.dilate(flag, _disc(2))  # with its blurred rim
             around = cv2.dilate(wider, _disc(1)) > wider
             if np.percentile(levels[around], 90) < BESIDE:
-                flags |= wider
+                flags = np.maximum(flags, wider)
     return flags > 0
 
 
