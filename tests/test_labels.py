@@ -54,6 +54,17 @@ def labelled(run: Path, *columns: str, values: list[list[str]]) -> Path:
     return Path("labels.csv")
 
 
+def test_a_row_with_a_patient_key_is_about_all_her_images(table):
+    images = pd.DataFrame({"file": ["a", "b", "c", "d"], "sha256": list("abcd")}).assign(
+        patient_key=["pat-1", "pat-1", "pat-2", None]
+    )
+    found = match_labels(read_labels(table("patient_key,age\npat-1,50\n,60\npat-3,70\n")), images)
+    assert found.columns["age"].tolist() == ["50", "50", None, None]
+    assert (found.matched, found.unused) == (2, 2)
+    with pytest.raises(LabelsError, match="contradict"):
+        match_labels(read_labels(table("patient_key,age\npat-1,50\npat-1,51\n")), images)
+
+
 def test_values_stay_what_they_are_and_only_an_empty_cell_is_missing(table):
     odd = ["None", "NA", "nan", "NULL", "01", "1", "1.0", "1e3", "True", " x ", "-", ""]
     rows = "".join(f'"{file}","{value}"\n' for file, value in zip(FILES, odd, strict=True))
@@ -148,7 +159,7 @@ def test_control_characters_reach_neither_terminal_nor_page(run, capsys):
         ('file,site\n0.dcm,"x" y\n', "labels.csv is not a comma-separated UTF-8 file"),
         ("file,site\n\n0.dcm,x,y\n", "row 3 of labels.csv has more cells than there are columns"),
         ("file,site,site\n0.dcm,x,y\n", "two columns of labels.csv have the same name"),
-        ("file;site\n0.dcm;x\n", "labels.csv needs a column sha256 or file"),
+        ("file;site\n0.dcm;x\n", "labels.csv needs a column sha256, file or patient_key"),
         ("file,Nachname\n0.dcm,x\n", "column Nachname looks as if it identifies people"),
     ],
 )

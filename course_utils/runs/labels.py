@@ -1,7 +1,7 @@
 """What is known about the images of a run: from their own files, and from the user's table of labels.
 
-Clusters are compared with both. A table of labels has a column `sha256` or `file`, to tell which row is which
-image, and any number of further columns, none of which may identify people.
+Clusters are compared with both. A table of labels has a column `sha256`, `file` or `patient_key`, to tell
+which row is which image, and any number of further columns, none of which may identify people.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from course_utils.runs.identifying import identifies_people
 from course_utils.runs.tables import read_text_table
 
 SHA256 = "sha256"
+KEYS = (SHA256, FILE, "patient_key")
+"""The columns by which a table says which images a row is about; the first that is there counts."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ def read_labels(file: str | Path) -> pd.DataFrame:
     """Read a table of labels. Each value is text as it is written; only an empty cell is missing (None).
 
     Args:
-        file: CSV in UTF-8, with a column `sha256` or `file` (as in embeddings.parquet).
+        file: CSV in UTF-8, with a column `sha256`, `file` or `patient_key` (as in embeddings.parquet).
 
     Raises:
         LabelsError: it is not there, is not such a table, or has a column that looks as if it identified
@@ -102,7 +104,8 @@ def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> MatchedLabels:
     """Find the rows of a table of labels that belong to the images of a run.
 
     Args:
-        labels: from `read_labels`; rows are matched by sha256 if it has that column, else by file.
+        labels: from `read_labels`; rows are matched by sha256 if it has that column, else by file, else by
+            patient_key, and then are of all her images.
         table: `Extraction.table`, N rows.
 
     Columns that only say which image it is, or that the run itself has, are left out. Several rows for one
@@ -111,12 +114,12 @@ def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> MatchedLabels:
     Raises:
         LabelsError: no row belongs to any of the images, or rows of one image contradict one another.
     """
-    key = SHA256 if SHA256 in labels else FILE
+    key = next(name for name in KEYS if name in labels)
     keys = labels[key].str.lower() if key == SHA256 else labels[key]
-    of_images = keys.isin(table[key])
+    of_images = keys.isin(table[key].dropna()) & keys.notna()
     if not of_images.any():
         raise LabelsError(f"no row's {key} is that of an embedded image")
-    named = {"image_id", FILE, SHA256}
+    named = {"image_id", *KEYS}
     known = {"cluster", "folder", *table_columns(), *SHOWN.values()} - named
     kept = [column for column in labels if column not in known | named]
     rows = labels.loc[of_images, kept].groupby(keys[of_images], sort=False)
@@ -124,16 +127,16 @@ def match_labels(labels: pd.DataFrame, table: pd.DataFrame) -> MatchedLabels:
     found = rows.first().astype(object).reindex(table[key]).set_index(table.index)
     return MatchedLabels(
         columns=found.where(found.notna(), None),
-        matched=int(table[key].isin(keys).sum()),
+        matched=int(table[key].isin(keys.dropna()).sum()),
         unused=int((~of_images).sum()),
         left_out={column: "the run has it already" for column in labels if column in known},
     )
 
 
 def _check_columns(columns: list[str], name: str) -> None:
-    if not {SHA256, FILE} & set(columns):
+    if not set(KEYS) & set(columns):
         raise LabelsError(
-            f"{name} needs a column sha256 or file (with commas between the columns), "
+            f"{name} needs a column sha256, file or patient_key (with commas between the columns), "
             "to tell which row is which image"
         )
     if personal := next((column for column in columns if identifies_people(column)), None):
