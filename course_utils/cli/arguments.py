@@ -273,7 +273,8 @@ def _add_probe(every: Any) -> None:
         "--labels",
         type=_path,
         metavar="TABLE.csv",
-        help="a comma-separated UTF-8 file with a column sha256, file or patient_key, and none that identifies people; "
+        help="a comma-separated UTF-8 file with a column sha256, file or patient_key, and none that "
+        "identifies people; "
         "its other columns stand beside the embeddings, but for rows, columns and bytes, which are looked at "
         "for leaks (default: what the files themselves say)",
     )

@@ -84,10 +84,10 @@ preprocessing_steps(preprocess.trace(mammograms["malign RMLO"]))
 # keeps the proportions. `mask` sets to black whatever is not breast. `orient` turns the chest wall to the left. `pad` fills
 # up to a square, with black, on the side away from the chest wall.
 #
-# Look closely at 4 and 5. The white edge of the film runs along the chest wall here, and is cut out with what is not breast.
-# Where tissue beside it is as bright as the edge, the mask cannot tell how deep the edge is and takes a little too much:
-# hence the small black notches. And the white speck beside the breast has stayed, since it lies within the outline. A mask is an
-# estimate; you will see in a moment how good it is where the truth is known.
+# Look closely at 3 and 4. The white edge of the film, at the top and along the chest wall, is cut off with what is not breast:
+# an edge has the same depth all along, and that is how it is told from bright tissue that touches the border. But the white
+# speck beside the breast has stayed, since it lies within the outline. A mask is an estimate; you will see in a moment how good
+# it is where the truth is known.
 #
 # Walk through it yourself: move `step`, choose another `file`, and leave a step out. *Before you leave out `crop`: what
 # will be smaller then?* (On a web page you see one position. Where a kernel runs, the controls are alive.)
@@ -177,7 +177,7 @@ for vendor in phantoms.VENDORS:
 # **Size, not brightness.** The breast is the largest connected piece. That is your first exercise.
 #
 # **The core first, then the rim.** `find_breast` paints over film edges, and takes Otsu's threshold as a hint only: it cuts
-# far below, so that fat stays in. Next comes an *opening*: whatever is too narrow for a small disc to fit in goes, so
+# far below, so that fat stays in, but above the fog that some films have. Next comes an *opening*: whatever is too narrow for a small disc to fit in goes, so
 # letters that touch the breast come off. The largest piece that is left is the core. From there the mask grows outwards,
 # through whatever is brighter than the ground: skin, nipple. If it must err, it errs on the large side, since a strip of
 # ground does no harm, and a missing rim does.
@@ -679,9 +679,9 @@ seen = [right_way(one)[0] for one in files.values()]
 before_and_after(shown, outlines, seen, [name.replace("_", " ") for name in files])
 
 # %% [markdown]
-# Did you find any? What is left are small things at the borders of the films: a thin bright line at the top of an oblique
-# one, and the notches that you know. They cost less than they look, but you should know them, lest one day you take them
-# for a finding.
+# Did you find any? The line errs on the large side, as it should: it takes in a strip of ground beside the skin, and the white
+# speck that you know. They cost less than they look. Your own archive will hold what is not in here, so look at a page like this
+# one before you trust the pipeline with it.
 
 # %% [markdown]
 # ## What does each shortcut do to an embedding?
