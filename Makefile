@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis picture lint format lock clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis which-features picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ bench-verdicts: setup ## count false alarms, and clusters found, for docs/benchm
 
 dip-table: setup ## draw the chances of the dip again (10 minutes)
 	$(PYTHON) tools/dip_table.py
+
+which-features: setup ## probe networks, layers and poolings, for docs/which-features.md (10 minutes)
+	$(PYTHON) tools/which_features.py
 
 picture: demo ## take the screenshots in README.md (needs Chromium)
 	$(PYTHON) tools/pictures.py

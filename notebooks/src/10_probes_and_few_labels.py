@@ -35,7 +35,7 @@ from course_utils.runs import Extraction
 
 run = sample_run("replication")
 extraction = Extraction.read(run)
-vectors = extraction.vectors
+vectors = extraction.vectors.astype(float)
 women = extraction.table["patient_key"].to_numpy()  # a pseudonym for each woman
 truth = pd.read_csv(run / "manifest.csv").assign(woman=women)  # in the order of the vectors
 density = truth["density"].to_numpy()

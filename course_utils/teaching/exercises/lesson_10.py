@@ -362,8 +362,8 @@ def _compare_kappa(came: float, truth: Array, said: Array, classes: int) -> None
     if np.isclose(came, wanted, atol=1e-6):
         return
     used = np.union1d(truth, said)
-    close = [np.searchsorted(used, each) for each in (truth, said)]
-    if len(used) < classes and np.isclose(came, _weighed(*close, len(used), 2)):
+    close = np.searchsorted(used, truth), np.searchsorted(used, said)
+    if len(used) < classes and np.isclose(came, _weighed(close[0], close[1], len(used), 2)):
         raise NotYet(
             f"truth {truth.tolist()}, said {said.tolist()}: your kappa is {came:.3f}. Here nobody has class "
             f"{np.setdiff1d(np.arange(classes), used)[0]}, but it still lies between its neighbours: the "
@@ -528,7 +528,7 @@ def _select(outside: bool, use_all: bool = False, in_sample: bool = False, score
 def _confidences() -> tuple[tuple[Array, Array, int], ...]:
     """Confidences and whether each was right: bins without any, one of exactly 1, none near an edge."""
     rng = np.random.default_rng(6)
-    many = np.round(np.r_[rng.uniform(0.31, 0.59, 17), rng.uniform(0.83, 0.98, 40), 1.0, 1.0], 3)
+    many = np.concatenate([rng.uniform(0.31, 0.59, 17), rng.uniform(0.83, 0.98, 40), [1.0, 1.0]]).round(3)
     many = np.where(np.isclose(many * 10, np.round(many * 10)) & (many < 1), many + 0.007, many)
     few = np.array([0.93, 0.52, 0.97, 0.31, 1.0, 0.57, 0.33, 0.91, 0.58])
     order = rng.permutation(len(many))
@@ -671,7 +671,7 @@ _IMAGES = (1, 4, 2, 5, 3, 4, 6, 3, 7, 4, 2, 5)
 
 def _asked() -> tuple[tuple[Array, Array], ...]:
     """Return probabilities `(M, 3)` and women `(M,)`, whose images are unlike in how sure the model is."""
-    named = [f"W{i}" for i in (31, 12, 77, 25, 58, 40, 16, 93, 64, 49, 82, 20)]
+    named: list[Any] = [f"W{i}" for i in (31, 12, 77, 25, 58, 40, 16, 93, 64, 49, 82, 20)]
     found = []
     for seed, names in zip(_DRAWN, (named, list(range(21, 9, -1))), strict=True):
         rng = np.random.default_rng(seed)
