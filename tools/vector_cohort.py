@@ -9,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from course_utils.imaging import Preprocessor
 from course_utils.phantoms import write_cohort
 from course_utils.runs import Extraction
 
+SHIPPED = Path(__file__).resolve().parent.parent / "data_samples"
 ROWS = 1024
 
 
@@ -56,8 +57,19 @@ def write(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         files = Path(scratch) / folder.name
         truth = draw(files, cohort.women, cohort.seed)
-        embed([files / file for file in truth["file"]], progress=True).write(folder)
+        made = embed([files / file for file in truth["file"]], progress=True)
+        _with_the_same_pseudonyms(made, SHIPPED / folder.name).write(folder)
         shutil.copy(files / "manifest.csv", folder / "manifest.csv")
+
+
+def _with_the_same_pseudonyms(made: Extraction, shipped: Path) -> Extraction:
+    """Return a run with the pseudonyms of the shipped one: lessons draw women in the order of their keys."""
+    if not shipped.is_dir():
+        return made
+    known = Extraction.read(shipped).table
+    if known["sha256"].tolist() != made.table["sha256"].tolist():
+        return made
+    return replace(made, table=made.table.assign(**known[["image_id", "patient_key"]]))
 
 
 def same_vectors(ours: np.ndarray, theirs: np.ndarray) -> bool:
