@@ -7,6 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
+from sklearn.calibration import calibration_curve
 from sklearn.feature_selection import SelectKBest, f_classif
 from sklearn.linear_model import LogisticRegression, RidgeClassifier
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
@@ -15,6 +17,7 @@ from sklearn.model_selection import (
     KFold,
     PredefinedSplit,
     StratifiedGroupKFold,
+    StratifiedKFold,
     cross_val_predict,
 )
 from sklearn.naive_bayes import GaussianNB
@@ -169,6 +172,63 @@ def by_hand(probabilities, women):
     return min(found, key=found.get)
 
 
+def women_first(women, labels, splits, rng):
+    """scikit-learn's folds, of a table that has each woman once."""
+    names, first, owner = np.unique(women, return_index=True, return_inverse=True)
+    fold = np.zeros(len(names), np.uint8)
+    cards = StratifiedKFold(splits, shuffle=True, random_state=int(rng.integers(2**31)))
+    for k, (_, test) in enumerate(cards.split(names, labels[first])):
+        fold[test] = k
+    return fold[owner]
+
+
+def in_chunks(women, labels, splits, rng):
+    names, first, owner = np.unique(women, return_index=True, return_inverse=True)
+    fold = np.zeros(len(names), int)
+    for label in np.unique(labels):
+        hers = rng.permutation(np.flatnonzero(labels[first] == label))
+        for k, part in enumerate(np.array_split(hers, splits)):
+            fold[part] = k
+    return tuple(fold[owner].tolist())
+
+
+def by_scipy(right, women, rng, draws):
+    owner = np.unique(women, return_inverse=True)[1]
+
+    def share(hits, images, axis=-1):
+        return hits.sum(axis) / images.sum(axis)
+
+    data, how = (np.bincount(owner, right), np.bincount(owner)), {"paired": True, "method": "percentile"}
+    found = scipy.stats.bootstrap(
+        data, share, n_resamples=draws, random_state=int(rng.integers(2**31)), **how
+    )
+    return found.confidence_interval
+
+
+def from_moments(truth, said, classes):
+    gap = truth.mean() - said.mean()
+    return 2 * np.cov(truth, said, bias=True)[0, 1] / (truth.var() + said.var() + gap**2)
+
+
+def with_numbers_for_labels(vectors, labels, fold, count):
+    said = with_any(LogisticRegression())(vectors.astype(np.float32), labels == "tails", fold, count)
+    return np.where(said, "tails", "heads").tolist()
+
+
+def by_histograms(confidence, right, bins):
+    images, *sums = (
+        np.histogram(confidence, bins, (0, 1), weights=each)[0] for each in (None, confidence, right * 1.0)
+    )
+    used = images > 0
+    return (*(each[used] / images[used] for each in sums), pd.Series(images[used]))
+
+
+def by_calibration_curve(confidence, right, bins):
+    share, means = calibration_curve(right, confidence, n_bins=bins)
+    images = np.histogram(confidence, bins, (0, 1))[0]
+    return means, share, images[images > 0]
+
+
 def as_an_array_of_nothing(probabilities, women):
     return np.array(by_groupby(probabilities, women))
 
@@ -182,14 +242,21 @@ def as_an_array_of_nothing(probabilities, women):
         ("10.1", dealt_out),
         ("10.1", lambda women, labels, splits, rng: dealt_out(women, labels, splits, rng).astype(float)),
         ("10.1", lambda women, labels, splits, rng: splits - 1 - dealt_out(women, labels, splits, rng)),
+        ("10.1", women_first),
+        ("10.1", in_chunks),
         ("10.2", ends_over),
+        ("10.2", by_scipy),
+        ("10.2", lambda right, women, rng, draws: pd.Series(ends_over(right, women, rng, draws))),
         ("10.2", in_a_list),
         ("10.2", by_tables),
         ("10.2", lambda right, women, rng, draws: np.array(ends_over(right * 1.0, women, rng, 999))),
         ("10.3", lambda t, s, k: cohen_kappa_score(t, s, weights="quadratic", labels=np.arange(k))),
         ("10.3", pair_by_pair),
         ("10.3", with_weights_up_to_one),
+        ("10.3", from_moments),
+        ("10.3", lambda t, s, k: 1 - ((t - s) ** 2).mean() / ((t[:, None] - s) ** 2).mean()),
         ("10.4", asked_in_folds),
+        ("10.4", with_numbers_for_labels),
         ("10.4", step_by_step),
         ("10.4", with_any(LogisticRegression(C=0.01))),
         ("10.4", with_any(RidgeClassifier())),
@@ -198,6 +265,8 @@ def as_an_array_of_nothing(probabilities, women):
         ("10.4", scaled_before),
         ("10.4", by_means_apart),
         ("10.4", lambda v, y, f, k: pd.Series(asked_in_folds(v, y, f, k))),
+        ("10.5", by_histograms),
+        ("10.5", by_calibration_curve),
         ("10.5", bin_by_bin),
         ("10.5", by_digitize),
         ("10.5", by_bincount),
@@ -285,6 +354,112 @@ def as_numbers(vectors, labels, fold, count):
     return (asked_in_folds(vectors, labels, fold, count) == "tails").astype(int)
 
 
+def moves_blocks(women, labels, splits, rng):
+    """The same women stay together; which number they get is all that chance decides."""
+    return rng.permutation(splits)[lesson._in_blocks(women, labels, splits, rng)]
+
+
+def shuffles_the_women(women, labels, splits, rng):
+    rng.shuffle(women)
+    return dealt_out(women, labels, splits, rng)
+
+
+def draws_images_too(right, women, rng, draws):
+    hers = [right[women == name] for name in np.unique(women)]
+    shares = []
+    for _ in range(draws):
+        drawn = [rng.choice(hers[i], len(hers[i])) for i in rng.integers(0, len(hers), len(hers))]
+        shares.append(np.concatenate(drawn).mean())
+    return np.percentile(shares, [2.5, 97.5])
+
+
+def draws_from_the_column(right, women, rng, draws):
+    names, shares = np.unique(women), []
+    for _ in range(draws):
+        drawn = rng.choice(women, len(names))
+        shares.append(np.concatenate([right[women == name] for name in drawn]).mean())
+    return np.percentile(shares, [2.5, 97.5])
+
+
+def draws_as_many_as_images(right, women, rng, draws):
+    owner = np.unique(women, return_inverse=True)[1]
+    sums, images = np.bincount(owner, right), np.bincount(owner)
+    times = rng.multinomial(len(right), np.full(len(images), 1 / len(images)), draws)
+    return np.percentile((times @ sums) / (times @ images), [2.5, 97.5])
+
+
+def in_parts_of_one(right, women, rng, draws):
+    shares = lesson._drawn(right, women, "women", rng)
+    return np.percentile(shares, [0.025, 0.975])
+
+
+def counts_each_pair_once(truth, said, classes):
+    observed = np.zeros((classes, classes))
+    observed[truth, said] += 1
+    expected = np.outer(observed.sum(axis=1), observed.sum(axis=0)) / len(truth)
+    weight = np.subtract.outer(np.arange(classes), np.arange(classes)) ** 2
+    return 1 - (weight * observed).sum() / (weight * expected).sum()
+
+
+def cut_off_at_nothing(truth, said, classes):
+    return max(lesson._weighed(truth, said, classes, 2), 0)
+
+
+def adds_one_in_place(truth, said, classes):
+    truth += 1
+    said += 1
+    return lesson._weighed(truth - 1, said - 1, classes, 2)
+
+
+def with_columns(number):
+    return lambda vectors, labels, fold, count: asked_in_folds(vectors, labels, fold, number)
+
+
+def fits_to_one_fold(vectors, labels, fold, count):
+    said = labels.copy()
+    for k in np.unique(fold):
+        train = fold == (k + 1) % 3
+        said[fold == k] = asked_by(LogisticRegression(), vectors, labels, train, fold == k, count)
+    return said
+
+
+def fits_to_the_nearest_of_one_fold(vectors, labels, fold, count):
+    said = labels.copy()
+    for k in np.unique(fold):
+        train = fold == (k + 1) % 3
+        said[fold == k] = asked_by(KNeighborsClassifier(3), vectors, labels, train, fold == k, count)
+    return said
+
+
+def asked_by(model, vectors, labels, train, asked, count):
+    steps = make_pipeline(SelectKBest(k=count), model).fit(vectors[train], labels[train])
+    return steps.predict(vectors[asked])
+
+
+def forgets_a_label(vectors, labels, fold, count):
+    said = asked_in_folds(vectors, labels, fold, count).astype(object)
+    said[0] = np.nan
+    return said
+
+
+def by_folds(vectors, labels, fold, count):
+    said = asked_in_folds(vectors, labels, fold, count)
+    return [said[fold == k] for k in range(3)]
+
+
+def from_one_half(confidence, right, bins):
+    place = np.clip(((confidence - 0.5) * 2 * bins).astype(int), 0, bins - 1)
+    there = np.unique(place)
+    pick = [[each[place == b].mean() for b in there] for each in (confidence, right)]
+    return (*pick, [(place == b).sum() for b in there])
+
+
+def sorts_confidence(confidence, right, bins):
+    found = lesson._curve(confidence, right, bins)
+    confidence.sort()
+    return found
+
+
 def right_only(confidence, right, bins):
     return lesson._curve(confidence[right], right[right], bins)
 
@@ -346,7 +521,20 @@ def sorts_in_place(probabilities, women):
         ("10.1", lambda w, y, k, rng: dealt_out(w, y, k, rng) / 2, "a whole number"),
         ("10.1", lambda w, y, k, rng: w, "a whole number"),
         ("10.1", lambda w, y, k, rng: 3, "one fold for each image is needed"),
-        ("10.1", lambda w, y, k, rng: dealt_out(w, y, k, np.random.default_rng(4)), "every generator gives"),
+        ("10.1", lambda w, y, k, rng: dealt_out(w, y, k, np.random.default_rng(4)), "every generator puts"),
+        ("10.1", moves_blocks, "every generator puts the same women together"),
+        ("10.1", shuffles_the_women, "work on a copy"),
+        ("10.1", lambda w, y, k, rng: dealt_out(w, y, k, rng) + 0j, "a whole number"),
+        ("10.1", lambda w, y, k, rng: dealt_out(w, y, k, rng) * np.nan, "a whole number"),
+        ("10.1", lambda w, y, k, rng: dict.fromkeys(w.tolist(), 0), "a dict"),
+        ("10.2", lambda r, w, rng, n: ends_over(r, w, np.random.default_rng(0), n), "the same two ends"),
+        ("10.2", draws_images_too, "Draw women only"),
+        ("10.2", draws_from_the_column, "nine times as often"),
+        ("10.2", draws_as_many_as_images, "in each draw as many women as there are"),
+        ("10.2", in_parts_of_one, "counts in per cent"),
+        ("10.2", lesson._of_women("women", 0.98), "an interval of 98%"),
+        ("10.2", lambda r, w, rng, n: (r.sort(), ends_over(r, w, rng, n))[1], "work on a copy"),
+        ("10.2", lambda r, w, rng, n: (np.nan, np.nan), "not a number"),
         ("10.2", with_own_luck, "two different answers"),
         ("10.2", one_woman_less, "too wide"),
         ("10.2", asks_isin, "counts twice"),
@@ -371,6 +559,22 @@ def sorts_in_place(probabilities, women):
         ("10.3", lambda t, s, k: 1 - cohen_kappa_score(t, s, weights="quadratic"), "kappa is one minus it"),
         ("10.3", lambda t, s, k: np.eye(k), "should be one number"),
         ("10.3", lambda t, s, k: "0.5", "should be one number"),
+        ("10.3", counts_each_pair_once, "you counted it once"),
+        ("10.3", cut_off_at_nothing, "Worse than chance"),
+        ("10.3", lambda t, s, k: abs(lesson._weighed(t, s, k, 2)), "Worse than chance"),
+        ("10.3", adds_one_in_place, "work on a copy"),
+        ("10.3", lambda t, s, k: np.nan, "It should be"),
+        ("10.4", with_columns(1), "use all of the `count` best"),
+        ("10.4", with_columns(2), "use all of the `count` best"),
+        ("10.4", with_columns(3), "as many as `count` says"),
+        ("10.4", with_columns(10), "as many as `count` says"),
+        ("10.4", fits_to_one_fold, "*all* other folds"),
+        ("10.4", fits_to_the_nearest_of_one_fold, "*all* other folds"),
+        ("10.4", forgets_a_label, "predictions are labels"),
+        ("10.4", by_folds, "as if one for each fold"),
+        ("10.4", lambda v, y, f, k: SelectKBest(k=k), "a prediction for each image"),
+        ("10.4", lambda v, y, f, k: make_pipeline(SelectKBest(k=k), GaussianNB()), "out came a model"),
+        ("10.4", lambda v, y, f, k: dict(enumerate(asked_in_folds(v, y, f, k))), "a dict"),
         ("10.4", choose_before_in_a_pipeline, "They have had a say"),
         ("10.4", chooses_among_the_asked, "They have had a say"),
         ("10.4", says_the_truth, "They have had a say"),
@@ -380,6 +584,13 @@ def sorts_in_place(probabilities, women):
         ("10.4", lambda v, y, f, k: asked_in_folds(v, y, f, k)[f == 0], "a prediction for each image"),
         ("10.4", lambda v, y, f, k: v[:, :k], "a prediction for each image"),
         ("10.4", lambda v, y, f, k: 0.5, "not how good that is"),
+        ("10.5", from_one_half, "your bins hold"),
+        ("10.5", sorts_confidence, "work on a copy"),
+        ("10.5", lambda c, r, n: lesson._curve(c, r, n)[::-1], "have changed places"),
+        ("10.5", lambda c, r, n: np.transpose(lesson._curve(c, r, n)), "three arrays"),
+        ("10.5", lambda c, r, n: np.array(lesson._curve(c, r, n)) * [[1], [1], [1 / len(c)]], "are shares"),
+        ("10.5", lambda c, r, n: np.array(lesson._curve(c, r, n)) * [[np.nan], [1], [1]], "are NaN"),
+        ("10.5", lambda c, r, n: np.array(lesson._curve(c, r, n)) + 0j, "should be numbers"),
         ("10.5", right_only, "images went in"),
         ("10.5", turned_round, "order is not"),
         ("10.5", zeros_where_empty, "hold no image"),
@@ -392,6 +603,10 @@ def sorts_in_place(probabilities, women):
         ("10.5", lambda c, r, n: (np.ones(3), np.ones(2), np.ones(3)), "different lengths"),
         ("10.6", the_place, "none of the women"),
         ("10.6", the_margin_itself, "that is a margin"),
+        ("10.6", lambda p, w: pd.Series(lesson._margins(p)).groupby(w).mean().min(), "that is a margin"),
+        ("10.6", lambda p, w: str(w), "a str is none of the women"),
+        ("10.6", lambda p, w: np.nan, "none of the women"),
+        ("10.6", lambda p, w: {w[0]}, "a set is none of the women"),
         ("10.6", all_of_them, "one woman is needed"),
         ("10.6", sorts_in_place, "work on a copy"),
         ("10.6", lesson._asks("median"), "take the mean"),
@@ -435,9 +650,9 @@ def test_intervals_over_women_images_and_women_once_are_told_apart():
         right, women = lesson._answers(seed)
         rng = np.random.default_rng(1)
         ends = {way: np.quantile(lesson._drawn(right, women, way, rng), [0.025, 0.975]) for way in
-                ("women", "images", "once", "means")}  # fmt: skip
+                ("women", *lesson._OTHER_DRAWS)}  # fmt: skip
         error = lesson._drawn(right, women, "women", rng).std()
-        for way in ("images", "once", "means"):
+        for way in lesson._OTHER_DRAWS:
             assert np.abs(ends[way] - ends["women"]).max() > 0.28 * error
 
 

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from itertools import permutations
 from numbers import Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of, tried
@@ -26,6 +28,7 @@ NextWoman = Callable[[Array, Array], Any]
 def _several(result: Any, what: tuple[str, ...]) -> list[Any]:
     """Return as many results as are needed, or say which."""
     result = tried(result)
+    result = result.to_numpy() if isinstance(result, pd.Series) else result
     number, names = {2: "two", 3: "three"}[len(what)], f"{', '.join(what[:-1])} and {what[-1]}"
     several = isinstance(result, tuple | list) or (isinstance(result, np.ndarray) and result.ndim > 0)
     if not several or len(result) != len(what):
@@ -50,8 +53,8 @@ def _check_unchanged(*pairs: tuple[Array, Array]) -> None:
     """Compare each array that a function was given with what it was before."""
     if not all(np.array_equal(given, before) for given, before in pairs):
         raise NotYet(
-            "the result is right, but an array that your function was given is no longer the same. "
-            "Whoever calls may need it again: work on a copy."
+            "an array that your function was given is no longer the same afterwards. Whoever calls may need "
+            "it again: work on a copy."
         )
 
 
@@ -87,18 +90,19 @@ def _test_folds_of_women(folds_of_women: FoldsOfWomen) -> None:
         for seed in (0, 0, 1, 2):
             given = women.copy(), labels.copy()
             result = tried(folds_of_women(*given, splits, np.random.default_rng(seed)))
+            _check_unchanged((given[0], women), (given[1], labels))
             found.append(_fold_numbers(result, women, splits))
             _compare_folds(found[-1], women, labels, splits)
-            _check_unchanged((given[0], women), (given[1], labels))
         if not np.array_equal(found[0], found[1]):
             raise NotYet(
                 "the same generator gave two different answers: draw with `rng`, so that others can repeat "
                 "what you did."
             )
-        if all(np.array_equal(found[0], other) for other in found[2:]):
+        together = [(fold[:, None] == fold)[labels[:, None] == labels] for fold in found]
+        if all(np.array_equal(together[0], other) for other in together[2:]):
             raise NotYet(
-                "every generator gives the same folds. Deal the women out at random, with `rng`: else the "
-                "order of their names decides, and women who came one after the other stay together."
+                "every generator puts the same women together. Deal the women out at random, with `rng`: "
+                "else the order of their names decides, and women who came one after the other stay together."
             )
 
 
@@ -110,6 +114,9 @@ def _fold_numbers(result: Any, women: Array, splits: int) -> Array:
         )
     if hasattr(result, "__next__"):
         raise NotYet("out came a generator. One number is needed for each image, that of its fold.")
+    if not np.iterable(result) or isinstance(result, str | dict | set):
+        kind = kind_of(result, "an array")
+        raise NotYet(f"one fold for each image is needed, {women.shape}, and out came {kind}.")
     fold = np.asarray(result)
     if fold.shape == (len(np.unique(women)),) and fold.shape != women.shape:
         raise NotYet(
@@ -118,7 +125,8 @@ def _fold_numbers(result: Any, women: Array, splits: int) -> Array:
         )
     if fold.shape != women.shape:
         raise NotYet(f"one fold for each image is needed, {women.shape}, and out came {fold.shape}.")
-    if not np.issubdtype(fold.dtype, np.number) or not np.array_equal(fold, np.round(fold)):
+    real = np.issubdtype(fold.dtype, np.number) and not np.iscomplexobj(fold)
+    if not real or not np.array_equal(fold, np.round(fold)):
         raise NotYet("a fold is a whole number from 0 up.")
     there = np.unique(fold)
     if np.array_equal(there, np.arange(1, splits + 1)):
@@ -208,24 +216,33 @@ def _test_interval(interval: Interval) -> None:
         right, women = _answers(seed)
         ends = []
         for call in (0, *range(_CALLS)):
-            given = right.copy(), women.copy()
-            result = _several(
-                interval(*given, np.random.default_rng(call), _DRAWS), ("the low end", "the high end")
-            )
-            ends.append(
-                [
-                    _number(one, name)
-                    for one, name in zip(result, ("the low end", "the high end"), strict=True)
-                ]
-            )
-            _compare_ends(ends[-1], right)
-            _check_unchanged((given[0], right), (given[1], women))
+            ends.append(_ends_of(interval, right, women, call))
+            _compare_ends(ends[-1], right, women)
         if ends[0] != ends[1]:
             raise NotYet("the same generator gave two different answers: draw with `rng`.")
+        if all(each == ends[0] for each in ends):
+            raise NotYet("every generator gave the same two ends: draw with `rng`, not with one of your own.")
         _compare_interval(np.mean(ends[1:], axis=0), right, women)
+    women, order = _owners([4] * 12, [f"W{i:02d}" for i in range(12)], 3)
+    right = np.empty(len(women), bool)
+    for i in range(12):
+        right[order == i] = [True, True, False, False]
+    low, high = _ends_of(interval, right, women, 0)
+    if not np.allclose([low, high], 0.5):
+        raise NotYet(
+            f"each of 12 women has four images, two of them right: whoever is drawn, half are right, and you "
+            f"say {low:.2f} to {high:.2f}. Draw women only, and take all the images of each as they are."
+        )
 
 
-def _compare_ends(ends: list[float], right: Array) -> None:
+def _ends_of(interval: Interval, right: Array, women: Array, seed: int) -> list[float]:
+    names, given = ("the low end", "the high end"), (right.copy(), women.copy())
+    result = _several(interval(*given, np.random.default_rng(seed), _DRAWS), names)
+    _check_unchanged((given[0], right), (given[1], women))
+    return [_number(one, name) for one, name in zip(result, names, strict=True)]
+
+
+def _compare_ends(ends: list[float], right: Array, women: Array) -> None:
     low, high = ends
     if not np.isfinite(ends).all():
         raise NotYet("an end is not a number. Is there a draw without any image?")
@@ -238,11 +255,37 @@ def _compare_ends(ends: list[float], right: Array) -> None:
             "both ends are the same. Draw *with* replacement: then some women come twice, others not at all, "
             "and each draw has a share of its own."
         )
+    lowest = (_drawn(right, women, "women", np.random.default_rng(0)) <= high).mean()
+    if 0 < lowest < 0.05:
+        raise NotYet(
+            f"{low:.2f} to {high:.2f}: both are among the lowest of the draws. `np.percentile` counts in per "
+            "cent, 2.5 and 97.5; `np.quantile` takes 0.025 and 0.975."
+        )
     if high < right.mean() or low > right.mean():
         raise NotYet(
             f"{low:.2f} to {high:.2f} does not hold the share itself, {right.mean():.2f}. Of each draw, take "
             "the share of right answers among the images drawn."
         )
+
+
+_OTHER_DRAWS = {
+    "images": (
+        "so narrow it is if images are drawn. Images of one woman are right or wrong together; draw women, "
+        "and take all of the images of each."
+    ),
+    "once": (
+        "so it is if nobody counts twice. A woman who is drawn twice does (`np.isin` asks only whether she "
+        "was drawn at all)."
+    ),
+    "means": (
+        "so it is if each woman counts the same. Here each *image* drawn counts the same, so a woman with "
+        "nine weighs more than a woman with one."
+    ),
+    "by size": (
+        "so it is if a woman with nine images is drawn nine times as often. Draw from the women, each "
+        "listed once (`np.unique`), and not from the column that names the woman of each image."
+    ),
+}
 
 
 def _drawn(right: Array, women: Array, way: str, rng: np.random.Generator) -> Array:
@@ -252,6 +295,8 @@ def _drawn(right: Array, women: Array, way: str, rng: np.random.Generator) -> Ar
     times = rng.multinomial(n, np.full(n, 1 / n), 4000).astype(float)
     if way == "images":
         return rng.binomial(len(right), right.mean(), 4000) / len(right)
+    if way == "by size":
+        times = rng.multinomial(n, sizes / sizes.sum(), 4000).astype(float)
     if way == "once":
         times = (times > 0).astype(float)
     if way == "means":
@@ -262,7 +307,7 @@ def _drawn(right: Array, women: Array, way: str, rng: np.random.Generator) -> Ar
 
 def _compare_interval(ends: Array, right: Array, women: Array) -> None:
     rng = np.random.default_rng(0)
-    shares = {way: _drawn(right, women, way, rng) for way in ("women", "images", "once", "means")}
+    shares = {way: _drawn(right, women, way, rng) for way in ("women", *_OTHER_DRAWS)}
     error = shares["women"].std()
     tolerance = 0.2 * error
 
@@ -273,20 +318,10 @@ def _compare_interval(ends: Array, right: Array, women: Array) -> None:
     if distance("women") < tolerance:
         return
     came = f"on average {ends[0]:.3f} to {ends[1]:.3f}:"
-    known = {
-        distance("images"): "so narrow it is if images are drawn. Images of one woman are right or wrong "
-        "together; draw women, and take all of the images of each.",
-        distance("once"): "that is too narrow. A woman who is drawn twice counts twice (`np.isin` asks only "
-        "whether she was drawn at all).",
-        distance(
-            "means"
-        ): "these are draws of the mean of the women's shares. Here each *image* drawn counts "
-        "the same, so a woman with nine weighs more than a woman with one.",
-    } | {
-        distance(
-            "women", share
-        ): f"that is an interval of {share:.0%}; needed are the 2.5 and 97.5 percentiles."
-        for share in (0.5, 0.68, 0.9, 0.99)
+    known = {distance(way): words for way, words in _OTHER_DRAWS.items()} | {
+        distance("women", share): f"so wide is an interval of {share:.0%}. Needed are the 2.5 and 97.5 "
+        f"percentiles of all {_DRAWS} draws, and in each draw as many women as there are."
+        for share in (0.5, 0.68, 0.8, 0.9, 0.98, 0.99)
     }
     if min(known) < tolerance:
         raise NotYet(f"{came} {known[min(known)]}")
@@ -339,8 +374,9 @@ def _test_kappa(kappa: Kappa) -> None:
     for reading in _READINGS:
         truth, said = (np.array(part) for part in reading[:2])
         given = truth.copy(), said.copy()
-        _compare_kappa(_number(tried(kappa(*given, reading[2])), "kappa"), truth, said, reading[2])
+        came = _number(tried(kappa(*given, reading[2])), "kappa")
         _check_unchanged((given[0], truth), (given[1], said))
+        _compare_kappa(came, truth, said, reading[2])
 
 
 def _tables(truth: Array, said: Array, classes: int) -> tuple[Array, Array, Array]:
@@ -361,6 +397,11 @@ def _compare_kappa(came: float, truth: Array, said: Array, classes: int) -> None
     wanted = _weighed(truth, said, classes, 2)
     if np.isclose(came, wanted, atol=1e-6):
         return
+    if wanted < 0 and (came == 0 or np.isclose(came, -wanted)):
+        raise NotYet(
+            f"truth {truth.tolist()}, said {said.tolist()}: your kappa is {came:.3f}. Worse than chance, it "
+            f"is negative, here {wanted:.3f}: leave it so."
+        )
     used = np.union1d(truth, said)
     close = np.searchsorted(used, truth), np.searchsorted(used, said)
     if len(used) < classes and np.isclose(came, _weighed(close[0], close[1], len(used), 2)):
@@ -380,6 +421,13 @@ def _compare_kappa(came: float, truth: Array, said: Array, classes: int) -> None
         raise NotYet(
             f"{words} Observed and expected are on different scales: a row's sum times a column's sum is "
             f"divided by N, here {n}, to give images."
+        )
+    once = np.minimum(counts, 1)
+    by_once = (apart**2 * np.outer(once.sum(1), once.sum(0))).sum()
+    if np.isclose(came, [1 - (apart**2 * once).sum() * k / by_once for k in (n, once.sum())]).any():
+        raise NotYet(
+            f"{words} Some pair came more than once, and you counted it once: `observed[truth, said] += 1` "
+            "does so; `np.add.at(observed, (truth, said), 1)` counts them all."
         )
     without = [1 - missed / n, 1 - missed / n / (classes - 1) ** 2, 1 - missed, (truth == said).mean()]
     if np.isclose(came, without).any():
@@ -420,27 +468,29 @@ def _even_chance(truth: Array, said: Array, classes: int) -> float:
 # --- 10.4 columns chosen inside the fold
 
 
+_PLACES = [7, 150, 390]
+"""The columns that say something."""
+
+
 def _columns() -> tuple[Array, Array, Array, int]:
     """Vectors with three columns that say something and 400 that do not; labels, folds (unequal), a count."""
     rng = np.random.default_rng(10)
     labels = np.array(["heads", "tails"])[rng.permutation(np.arange(60) % 2)]
     vectors = rng.standard_normal((60, 403))
-    places = np.array([7, 150, 390])
-    vectors[:, places] += 3.0 * (labels == "tails")[:, None]
+    vectors[:, _PLACES] += 3.0 * (labels == "tails")[:, None]
     return vectors, labels, rng.permutation(np.repeat([0, 1, 2], [14, 20, 26])), 3
 
 
 def _test_chosen_inside(chosen_inside: ChosenInside) -> None:
     vectors, labels, fold, count = _columns()
 
-    def said(x: Array, y: Array) -> Array:
+    def said(x: Array, y: Array, columns: int = count) -> Array:
         given = x.copy(), y.copy(), fold.copy()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            found = _labels_of(tried(chosen_inside(*given, count)), y)
-        if not all(np.array_equal(a, b) for a, b in zip(given, (x, y, fold), strict=True)):
-            raise NotYet("an array that your function was given is no longer the same: work on a copy.")
-        return found
+            result = tried(chosen_inside(*given, columns))
+        _check_unchanged((given[0], x), (given[1], y), (given[2], fold))
+        return _labels_of(result, y)
 
     first = said(vectors, labels)
     right = (first == labels).mean()
@@ -453,9 +503,23 @@ def _test_chosen_inside(chosen_inside: ChosenInside) -> None:
         )
     _ask_with_other_labels(said, first, vectors, labels, fold)
     _ask_with_other_columns(said, first, vectors, labels, fold)
+    _ask_with_one_column(said, vectors, labels, fold)
+    _ask_with_one_label_a_fold(said, vectors, labels, fold)
 
 
 def _labels_of(result: Any, labels: Array) -> Array:
+    if hasattr(result, "predict"):
+        raise NotYet(f"out came a model. A prediction for each image is needed, {labels.shape}.")
+    if isinstance(result, dict | set):
+        raise NotYet(
+            f"a prediction for each image is needed, {labels.shape}, in their order, and out came "
+            f"{kind_of(result)}."
+        )
+    if isinstance(result, tuple | list) and len(result) == 3:
+        raise NotYet(
+            f"out came {kind_of(result)} of three, as if one for each fold. A prediction for each image is "
+            f"needed, {labels.shape}, in the order of the images."
+        )
     found = np.asarray(result)
     if found.ndim == 0 or found.shape == (3,):
         raise NotYet(
@@ -473,7 +537,7 @@ def _labels_of(result: Any, labels: Array) -> Array:
 def _ask_with_other_labels(said: Any, first: Array, vectors: Array, labels: Array, fold: Array) -> None:
     """Labels of the fold that is asked cannot matter: they are not known there."""
     noise = vectors.copy()
-    noise[:, [7, 150, 390]] = np.random.default_rng(11).standard_normal((len(noise), 3))
+    noise[:, _PLACES] = np.random.default_rng(11).standard_normal((len(noise), 3))
     plain = said(noise, labels)
     for k in range(3):
         other, turned = labels.copy(), (fold == k) & (np.random.default_rng(k).random(len(labels)) < 0.5)
@@ -483,14 +547,15 @@ def _ask_with_other_labels(said: Any, first: Array, vectors: Array, labels: Arra
             raise NotYet(
                 f"I turned half of the labels of fold {k} round, and what you predict there changed. They "
                 f"have had a say: were the columns chosen, or the model fitted, with them? (In pure noise, "
-                f"{good:.0%} of your predictions were right.) Choose anew for each fold, from the others."
+                f"{good:.0%} of your predictions were right.) Choose anew for each fold in `fold`, from the "
+                "others."
             )
 
 
 def _ask_with_other_columns(said: Any, first: Array, vectors: Array, labels: Array, fold: Array) -> None:
     """Columns that were not chosen cannot matter, and those that were do."""
     loud = vectors.copy()
-    others = np.setdiff1d(np.arange(vectors.shape[1]), [7, 150, 390])
+    others = np.setdiff1d(np.arange(vectors.shape[1]), _PLACES)
     loud[:, others] += np.random.default_rng(12).standard_normal((len(loud), len(others)))
     loud[:, others] *= 3.0
     changed = (said(loud, labels) != first).mean()
@@ -498,6 +563,45 @@ def _ask_with_other_columns(said: Any, first: Array, vectors: Array, labels: Arr
         raise NotYet(
             "columns that say nothing of the labels change your predictions. Only the `count` best are to "
             f"be used: here 3 of {vectors.shape[1]}."
+        )
+    asked = fold == 2
+    for place in _PLACES:
+        moved = vectors.copy()
+        moved[asked, place] += 12.0
+        if np.array_equal(said(moved, labels)[asked], first[asked]):
+            raise NotYet(
+                "three columns are asked for, and three tell the labels apart. I moved one of them far off "
+                "in fold 2, and what you predict there stayed the same: use all of the `count` best."
+            )
+
+
+def _ask_with_one_column(said: Any, vectors: Array, labels: Array, fold: Array) -> None:
+    """If one column is asked for, the second best cannot matter."""
+    best, asked = vectors.copy(), fold == 2
+    best[:, _PLACES[0]] += 3.0 * (labels == "tails")
+    moved = best.copy()
+    moved[np.ix_(asked, _PLACES[1:])] += 100.0
+    if not np.array_equal(said(best, labels, 1)[asked], said(moved, labels, 1)[asked]):
+        raise NotYet(
+            "with `count` at 1, columns other than the best change your predictions: choose as many as "
+            "`count` says."
+        )
+
+
+def _ask_with_one_label_a_fold(said: Any, vectors: Array, labels: Array, fold: Array) -> None:
+    """A model that is fitted to one fold instead of to all others meets heads alone, or tails alone."""
+    sorted_out = np.where(fold == 0, "heads", np.where(fold == 1, "tails", labels))
+    shifted = vectors.copy()
+    shifted[:, _PLACES] += 6.0 * (sorted_out == "tails")[:, None] - 3.0 * (labels == "tails")[:, None]
+    wrong = "here fold 0 is all heads and fold 1 all tails. Whoever is fitted to *all* other folds meets both"
+    try:
+        found = said(shifted, sorted_out)
+    except ValueError as error:
+        raise NotYet(f"{wrong}; yours stopped: {error}") from error
+    right = (found == sorted_out)[fold == 2].mean()
+    if right < 0.75:
+        raise NotYet(
+            f"{wrong}; yours is right in {right:.0%} of fold 2, where three columns tell them apart."
         )
 
 
@@ -558,14 +662,17 @@ def _test_reliability(reliability: Reliability) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the mean of nothing is told in words
             result = _several(reliability(*given, bins), _PARTS)
+        _check_unchanged((given[0], confidence), (given[1], right))
         parts = []
         for part, name in zip(result, _PARTS, strict=True):
             array = np.asarray(part)
-            if array.dtype == object or not np.issubdtype(array.dtype, np.number) or array.ndim != 1:
-                raise NotYet(f"{name} should be one number for each bin, {kind_of(part, 'an array')} came.")
+            if array.ndim != 1:
+                came = "a single number" if not array.ndim else f"shape {array.shape}"
+                raise NotYet(f"{name} should be one number for each bin, and out came {came}.")
+            if not np.issubdtype(array.dtype, np.number) or np.iscomplexobj(array):
+                raise NotYet(f"{name} should be numbers, one for each bin, and are of type {array.dtype}.")
             parts.append(array.astype(float))
         _compare_curve(parts, confidence, right, bins)
-        _check_unchanged((given[0], confidence), (given[1], right))
 
 
 def _compare_curve(parts: list[Array], confidence: Array, right: Array, bins: int) -> None:
@@ -575,15 +682,26 @@ def _compare_curve(parts: list[Array], confidence: Array, right: Array, bins: in
         raise NotYet(f"the three have different lengths, {', '.join(str(len(part)) for part in parts)}.")
     if len(parts[0]) == filled and all(np.allclose(a, b) for a, b in zip(parts, wanted, strict=True)):
         return
-    if len(parts[0]) == filled and np.allclose(parts[0], wanted[1]) and np.allclose(parts[1], wanted[0]):
-        raise NotYet("the first two have changed places: first the mean confidence, then the share right.")
-    if np.isnan(np.concatenate(parts)).any() or (len(parts[0]) == bins and (parts[2] == 0).any()):
+    shape = (3, filled)
+    if np.shape(parts) == shape and any(np.allclose(parts, each) for each in permutations(wanted)):
+        raise NotYet(
+            "the three are right, and have changed places: first the mean confidences, then the shares "
+            "that are right, then the numbers of images."
+        )
+    if np.shape(parts) == shape[::-1] and np.allclose(np.transpose(parts), wanted):
+        raise NotYet("one for each bin came, of three numbers; needed are three arrays with a number a bin.")
+    if len(parts[0]) == bins > filled and (np.isnan(parts).any() or (parts[2] == 0).any()):
         raise NotYet(
             f"{bins} bins, of which {bins - filled} hold no image. Of these there is nothing to say: leave "
             "them out of all three."
         )
+    for part, name in zip(parts, _PARTS, strict=True):
+        if np.isnan(part).any():
+            raise NotYet(f"some of {name} are NaN.")
+    if len(parts[2]) == filled and np.allclose(parts[2], wanted[2] / len(right)):
+        raise NotYet("the third are shares of the images; how many there are in each bin is asked for.")
     counts = np.sort(parts[2])
-    if len(counts) and np.ptp(counts) <= 1 and counts.sum() == len(right):
+    if len(counts) == bins and np.ptp(counts) <= 1 and counts.sum() == len(right):
         raise NotYet(
             f"each of your bins holds {counts[0]:g} to {counts[-1]:g} images. That is bins of equal count; "
             "here they are of equal *width*, from 0 to 1, and hold what they hold."
@@ -740,9 +858,9 @@ def _test_next_woman(next_woman: NextWoman) -> None:
     asked, names = _asked(), []
     for probabilities, women in asked:
         given = probabilities.copy(), women.copy()
-        names.append(_one_of(tried(next_woman(*given)), probabilities, women))
-        if not all(np.array_equal(a, b) for a, b in zip(given, (probabilities, women), strict=True)):
-            raise NotYet("an array that your function was given is no longer the same: work on a copy.")
+        result = tried(next_woman(*given))
+        _check_unchanged((given[0], probabilities), (given[1], women))
+        names.append(_one_of(result, probabilities, women))
     for way, words in {"mean margin": "", **_WAYS, **_RARER}.items():
         if names == [women[_place(each, women, way)].item() for each, women in asked]:
             if words:
@@ -766,8 +884,11 @@ def _one_of(result: Any, probabilities: Array, women: Array) -> Any:
     name, like = answer.item(), women[0].item()
     if isinstance(name, str) == isinstance(like, str) and name in women.tolist():
         return name
-    near = np.isclose(float(name), _margins(probabilities)).any() if isinstance(name, float) else False
-    what = "that is a margin" if near else f"{name!r} is none of the women"
+    margins = _margins(probabilities)
+    known = [*margins, *(margins[women == each].mean() for each in np.unique(women))]
+    near = isinstance(name, float) and np.isclose(name, known).any()
+    given = repr(name) if isinstance(name, str | int | float) and len(repr(name)) < 30 else kind_of(name)
+    what = "that is a margin" if near else f"{given} is none of the women"
     raise NotYet(f"{what}: give back the woman herself, as she stands in `women` (here {like!r} and others).")
 
 
@@ -795,7 +916,7 @@ EXERCISES = (
             Planted(
                 _whatever_their_class, "left the classes to chance (GroupKFold)", "no fold lacks a class"
             ),
-            Planted(_in_blocks, "did not shuffle", "every generator gives the same folds"),
+            Planted(_in_blocks, "did not shuffle", "every generator puts the same women together"),
             Planted(_one_too_many, "began at 1", "your folds begin at 1"),
         ),
     ),
