@@ -73,7 +73,7 @@ print(f"ARI of clusters and coin: {agreement(four, coin):.3f}")
 print(f"the same by scikit-learn: {adjusted_rand_score(coin, four):.3f}")
 
 # %% [markdown]
-# Is that much? Shuffle the 240 labels 39 times, and see how often the agreement is as good. That is how it is usually done.
+# Is that much? Shuffle the 240 labels 19 times, and see how often the agreement is as good. That is how it is usually done.
 # Toss many such coins: if p means what it says, about one in twenty has p ≤ 0.05.
 #
 # *Predict: if the labels are shuffled so, of how many of 1000 coins will p be at most 0.05?* Write the number down. Each such
@@ -130,7 +130,7 @@ for program, p_of in programs.items():
     for unit, each in whose.items():
         rng, tosses = np.random.default_rng(1), np.random.default_rng(2)
         coins = [toss(tosses)[owner] for _ in range(1000)]
-        found = [p_of(agreement, four, label, each, rng, 39) for label in coins]
+        found = [p_of(agreement, four, label, each, rng, 19) for label in coins]
         p_values[program, unit] = np.array(found, float)
         findings = (p_values[program, unit] <= 0.05).sum()
         print(f"{program}, shuffling {unit}: {findings} of 1000 coins are called a finding")
@@ -392,7 +392,7 @@ print(f"the best of sixty choices:    {(best <= 0.05).mean():.0%} of the coins")
 # ### Exercise 09.3: ask strangers (4 minutes)
 #
 # Write `ask_strangers`. It gets p values $(S, C)$ of $S$ studies and $C$ choices, from the `first` women and from the `second`
-# women. In each study, the choice with the smallest p among the first women is to be tested (of several, any one). Return its p
+# women. In each study, the choice with the smallest p among the first women is to be tested (of equals, any one). Return its p
 # $(S,)$ among the second.
 
 
