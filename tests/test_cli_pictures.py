@@ -43,10 +43,10 @@ def table(**columns):
 def test_embed_takes_pictures_and_says_what_it_passes_over(archive, capsys):
     assert cli.main(["embed", "archive", "-o", "out", *SMALL]) == 0
     heard = capsys.readouterr()
-    assert "skipped: 2 .csv, 1 " in heard.err
+    assert "skipped: 2 .csv, 1 " in heard.out
     for kind in ("1 .dcm.gz", "1 .zip", "1 without a suffix"):
-        assert kind in heard.err
-    assert "has to be unpacked first" in heard.err
+        assert kind in heard.out
+    assert "has to be unpacked first" in heard.out
     got = Extraction.read("out")
     assert got.table["kind"].tolist() == ["ffdm", "ffdm", "picture"]
     assert got.table["file"].tolist()[-1] == "film/mdb.pgm"
@@ -115,6 +115,16 @@ def test_preprocess_writes_what_the_network_would_see(archive, capsys, form):
     assert "research use only" in record["disclaimer"]
     failures = pd.read_csv("seen/failures.csv")
     assert failures[["file", "stage"]].to_numpy().tolist() == [["film/broken.png", "read"]]
+
+
+def test_results_that_lie_in_the_input_are_no_input(archive, capsys):
+    command = ["preprocess", "archive", "-o", "archive/seen", "--cache", "archive/store", *SMALL]
+    said = []
+    for _ in range(2):
+        assert cli.main(command) == 0
+        said.append(capsys.readouterr())
+    assert "4 files: 3 written, 1 failed" in said[1].out
+    assert ".key" not in said[1].out
 
 
 def test_names_that_would_clash_are_told_apart(archive, capsys):

@@ -96,7 +96,7 @@ def embed(arguments: argparse.Namespace) -> int:
     """Write the embeddings of files, and why some of them have none."""
     for option, folder in (("-o", arguments.output), ("--cache", arguments.cache)):
         check_folder(option, folder)
-    files, names = find_files(arguments.input)
+    files, names = find_files(arguments.input, (arguments.output, arguments.cache))
     if not files:
         print("course embed: nothing in the input is DICOM or a picture", file=sys.stderr)
         return 1

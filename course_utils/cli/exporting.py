@@ -30,7 +30,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
         from course_utils.imaging.export import export
         from course_utils.imaging.keys import key_of
 
-    files, names = find_files(arguments.input)
+    files, names = find_files(arguments.input, (arguments.output, arguments.cache))
     if not files:
         print("course preprocess: nothing in the input is DICOM or a picture", file=sys.stderr)
         return 1

@@ -18,10 +18,11 @@ PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"}
 PACKED_SUFFIXES = {".gz", ".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"}
 
 
-def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
+def find_files(inputs: Sequence[Path], results: Sequence[Path] = ()) -> tuple[list[Path], list[str]]:
     """Return the files of all inputs in a fixed order, and the name of each relative to its input.
 
-    A folder that cannot be opened is in the list too, so that it becomes a failure and is not lost.
+    A folder that cannot be opened is in the list too, so that it becomes a failure and is not lost. The
+    folders of `results` are not looked into: they may lie in the input, and are none.
 
     Raises:
         UsageError: an input is not there, or two of them overlap or have the same name.
@@ -29,11 +30,12 @@ def find_files(inputs: Sequence[Path]) -> tuple[list[Path], list[str]]:
     files: list[Path] = []
     names: list[str] = []
     skipped: Counter[str] = Counter()
+    not_entered = {os.path.realpath(folder) for folder in results}
     for given in inputs:
         if not _is_there(given):
             raise UsageError(f"there is no file or folder {printable(display_path(given))}")
         if given.is_dir():
-            below = sorted(_walk(given, skipped))
+            below = sorted(_walk(given, skipped, not_entered))
             files += below
             names += [_name(path, given, several=len(inputs) > 1) for path in below]
         else:
@@ -88,12 +90,12 @@ def _say_skipped(skipped: Counter[str]) -> None:
         return
     kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in skipped.most_common(8))
     more = f", {sum(skipped.values())} in all" if len(skipped) > 8 else ""
-    print(f"Neither DICOM nor a picture, and skipped: {kinds}{more}", file=sys.stderr)
+    print(f"Neither DICOM nor a picture, and skipped: {kinds}{more}")
     if any(kind.rpartition(".")[2] in {suffix[1:] for suffix in PACKED_SUFFIXES} for kind in skipped):
-        print("What is packed has to be unpacked first, for example with gunzip or unzip.", file=sys.stderr)
+        print("What is packed has to be unpacked first, for example with gunzip or unzip.")
 
 
-def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
+def _walk(folder: Path, skipped: Counter[str], not_entered: set[str]) -> Iterator[Path]:
     """Yield the files below a folder that may be mammograms, and the folders that cannot be opened.
 
     The others are counted in `skipped`, by the ends of their names.
@@ -117,7 +119,7 @@ def _walk(folder: Path, skipped: Counter[str]) -> Iterator[Path]:
                     skipped[_kind(path)] += 1
             elif entry.is_symlink():
                 linked += 1
-            else:
+            elif not not_entered or os.path.realpath(path) not in not_entered:
                 waiting.append(path)
     if linked:
         print(f"Linked folders are not followed; skipped: {linked}", file=sys.stderr)

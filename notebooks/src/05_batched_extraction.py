@@ -726,7 +726,8 @@ print("device:       ", record["device"], "precision:", record["precision"])
 # ```
 #
 # It writes `out/embeddings.parquet`, `out/failures.csv` and `out/run.json`. A folder is walked in sorted order, and column
-# `file` says which row is which. Here it is on our archive, from Python, so that you can see what it says:
+# `file` says which row is which. Here it is on our archive, from Python, so that you can see what it says (the stores that we
+# made above lie in the same folder: what is no mammogram is passed over and counted):
 
 # %% tags=["nbval-ignore-output"]
 from course_utils.cli import main
