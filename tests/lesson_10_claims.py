@@ -24,16 +24,22 @@ from course_utils.analysis.probing import label_curve, probe
 from course_utils.cli.beside import read_pictures
 
 Measured = dict[str, float]
-COINS = 10
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 NEAREST = KNeighborsClassifier(1)
 
 
-def measure(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
-    """Return what the lesson measures; `truth` has a row per image, with `woman` and what is known of her."""
+def measure(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int = 10) -> Measured:
+    """Return what the lesson measures.
+
+    Args:
+        vectors: `(N, D)`.
+        pictures: the thumbnails.
+        truth: a row per image, with `woman` and what is known of her.
+        tries: how many coins are tossed, and how often first women are drawn; a multiple for intervals.
+    """
     found: Measured = {}
     for part in (_splits, _choices, _beside, _bias, _probabilities, _few_labels):
-        found |= part(vectors, pictures, truth)
+        found |= part(vectors, pictures, truth, tries)
     return found
 
 
@@ -92,6 +98,7 @@ CLAIMS: dict[str, Callable[[Measured], bool]] = {
     "let loose, a model is surer than it should be": lambda m: m["error at 1000"] > m["error at 10"],
     "five women give about twice what chance does": lambda m: m["5 women"] > 0.45,
     "more women give more": lambda m: m["40 women"] > m["5 women"] + 0.1,
+    "in one try, the margin may look like a gain or like a loss": lambda m: 0 < m["tries the margin won"] < 1,
     "no strategy and no model beats plain logistic regression beyond its noise": lambda m: m["gain"] < 3,
 }
 
@@ -107,11 +114,11 @@ def _tossed(owner: np.ndarray, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).permutation(np.resize(["heads", "tails"], women))[owner]
 
 
-def _splits(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
-    owner, found = np.unique(truth["woman"], return_inverse=True)[1], {}
-    asked = {name: [truth[name].to_numpy()] * 3 for name in ("density", "vendor")}
-    asked["side"] = [truth["laterality"].to_numpy()] * 3
-    asked["coin"] = [_tossed(owner, seed) for seed in range(COINS)]
+def _splits(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int) -> Measured:
+    owner, found, splits = np.unique(truth["woman"], return_inverse=True)[1], {}, min(3, tries // 2)
+    asked = {name: [truth[name].to_numpy()] * splits for name in ("density", "vendor")}
+    asked["side"] = [truth["laterality"].to_numpy()] * splits
+    asked["coin"] = [_tossed(owner, seed) for seed in range(tries)]
     for target, columns in asked.items():
         for name, model in (("linear", LINEAR), ("nearest", NEAREST)):
             for by in ("woman", "image"):
@@ -126,7 +133,7 @@ def _splits(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame)
     return found | {"other breast": float(other.mean())}
 
 
-def _choices(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
+def _choices(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int) -> Measured:
     few = truth.drop_duplicates("woman").groupby(["density", "vendor"]).head(2)["woman"]
     some = truth["woman"].isin(few).to_numpy()
     little = vectors[some][:, (vectors[some] != 0).mean(axis=0) > 0.5]
@@ -135,7 +142,7 @@ def _choices(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame
         truth["density"].to_numpy()[some],
     )
     pca, found = PCA(20, svd_solver="full"), {}
-    asked = {"coin": [_tossed(owner, seed) for seed in range(2 * COINS)], "density": [density] * 5}
+    asked = {"coin": [_tossed(owner, seed) for seed in range(2 * tries)], "density": [density] * (tries // 2)}
     for target, columns in asked.items():
         rows = []
         for seed, labels in enumerate(columns):
@@ -152,7 +159,7 @@ def _choices(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame
     return found
 
 
-def _beside(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
+def _beside(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int) -> Measured:
     simple, found = read_pictures(pictures), {}
     rivals = {
         "mean gray": simple.mean_gray,
@@ -167,17 +174,17 @@ def _beside(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame)
             f"{target} {name}": rival.scores[one.measure].value for name, rival in one.baselines.items()
         }
     share = probe(vectors, truth["volumetric_fraction"], **fixed)
-    return found | {"glandular share": share.score.value} | _widths(vectors, truth)
+    return found | {"glandular share": share.score.value} | _widths(vectors, truth, tries)
 
 
-def _widths(vectors: np.ndarray, truth: pd.DataFrame) -> Measured:
+def _widths(vectors: np.ndarray, truth: pd.DataFrame, tries: int) -> Measured:
     """Return the widths of intervals of quadratic kappa, from drawing women and from drawing images."""
     owner, labels = np.unique(truth["woman"], return_inverse=True)[1], truth["density"].to_numpy()
     split = StratifiedGroupKFold(5, shuffle=True, random_state=0)
     said = cross_val_predict(LINEAR, vectors, labels, groups=owner, cv=split)
     rows = [np.flatnonzero(owner == each) for each in range(int(owner.max()) + 1)]
     rng, kappas = np.random.default_rng(0), {"women": [], "images": []}
-    for _ in range(400):
+    for _ in range(40 * tries):
         drawn = np.concatenate([rows[i] for i in rng.integers(0, len(rows), len(rows))])
         for name, some in (("women", drawn), ("images", rng.integers(0, len(labels), len(labels)))):
             kappas[name].append(cohen_kappa_score(labels[some], said[some], weights="quadratic"))
@@ -187,7 +194,7 @@ def _widths(vectors: np.ndarray, truth: pd.DataFrame) -> Measured:
     }
 
 
-def _bias(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
+def _bias(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int) -> Measured:
     dense, vendor = truth["density"].isin(["c", "d"]).to_numpy(), truth["vendor"].to_numpy()
     of_each, found = truth.assign(dense=dense).drop_duplicates("woman").set_index("woman"), {}
     for name, target in (("vendor", vendor), ("dense", dense)):
@@ -209,10 +216,12 @@ def _bias(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -
     return found
 
 
-def _probabilities(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
+def _probabilities(
+    vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int
+) -> Measured:
     found = {}
     for knob in (1, 10, 1000):
-        one = probe(vectors, truth["density"], groups=truth["woman"], setting=knob, repeats=3, permutations=0)
+        one = probe(vectors, truth["density"], groups=truth["woman"], setting=knob, repeats=2, permutations=0)
         found |= {
             f"accuracy at {knob}": one.score.value,
             f"error at {knob}": one.scores["calibration_error"].value,
@@ -220,9 +229,9 @@ def _probabilities(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.Dat
     return found
 
 
-def _few_labels(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame) -> Measured:
+def _few_labels(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFrame, tries: int) -> Measured:
     """Return what few women give, and the largest gain of anything over plain, in units of its noise."""
-    same = {"groups": truth["woman"], "women": (5, 10, 20, 40), "repeats": 10}
+    same = {"groups": truth["woman"], "women": (5, 10, 20, 40), "repeats": tries}
     plain = label_curve(vectors, truth["density"], strategies=("random", "margin", "diverse"), **same)
     values = dict(plain.values)
     for model in ("knn", "spread", "self_training"):
@@ -237,4 +246,5 @@ def _few_labels(vectors: np.ndarray, pictures: Sequence[bytes], truth: pd.DataFr
         gains.append((gain.mean(axis=0)[first:] / np.maximum(noise[first:], 1e-9)).max())
     means = base.mean(axis=0)
     named = {f"{women} women": float(mean) for women, mean in zip(plain.women, means, strict=True)}
-    return named | {"gain": float(max(gains))}
+    won = (np.array(values["margin"]) > base)[:, 2].mean()  # at 20 women
+    return named | {"gain": float(max(gains)), "tries the margin won": float(won)}

@@ -14,11 +14,22 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tools"))
 import vector_cohort
 
 
-@pytest.mark.parametrize("cohort", ["discovery", "replication"])
-def test_every_claim_of_lesson_10_holds_on_the_women_that_ship(cohort):
+def found_on(cohort, tries):
     extraction = Extraction.read(sample_run(cohort))
     truth = pd.read_csv(sample_run(cohort) / "manifest.csv")
-    found = measure(extraction.vectors, extraction.thumbnails, truth)
+    return measure(extraction.vectors, extraction.thumbnails, truth, tries)
+
+
+def test_every_claim_of_lesson_10_holds_on_the_women_of_lesson_08_in_a_few_tries():
+    """On women other than the lesson's, whose own numbers are in its outputs."""
+    found = found_on("discovery", tries=4)
+    assert unmet(found) == [], found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cohort", ["discovery", "replication"])
+def test_every_claim_of_lesson_10_holds_on_the_women_that_ship(cohort):
+    found = found_on(cohort, tries=10)
     assert unmet(found) == [], found
 
 

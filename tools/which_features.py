@@ -97,7 +97,7 @@ def _words(one: Probe) -> str:
 
 def page(rows: Sequence[tuple[str, ...]], *, images: int, women: int, minutes: float) -> str:
     """Return the page."""
-    heads = ("network", "`--layer`", "`--pool`", "numbers", *TARGETS.values())
+    heads = ("network", "`--layer`", "`--pool`", "length", *TARGETS.values())
     lines = [heads, ("---",) * len(heads), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return TEXT.format(table=table, images=images, women=women, minutes=max(1, round(minutes)))
@@ -110,25 +110,30 @@ Written by `make which-features`; do not edit.
 
 `course embed --backbone … --layer … --pool …` makes vectors in many ways. Here is what can be read off some
 of them: {images} synthetic mammograms of {women} women, those of `data_samples/vectors`, and the same probes
-(logistic and ridge regression) in the same folds of women. Density, vendor and view are told with balanced
-accuracy (chance: 0.25, 0.33 and 0.50), the share of glandular tissue with R² (chance: 0). In brackets are 95%
-intervals from drawing women. It took {minutes} minutes.
+(logistic and ridge regression) in the same folds of women. For density, vendor and view the score is balanced
+accuracy (chance: 0.25, 0.33 and 0.50); for the share of glandular tissue it is R² (guessing the mean: 0). In
+brackets are 95% intervals from resampling women. Making this page took {minutes} minutes.
+
+A layer has the name that PyTorch gives it: `network._blocks.10` is the eleventh of EfficientNet-Lite0's 16
+blocks, and *last* is the default, just before the classifier. A layer's maps become a vector by their `mean`,
+their `max`, a mean that leans towards large numbers (`gem`), or the means of the whole and of its four
+quarters, one after the other (`multi`). *Length* is how many numbers the vector has.
 
 {table}
 
 How to read it:
 
-- **Intervals are wide.** With {women} women, rows that differ by a few hundredths have not been told apart.
-- **The best row is no discovery.** It was chosen by its score, on labels that it was then scored with. Take
-  the rows that you mean to compare to women whom you have not looked at (lesson 09).
+- **Intervals are wide.** With {women} women, rows that differ by a few hundredths cannot be told apart.
+- **The best row is no discovery.** It was chosen by its score, on the labels that it was scored with. Ask the
+  rows that you mean to compare again, on women whom you have not looked at (lesson 09).
 - **Beside the networks stands a histogram** of 32 bins of gray. Where it does as well, the network has added
   nothing (lesson 10).
-- **Random weights have learnt nothing.** What they give is what pooling a picture through any stack of
-  convolutions gives. Networks other than EfficientNet-Lite0 stand here with random weights, since this page
-  is made without a network connection: it says nothing about their ImageNet weights. Where these can be
+- **Random weights have learnt nothing.** Their rows show what any stack of convolutions gives when it is
+  pooled; each is one draw of the weights. Networks other than EfficientNet-Lite0 stand here with random
+  weights, since this page is made offline: it says nothing about their ImageNet weights. Where these can be
   fetched, `course embed --backbone torchvision:NAME` or `timm:NAME` and `course probe` ask the same of them.
-- **Synthetic women.** What is told apart best here need not be told apart best in an archive. `course probe`
-  on a run of your own says what holds there.
+- **Synthetic women.** What can be read best here need not be what can be read best in an archive. Use
+  `course probe` on a run of your own to see what holds there.
 """
 
 
