@@ -42,8 +42,8 @@ density = truth["density"].to_numpy()
 print(vectors.shape, "vectors of", len(np.unique(women)), "women; density:", *np.unique(density))
 
 # %% [markdown]
-# Two probes, then: logistic regression, which cuts with straight lines, and the nearest neighbour, which gives an image the
-# label of the one most like it. Both are asked **out of fold**: the images are dealt out to five folds, and each fold is
+# Here are two probes: logistic regression, which cuts straight, and the nearest neighbour, which gives an image the label of
+# the one most like it. Both are asked **out of fold**: the images are dealt out to five folds, and each fold is
 # predicted by a model that was fitted to the other four.
 
 # %%
@@ -160,8 +160,8 @@ def sides_by_woman(women, labels, splits, rng):  # each woman has both sides, so
     return by_woman(women, everybody_alike, splits, rng)
 
 
-def both_ways(model, labels, split):  # three splits by woman, three by image
-    return [[score(model, labels, each, seed) for seed in range(3)] for each in (split, by_image)]
+def both_ways(model, labels, split):  # two splits by woman, two by image
+    return [[score(model, labels, each, seed) for seed in range(2)] for each in (split, by_image)]
 
 
 # %%
@@ -179,7 +179,7 @@ from course_utils.plots import two_splits
 two_splits(found, chances)
 
 # %% [markdown]
-# Density and vendor gain a little, and nobody would have noticed. The side gives it away: shuffled, it is read *worse* than by
+# Density and vendor gain, and nobody would have noticed: nothing looks wrong with a higher score. The side gives it away: shuffled, it is read *worse* than by
 # tossing a coin. What could make a model wrong more often than not?
 
 # %%
@@ -192,15 +192,15 @@ print(f"images whose nearest neighbour is the same woman's: {hers.sum()} of {len
 print(f"of these, the other breast: {other_side.sum()}")
 
 # %% [markdown]
-# The image most like that of a left breast is, for every third image, the same woman's right breast: the one image that must
-# have the other label. Recognition helps if all of a woman's images share their label, and misleads if they do not. It never
+# For one image in three, the image most like it shows the same woman's other breast: the one image that must have the other
+# label. Recognition helps if all of a woman's images share their label, and misleads if they do not. It never
 # tells you anything about the label. That is the harm, and it is why `probe` has no default for `groups`.
 
 # %% [markdown]
 # ## How sure is that?
 #
-# So keep the women together, and ask for density. The course's `probe` does what you did, five times over, with vectors scaled as a whole
-# instead of column by column. Keep the answers of your own model as well, for the next two exercises.
+# So keep the women together, and ask for density. The course's `probe` does what you did, five times over, with vectors
+# scaled as a whole instead of column by column. Keep the answers of your own model as well, for the next two exercises.
 
 # %%
 from course_utils.analysis import probe
@@ -260,7 +260,7 @@ for name, (low, high) in {"over women": over_women, "over images": over_images}.
 #
 # ## Is a near miss a miss?
 #
-# Look at the confusion matrix again: what is missed is missed by one class. Radiologists disagree by one class, too. **Cohen's
+# Look at the confusion matrix again: nearly all that is missed is missed by one class. Radiologists disagree by one class, too. **Cohen's
 # quadratic kappa** counts a miss by two classes four times as much as a miss by one, and takes off what chance would give:
 #
 # $$\kappa = 1 - \frac{\sum_{ij} w_{ij}\, o_{ij}}{\sum_{ij} w_{ij}\, e_{ij}}, \qquad w_{ij} = (i - j)^2, \qquad e_{ij} = \frac{r_i\, c_j}{N}$$
@@ -320,15 +320,23 @@ from course_utils.plots import scores_beside
 scores_beside(of_density)
 
 # %%
-of_vendor = probe(vectors, truth["vendor"], groups=women, baselines=rivals, permutations=0)
+of_vendor = probe(vectors, truth["vendor"], groups=women, baselines=rivals, repeats=2, permutations=0)
 scores_beside(of_vendor)
 
 # %% [markdown]
-# For density the network has earned its place. For the vendor it has lost: 32 bins know the machine, and the network has thrown
-# much of that away. Without the histogram beside it, a score of 0.8 would have looked like an achievement.
+# For density the network has earned its place. For the vendor it has lost: 32 bins know the machine, and a straight cut through
+# the network's vectors no longer finds all of that. Without the histogram beside it, a score of nearly 0.8 would have looked
+# like an achievement.
 #
-# And why is the thickness *below* chance? For the same reason as the side. This cohort was made so that thickness says exactly
-# nothing about density. So if thin breasts happen to be dense in four folds, in the fifth they are not.
+# And why is the thickness *below* chance?
+
+# %%
+thickness = truth[truth["view"] == "CC"].groupby("density")["thickness_mm"].mean()
+print("mean thickness of each class, CC:", *(f"{name} {mm:.0f} mm" for name, mm in thickness.items()))
+
+# %% [markdown]
+# It is the same in all four classes; this cohort was made that way. So if dense breasts happen to be thin in four folds, they
+# are thick in the fifth, and whatever a model learns from the four is wrong there. It is the story of the side once more.
 #
 # A probe need not be asked for classes. Here is the share of glandular tissue in the breast, a number from which the
 # classes were cut. For numbers the measure is $R^2$, the share of the variance that is explained. *Predict: better than 0.5?*
@@ -339,6 +347,7 @@ amount = probe(
     truth["volumetric_fraction"].rename("glandular share"),
     groups=women,
     baselines=rivals,
+    repeats=2,
     permutations=0,
 )
 scores_beside(amount)
@@ -414,7 +423,7 @@ for name, (before, within, pca_before, pca_within) in rows.items():
 # %% [markdown]
 # Both are right. Choosing columns by the label before the split lifts a coin, and lifts density by as much. Keeping the women
 # together does not help: the leak is in the choice. Components before the split lift nothing. They look at no
-# label, and what they see of the women who are asked, any archive would show you, too.
+# label: you could take them from women whom nobody has ever labelled.
 #
 # So the rule is not a ritual. What has looked at labels must not have looked at those that are asked. That goes for you as well:
 # if you try ten networks and keep the one with the best score, you have chosen by the label.
@@ -425,7 +434,7 @@ for name, (before, within, pca_before, pca_within) in rows.items():
 # So far density and vendor were **crossed**: each vendor has breasts of every density. An archive seldom is. Say one hospital
 # bought its machine for screening, another for women called back because their breasts are dense. To see what that does, choose
 # women so that two things agree: dense breasts (c, d) from one vendor, fatty ones (a, b) from another. At a *dose* of 100% they
-# agree in all women in training, at 50% they have nothing in common.
+# agree in all 16 women in training; at 50%, in eight of them, and then the one says nothing about the other.
 #
 # Then test on two groups of other women: those with the same bias, and those with the bias reversed. *Predict: a model learns to
 # tell the two vendors apart, at 100%. How often is it right where the bias is the same, and where it is reversed? And a model
@@ -461,7 +470,7 @@ def right_answers(target, dose):  # -> share right where the bias is the same, a
 
 
 # %%
-doses, panels = (0.5, 0.8, 0.95, 1.0), {}
+doses, panels = (8 / 16, 13 / 16, 15 / 16, 16 / 16), {}
 for name, target in {"asked for the vendor": vendor, "asked for density": dense}.items():
     panels[name] = np.transpose([right_answers(target, dose) for dose in doses])
 
@@ -473,8 +482,9 @@ shortcut_doses(doses, panels)
 # %% [markdown]
 # At 100% the two models are the same model: the labels say the same. It reads density, whatever you asked for, because density
 # is what the vectors show best. If you asked for density, little is lost. If you asked for the vendor, the model is wrong five
-# times in six where the bias is reversed, and *nothing in its own cross-validation says so*: that is the blue line, and it
-# is higher than it was without a bias. One woman in twenty who breaks the rule helps a little. One in five is not enough.
+# times in six where the bias is reversed, and *cross-validation would not say so*: it asks women with the same bias, as the
+# blue line does, and that line is higher than it was without a bias. One woman in 16 who breaks the rule helps a little. Three
+# in 16 are not enough.
 #
 # Put the finding that you look for in the place of the vendor (faint), and whatever your archive ties it to in the place of
 # density (plain). The cure is not in the model. Know what is tied to your label, and test where it is not:
@@ -527,8 +537,8 @@ exercise("10.5").check(reliability_curve)
 
 # %% [markdown]
 # Logistic regression has a knob, $C$: the smaller, the more its weights are held back. *Predict: from 1 to 10 to 1000, what happens
-# to the accuracy, and what to the probabilities?* The **expected calibration error** is the distance between confidence and share
-# right, averaged over the images.
+# to the accuracy, and what to the probabilities?* The **expected calibration error** is the distance between mean confidence and
+# share right in a bin, averaged over the bins, each weighted by its images.
 
 # %%
 knobs = {
@@ -548,8 +558,9 @@ reliability(knobs[1])
 reliability(knobs[1000])
 
 # %% [markdown]
-# One accuracy, and probabilities of quite different worth. Held back, the model is right far more often than it says; let loose,
-# it is sure of itself when it should not be. In between, the two nearly agree. And yours? Your model from before, with its columns
+# (Half an image at a point is a mean over two repeats.) One accuracy, and probabilities of quite different worth. Held back,
+# the model is right far more often than it says; let loose, it is surer of itself than it should be. At 10, the two nearly
+# agree. And yours? Your model from before, with its columns
 # scaled one by one:
 
 # %%
@@ -563,9 +574,11 @@ if ready("10.5", reliability_curve):
 print(f"mean confidence {sure.mean():.2f}, right {right.mean():.2f}")
 
 # %% [markdown]
+# Yours is let loose, too: with its columns scaled one by one, $C = 1$ is not what it is for `probe`.
+#
 # ## How many labels do you need?
 #
-# A label costs a radiologist's time. She opens an examination and sees all four images, so what you ask her for is a *woman*.
+# A label costs a radiologist's time. She opens an examination and sees all four images, so you ask her about a *woman*.
 # And perhaps some women teach more than others: why not ask about those of whom the model is least sure? That is **active
 # learning**. Its simplest form looks at the **margin**, the gap between the largest and the second largest probability.
 
@@ -591,7 +604,7 @@ exercise("10.6").check(next_woman)
 # %% [markdown]
 # Three tenths of the women are put aside for the test. Five are labelled to begin with, then more, chosen in one of three ways:
 # at random, by the margin, or those most unlike the ones already labelled. *Predict: what do five women give? At 20, how much
-# better than chance choice is the margin?*
+# does the margin add to choosing at random?*
 
 # %%
 from course_utils.analysis.probing import label_curve
@@ -610,7 +623,7 @@ for sentence in chosen.sentences[1:]:
 # %% [markdown]
 # Five women are enough for more than twice what chance gives, and each doubling buys a few points more. The clever ways to choose
 # buy nothing that shows above the noise: look at the bars, which say how much luck one try has. A paper that tried once, with
-# one seed, could have reported either way as the winner.
+# one seed, could have reported any of the three as the winner.
 #
 # There is another kind of cleverness. The other women have no labels, but their vectors are there. **Label spreading** lets labels
 # flow from an image to its neighbours; **self-training** believes its own surest predictions and learns from them. *Predict: with
@@ -633,13 +646,13 @@ for name in models:
 
 # %% [markdown]
 # The same women, the same tests, so the curves can be compared point by point: even where each does best, it does not beat plain
-# logistic regression by more than its noise. That is a negative result, and it stays in. It does not say that these methods are useless, only that here, with vectors in which density
-# lies along straight lines, there was nothing left for them to add.
+# logistic regression by more than its noise. That is a negative result, and it stays in. It does not say that these methods are
+# useless, only that they added nothing here.
 
 # %% [markdown]
 # ## What would you write?
 #
-# Everything in one sentence after the other, with what was *not* shown at the end:
+# Here is what `probe` says of density, one sentence after another, with what was *not* shown at the end:
 
 # %%
 for sentence in of_density.sentences:
