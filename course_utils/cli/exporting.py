@@ -86,8 +86,9 @@ def pseudonymise(arguments: argparse.Namespace) -> int:
         raise UsageError(str(error)) from error
     for option, column in (("--id", arguments.id), ("--issuer", arguments.issuer)):
         if column is not None and column not in table:
-            raise UsageError(f"{option}: there is no such column; there are {', '.join(map(as_text, table))}")
-    others = [name for name in table if name not in (arguments.id, arguments.issuer)]
+            there = ", ".join(as_text(str(name)) for name in table)
+            raise UsageError(f"{option}: there is no such column; there are {there}")
+    others = [str(name) for name in table if name not in (arguments.id, arguments.issuer)]
     left_out = [name for name in others if identifies_people(name)]
     kept = [name for name in others if name not in left_out]
     if "patient_key" in kept:

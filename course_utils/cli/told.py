@@ -38,7 +38,8 @@ def read_told(table: Path, names: Sequence[str], key: bytes | None) -> list[Told
     if FILE not in rows or len({*COLUMNS[1:4]} & set(rows)) == 0:
         raise LabelsError(f"{name} needs a column file, and one of view, laterality and patient")
     told: dict[str, Told] = {}
-    for number, row in enumerate(rows.to_dict("records"), start=2):
+    for number, cells in enumerate(rows.to_dict("records"), start=2):
+        row = {str(column): cell for column, cell in cells.items()}
         file = row[FILE]
         if not file:
             continue

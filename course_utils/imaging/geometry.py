@@ -5,6 +5,7 @@ flips, which move pixels and change none; and the proportions of a pixel. Left a
 module: a breast may face either way (`preprocess`).
 """
 
+from collections.abc import MutableSequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,7 +77,9 @@ def geometry(header: Dataset) -> Geometry:
 def _directions(header: Dataset) -> tuple[str, str]:
     """Return the main direction of the rows and of the columns, empty where the header does not say."""
     value = get_value(header, "PatientOrientation")
-    values = [] if value is None or isinstance(value, str) else [str(each).strip().upper() for each in value]
+    values = []
+    if isinstance(value, MutableSequence | tuple):
+        values = [str(each).strip().upper() for each in value]
     if len(values) != 2 or not all(each and set(each) <= set("APLRHF") for each in values):
         return "", ""
     return values[0][0], values[1][0]

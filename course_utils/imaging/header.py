@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 import pydicom
-from pydicom.datadict import dictionary_VR
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -22,7 +22,7 @@ OVERLAY_BIT_POSITIONS = [(group << 16) | 0x0102 for group in range(0x6000, 0x602
 FUNCTIONAL_GROUPS = ("PerFrameFunctionalGroupsSequence", "SharedFunctionalGroupsSequence")
 """Where enhanced objects keep windows, side and spacing of a frame (PS3.3 C.7.6.16)."""
 
-KEYWORDS = [
+KEYWORDS: list[str] = [
     *("SOPClassUID", "SOPInstanceUID", "Modality", "PresentationIntentType", "BodyPartExamined", "PatientID"),
     *("Rows", "Columns", "NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated"),
     *("BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue", "PixelPaddingRangeLimit"),
@@ -33,8 +33,10 @@ KEYWORDS = [
     *("PixelAspectRatio", "ImageType", "SeriesDescription", "QualityControlImage", "DetectorType"),
     *("IssuerOfPatientID", "AnatomicRegionSequence"),
     *FUNCTIONAL_GROUPS,
-    *OVERLAY_BIT_POSITIONS,
 ]
+"""The header elements that are read by name."""
+
+READ = [tag_for_keyword(keyword) or 0 for keyword in KEYWORDS] + OVERLAY_BIT_POSITIONS
 """The only header elements read; the rest are skipped."""
 
 LONGEST = {"SQ": 2**21}
@@ -78,7 +80,7 @@ def read_header(file: BinaryIO) -> Dataset:
     bare = _begins_with_its_label(file)
     try:
         header = pydicom.dcmread(
-            _BoundedReader(file), stop_before_pixels=True, specific_tags=KEYWORDS, force=bare
+            _BoundedReader(file), stop_before_pixels=True, specific_tags=READ, force=bare
         )
     except InvalidDicomError:
         raise MammogramError("This is not a DICOM file.") from None

@@ -455,7 +455,7 @@ ratio = {kind: of[0] / of[-1] for (kind, depth), of in norms.items() if depth ==
 print("At 56 layers, the first gets, compared with the last,")
 print("plain:                 less than a billionth:", ratio["plain"] < 1e-9)
 print("shortcuts:             more than a tenth:    ", ratio["shortcuts"] > 0.1)
-print("plain, batch norm:     more than 1000 times: ", ratio["plain, batch norm"] > 1000)
+print("plain, batch norm:     more than 100 times:  ", ratio["plain, batch norm"] > 100)
 print("shortcuts, batch norm: less than 100 times:  ", ratio["shortcuts, batch norm"] < 100)
 
 # %% [markdown]
