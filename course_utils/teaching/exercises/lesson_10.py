@@ -221,7 +221,7 @@ def _test_interval(interval: Interval) -> None:
         if ends[0] != ends[1]:
             raise NotYet("the same generator gave two different answers: draw with `rng`.")
         if all(each == ends[0] for each in ends):
-            raise NotYet("every generator gave the same two ends: draw with `rng`, not with one of your own.")
+            raise NotYet("every generator gave the same two ends: draw the women with `rng`.")
         _compare_interval(np.mean(ends[1:], axis=0), right, women)
     women, order = _owners([4] * 12, [f"W{i:02d}" for i in range(12)], 3)
     right = np.empty(len(women), bool)
