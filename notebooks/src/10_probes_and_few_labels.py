@@ -332,7 +332,7 @@ scores_beside(of_vendor)
 
 # %%
 thickness = truth[truth["view"] == "CC"].groupby("density")["thickness_mm"].mean()
-print("mean thickness of each class, CC:", *(f"{name} {mm:.0f} mm" for name, mm in thickness.items()))
+print("mean thickness, CC:", ", ".join(f"{name} {mm:.0f} mm" for name, mm in thickness.items()))
 
 # %% [markdown]
 # It is the same in all four classes; this cohort was made that way. So if dense breasts happen to be thin in four folds, they
