@@ -136,6 +136,23 @@ def test_names_that_would_clash_are_told_apart(archive, capsys):
     assert all((archive.parent / "seen" / name).is_file() for name in listed["picture"])
 
 
+def test_an_unforeseen_error_in_one_file_costs_that_file_only(archive, monkeypatch):
+    whole = Preprocessor.with_mask
+
+    def fails_once(self, mammogram):
+        if mammogram.kind == "picture":
+            raise IndexError("/secret/folder")
+        return whole(self, mammogram)
+
+    monkeypatch.setattr(Preprocessor, "with_mask", fails_once)
+    assert cli.main(["preprocess", "archive", "-o", "seen", *SMALL]) == 0
+    failures = pd.read_csv("seen/failures.csv").set_index("file")
+    assert failures.loc["film/mdb.pgm", "stage"] == "preprocess"
+    assert failures.loc["film/mdb.pgm", "reason"].startswith("unexpected IndexError")
+    assert "secret" not in (archive.parent / "seen" / "failures.csv").read_text()
+    assert len(pd.read_csv("seen/pictures.csv")) == 2
+
+
 def test_preprocess_of_nothing_ends_with_one(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
@@ -145,8 +162,9 @@ def test_preprocess_of_nothing_ends_with_one(tmp_path, monkeypatch, capsys):
 
 def test_one_scale_for_all_refuses_what_it_cannot_place_and_goes_on(archive):
     assert cli.main(["preprocess", "archive", "-o", "seen", "--mm-per-pixel", "2", *SMALL]) == 0
-    failures = pd.read_csv("seen/failures.csv").set_index("file")["reason"]
-    assert "does not say how large its pixels are" in failures["film/mdb.pgm"]
+    failures = pd.read_csv("seen/failures.csv").set_index("file")
+    assert "does not say how large its pixels are" in failures["reason"]["film/mdb.pgm"]
+    assert failures["stage"]["film/mdb.pgm"] == "preprocess"
     assert len(pd.read_csv("seen/pictures.csv")) == 2
 
 

@@ -72,10 +72,11 @@ def export(
     places = _places(names, SUFFIX[form])
 
     def one(number: int) -> dict[str, Any] | Failure:
-        try:
-            facts = _write(paths[number], folder / places[number], preprocessor, form, mask=mask, key=key)
-        except MammogramError as error:
-            return Failure("read", str(error))
+        made = _made(paths[number], preprocessor, key)
+        if isinstance(made, Failure):
+            return made
+        facts, picture, inside = made
+        _write(folder / places[number], picture, inside if mask else None, form)
         if told is not None:
             facts = told[number].completed(facts)
         return {"picture": places[number], FILE: names[number], **vars(facts)}
@@ -127,21 +128,31 @@ def _places(names: Sequence[str], suffix: str) -> list[str]:
     return places
 
 
-def _write(
-    path: Path, place: Path, preprocessor: Preprocessor, form: Format, *, mask: bool, key: bytes | None
-) -> Facts:
-    mammogram = read_mammogram(path, voi=preprocessor.voi, key=key)
-    with open_file(path) as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    picture, inside = preprocessor.with_mask(mammogram)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(place, _encoded(picture[0], form))
-    if mask:
-        write_atomic(
-            place.with_name(f"{place.stem}{MASK}"), _image(".png", inside[0].astype(np.uint8) * np.uint8(255))
-        )
+def _made(
+    path: Path, preprocessor: Preprocessor, key: bytes | None
+) -> tuple[Facts, np.ndarray, np.ndarray] | Failure:
+    """Return what is known of a file, its picture and where in it the breast is, or why there is none."""
+    stage = "read"
+    try:
+        mammogram = read_mammogram(path, voi=preprocessor.voi, key=key)
+        with open_file(path) as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        stage = "preprocess"
+        picture, inside = preprocessor.with_mask(mammogram)
+    except MammogramError as error:
+        return Failure(stage, str(error))
+    except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
+        return Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
     names = [each.name for each in fields(Facts) if each.name != "sha256"]
-    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
+    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names}), picture[0], inside[0]
+
+
+def _write(place: Path, picture: np.ndarray, inside: np.ndarray | None, form: Format) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(place, _encoded(picture, form))
+    if inside is not None:
+        mask = _image(".png", inside.astype(np.uint8) * np.uint8(255))
+        write_atomic(place.with_name(f"{place.stem}{MASK}"), mask)
 
 
 def _encoded(picture: np.ndarray, form: Format) -> bytes:
