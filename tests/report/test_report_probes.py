@@ -182,7 +182,7 @@ def _levelless(stored):
 @pytest.mark.parametrize(
     "damage",
     [_confused, _bent, _unscored, _renamed, _modelled, _far, _short, _levelless, "{", "[]", ""],
-    ids=str,
+    ids=lambda damage: getattr(damage, "__name__", damage),
 )
 def test_a_damaged_probe_is_a_note_and_the_others_are_shown(tmp_path, damage):
     folder = run_folder(tmp_path)
