@@ -411,6 +411,11 @@ def adds_one_in_place(truth, said, classes):
     return lesson._weighed(truth - 1, said - 1, classes, 2)
 
 
+def fitted_to_all(vectors, labels, fold, count):
+    model = make_pipeline(SelectKBest(k=count), LogisticRegression())
+    return model.fit(vectors, labels).predict(vectors)
+
+
 def with_columns(number):
     return lambda vectors, labels, fold, count: asked_in_folds(vectors, labels, fold, number)
 
@@ -512,6 +517,7 @@ def sorts_in_place(probabilities, women):
         ("10.1", seeds_itself, "two different answers"),
         ("10.1", sorts_the_women, "work on a copy"),
         ("10.1", lambda w, y, k, rng: numbers_of(KFold(k), w, y), "in more than one fold"),
+        ("10.1", lambda w, y, k, rng: numbers_of(StratifiedKFold(k), w, y), "in more than one fold"),
         ("10.1", lambda w, y, k, rng: numbers_of(GroupKFold(k), w, y), "no fold lacks a class"),
         ("10.1", lambda w, y, k, rng: list(GroupKFold(k).split(w, y, w)), "lists of rows"),
         ("10.1", lambda w, y, k, rng: GroupKFold(k).split(w, y, w), "a generator"),
@@ -564,6 +570,7 @@ def sorts_in_place(probabilities, women):
         ("10.3", lambda t, s, k: abs(lesson._weighed(t, s, k, 2)), "Worse than chance"),
         ("10.3", adds_one_in_place, "work on a copy"),
         ("10.3", lambda t, s, k: np.nan, "It should be"),
+        ("10.4", fitted_to_all, "They have had a say"),
         ("10.4", with_columns(1), "use all of the `count` best"),
         ("10.4", with_columns(2), "use all of the `count` best"),
         ("10.4", with_columns(3), "as many as `count` says"),

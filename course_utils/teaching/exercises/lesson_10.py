@@ -169,14 +169,6 @@ def _by_image(women: Array, labels: Array, splits: int, rng: np.random.Generator
     return rng.permutation(len(women)) % splits
 
 
-def _classes_by_image(women: Array, labels: Array, splits: int, rng: np.random.Generator) -> Array:
-    fold = np.zeros(len(women), int)
-    for level in np.unique(labels):
-        rows = rng.permutation(np.flatnonzero(labels == level))
-        fold[rows] = np.arange(len(rows)) % splits
-    return fold
-
-
 def _whatever_their_class(women: Array, labels: Array, splits: int, rng: np.random.Generator) -> Array:
     names, owner = np.unique(women, return_inverse=True)
     return (rng.permutation(len(names)) % splits)[owner]
@@ -605,7 +597,7 @@ def _ask_with_one_label_a_fold(said: Any, vectors: Array, labels: Array, fold: A
         )
 
 
-def _select(outside: bool, use_all: bool = False, in_sample: bool = False, score: bool = False) -> Any:
+def _select(outside: bool, use_all: bool = False, score: bool = False) -> Any:
     """Planted answers, which differ in one thing each."""
 
     def chosen_inside(vectors: Array, labels: Array, fold: Array, count: int) -> Any:
@@ -619,8 +611,7 @@ def _select(outside: bool, use_all: bool = False, in_sample: bool = False, score
         found = labels.copy()
         for k in np.unique(fold):
             model = make_pipeline(SelectKBest(k=number), LogisticRegression(C=100 if use_all else 1))
-            train = np.full(len(labels), True) if in_sample else fold != k
-            found[fold == k] = model.fit(vectors[train], labels[train]).predict(vectors[fold == k])
+            found[fold == k] = model.fit(vectors[fold != k], labels[fold != k]).predict(vectors[fold == k])
         return (found == labels).mean() if score else found
 
     return chosen_inside
@@ -912,7 +903,6 @@ EXERCISES = (
         ),
         planted=(
             Planted(_by_image, "dealt out images (KFold)", "more than one fold"),
-            Planted(_classes_by_image, "dealt out images, by class (StratifiedKFold)", "more than one fold"),
             Planted(
                 _whatever_their_class, "left the classes to chance (GroupKFold)", "no fold lacks a class"
             ),
@@ -980,7 +970,6 @@ EXERCISES = (
         ),
         planted=(
             Planted(_select(outside=True), "chose before the split", "They have had a say"),
-            Planted(_select(outside=False, in_sample=True), "fitted to all", "They have had a say"),
             Planted(_select(outside=False, use_all=True), "used every column", "Only the `count` best"),
             Planted(_select(outside=False, score=True), "gave back the score", "not how good that is"),
         ),
@@ -1021,10 +1010,10 @@ EXERCISES = (
             "`np.unique(women)`.",
         ),
         planted=(
-            Planted(_asks("least image"), "asked for an image", "mean over all of her images"),
+            Planted(_asks("least image"), "asked for an image", "others that it is sure of"),
             Planted(_asks("surest"), "asked whom the model knows", "surest"),
             Planted(_asks("mean first"), "averaged before taking the margin", "the margin first"),
-            Planted(_asks("sum"), "summed up", "take the mean"),
+            Planted(_asks("sum"), "summed up", "since she has few images"),
             Planted(_asks("least confident"), "took the largest probability", "the gap between it"),
         ),
     ),
