@@ -45,6 +45,12 @@ class Facts:
         return cls(**values)
 
     @classmethod
+    def of(cls, mammogram: object, sha256: str) -> Facts:
+        """Return what a mammogram says about itself: each fact has its name there, except its file's hash."""
+        names = [each.name for each in fields(cls) if each.name != "sha256"]
+        return cls(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
+
+    @classmethod
     def words(cls) -> list[str]:
         """Return the names of the fields that hold several words, as a tuple."""
         return [name for name, hint in get_type_hints(cls).items() if get_origin(hint) is tuple]

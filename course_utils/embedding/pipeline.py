@@ -12,7 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -256,7 +256,7 @@ class Pipeline:
             stage = "preprocess"
             picture = self.preprocessor(mammogram)
             outcome = _why_unusable(picture) or _Prepared(
-                picture, _facts(mammogram, digest), thumbnail(picture)
+                picture, Facts.of(mammogram, digest), thumbnail(picture)
             )
         except MammogramError as error:
             outcome = Failure(stage, str(error))
@@ -265,12 +265,6 @@ class Pipeline:
         except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
             outcome = Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
         return outcome, time.perf_counter() - clock
-
-
-def _facts(mammogram: Mammogram, sha256: str) -> Facts:
-    """Return what a mammogram says about itself: each fact has its name there, except its file's hash."""
-    names = [each.name for each in fields(Facts) if each.name != "sha256"]
-    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names})
 
 
 def _why_unusable(picture: np.ndarray) -> Failure | None:

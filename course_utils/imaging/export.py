@@ -12,7 +12,6 @@ import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -143,8 +142,7 @@ def _made(
         return Failure(stage, str(error))
     except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
         return Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
-    names = [each.name for each in fields(Facts) if each.name != "sha256"]
-    return Facts(sha256=sha256, **{name: getattr(mammogram, name) for name in names}), picture[0], inside[0]
+    return Facts.of(mammogram, sha256), picture[0], inside[0]
 
 
 def _write(place: Path, picture: np.ndarray, inside: np.ndarray | None, form: Format) -> None:

@@ -6,7 +6,6 @@ What was found and how it is judged is a plain dict here; `analysis` makes it, a
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from course_utils import DISCLAIMER
-from course_utils.files import write_atomic
+from course_utils.files import sha256_of, write_atomic
 from course_utils.records import FILE
 from course_utils.runs.folder import Extraction
 from course_utils.runs.reading import parse
@@ -43,7 +42,7 @@ class Clusters:
     def why_unusable(self, image_ids: list[str], vectors: NDArray[np.float32]) -> str | None:
         """Return why these are not the clusters of these images and vectors, or None if they are."""
         known = self.result.get("embeddings_sha256")
-        if self.table["image_id"].tolist() != image_ids or known not in (None, _sha256(vectors.tobytes())):
+        if self.table["image_id"].tolist() != image_ids or known not in (None, sha256_of(vectors.tobytes())):
             return "The clusters in this folder belong to other embeddings"
         if self.result.get("table_sha256") not in (None, self.table_sha256):
             return f"{TABLE} in this folder was changed after the clusters in it were judged"
@@ -71,8 +70,8 @@ def write_clusters(
     table = rows.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode()
     head = {
         "disclaimer": DISCLAIMER,
-        "embeddings_sha256": _sha256(extraction.vectors.tobytes()),
-        "table_sha256": _sha256(table),
+        "embeddings_sha256": sha256_of(extraction.vectors.tobytes()),
+        "table_sha256": sha256_of(table),
     }
     write_atomic(Path(folder) / TABLE, table)
     write_atomic(Path(folder) / RESULT, (json.dumps({**head, **result}, indent=2) + "\n").encode())
@@ -93,7 +92,7 @@ def _read_table(path: Path) -> tuple[pd.DataFrame, str]:
     content = path.read_bytes()
     rows = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False, na_values=[""])
     rows = rows.assign(image_id=rows["image_id"].map(str), cluster=rows["cluster"].astype(np.int64))
-    return rows, _sha256(content)
+    return rows, sha256_of(content)
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -101,7 +100,3 @@ def _read_result(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict):
         raise ValueError("a clustering is a JSON object")
     return result
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

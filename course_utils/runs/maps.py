@@ -6,7 +6,6 @@ How faithful a map is, is a plain dict here; `analysis` makes it, and reads it b
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from course_utils import DISCLAIMER
-from course_utils.files import write_atomic
+from course_utils.files import sha256_of, write_atomic
 from course_utils.records import FILE
 from course_utils.runs.folder import Extraction
 from course_utils.runs.reading import parse
@@ -46,7 +45,9 @@ class Map:
 
     def why_unusable(self, image_ids: list[str], vectors: NDArray[np.float32]) -> str | None:
         """Return why this is not a map of these images and vectors, or None if it is."""
-        if self.image_ids != image_ids or self.result.get("embeddings_sha256") != _sha256(vectors.tobytes()):
+        if self.image_ids != image_ids or self.result.get("embeddings_sha256") != sha256_of(
+            vectors.tobytes()
+        ):
             return f"The {self.method} map in this folder belongs to other embeddings"
         if self.result.get("table_sha256") != self.table_sha256:
             return f"{PREFIX}{self.method}.csv in this folder was changed after the map in it was judged"
@@ -69,8 +70,8 @@ def write_map(
     table = rows.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC).encode()
     head = {
         "disclaimer": DISCLAIMER,
-        "embeddings_sha256": _sha256(extraction.vectors.tobytes()),
-        "table_sha256": _sha256(table),
+        "embeddings_sha256": sha256_of(extraction.vectors.tobytes()),
+        "table_sha256": sha256_of(table),
     }
     path = Path(folder) / f"{PREFIX}{result['method']}.csv"
     write_atomic(path, table)
@@ -97,7 +98,7 @@ def _read_table(path: Path) -> tuple[list[str], NDArray[np.float32], str]:
     points = rows[["x", "y"]].to_numpy(np.float32)
     if not np.isfinite(points).all():
         raise ValueError("a place on a map is two numbers")
-    return rows["image_id"].tolist(), points, _sha256(content)
+    return rows["image_id"].tolist(), points, sha256_of(content)
 
 
 def _read_result(path: Path) -> dict[str, Any]:
@@ -105,7 +106,3 @@ def _read_result(path: Path) -> dict[str, Any]:
     if not isinstance(result, dict) or result.get("method") != path.stem.removeprefix(PREFIX):
         raise ValueError("a map is a JSON object that names its method")
     return result
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

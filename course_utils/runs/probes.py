@@ -5,7 +5,6 @@ What was found is a plain dict here; `analysis` makes it, and reads it back.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from course_utils import DISCLAIMER
-from course_utils.files import write_atomic
+from course_utils.files import sha256_of, write_atomic
 from course_utils.runs.folder import Extraction
 from course_utils.runs.reading import parse
 
@@ -40,7 +39,7 @@ class StoredProbe:
         """Return why this is not a probe of these images and vectors, or None if it is."""
         if self.result.get("images_sha256") == _of_images(image_ids) and self.result.get(
             "embeddings_sha256"
-        ) == _sha256(vectors.tobytes()):
+        ) == sha256_of(vectors.tobytes()):
             return None
         return f"The probe of {self.target} in this folder belongs to other embeddings"
 
@@ -55,7 +54,7 @@ def probe_file(target: str) -> str:
         return f"{PREFIX}{target}.json"
     kept = re.sub(r"[^a-z0-9_-]+", "_", target.lower())[:_LONGEST]
     # Not `-`: what is kept as it is may end like that.
-    return f"{PREFIX}{kept}.{_sha256(target.encode('utf-8', 'surrogatepass'))[:8]}.json"
+    return f"{PREFIX}{kept}.{sha256_of(target.encode('utf-8', 'surrogatepass'))[:8]}.json"
 
 
 def write_probe(folder: str | Path, extraction: Extraction, target: str, result: dict[str, Any]) -> Path:
@@ -70,7 +69,7 @@ def write_probe(folder: str | Path, extraction: Extraction, target: str, result:
     head = {
         "disclaimer": DISCLAIMER,
         "target": target,
-        "embeddings_sha256": _sha256(extraction.vectors.tobytes()),
+        "embeddings_sha256": sha256_of(extraction.vectors.tobytes()),
         "images_sha256": _of_images(extraction.table["image_id"].tolist()),
     }
     path = Path(folder) / probe_file(target)
@@ -98,8 +97,4 @@ def _read(path: Path) -> StoredProbe:
 
 
 def _of_images(image_ids: list[str]) -> str:
-    return _sha256(json.dumps(image_ids).encode())
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+    return sha256_of(json.dumps(image_ids).encode())
