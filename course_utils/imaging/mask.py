@@ -194,7 +194,7 @@ def _fog(levels: np.ndarray, away: np.ndarray, radius: int) -> np.ndarray:
         cv2.blur(cv2.blur(part.astype(np.float32), box), box) for part in (away, np.where(away, levels, 0))
     )
     around = np.where(share > 0.001, total / np.maximum(share, 0.001), 0)
-    return np.maximum(around, _column_medians(levels, away, otherwise=0))
+    return np.maximum(around, _column_medians(levels, away))
 
 
 def _padding(levels: np.ndarray) -> np.ndarray:
@@ -271,12 +271,12 @@ def _deviation(values: np.ndarray) -> float:
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
-def _column_medians(levels: np.ndarray, where: np.ndarray, otherwise: float) -> np.ndarray:
-    """Return each column's median of uint8 `(h, w)` over bool `where`; with under 4, `otherwise`."""
+def _column_medians(levels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """Return each column's median of uint8 `(h, w)` over bool `where`; with under 4 of them, 0."""
     count = where.sum(axis=0)
     ordered = np.sort(np.where(where, levels, 255), axis=0)
     medians = np.take_along_axis(ordered, np.minimum(count // 2, len(levels) - 1)[np.newaxis], axis=0)[0]
-    return np.where(count < 4, otherwise, medians)
+    return np.where(count < 4, 0, medians)
 
 
 def chest_wall(inside: np.ndarray) -> Side | None:
