@@ -1,6 +1,7 @@
 """What every test and every notebook under test starts from: the weights that need no network, on the CPU."""
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave slow tests out, whatever else `-m` asks for, unless it names them: `-m slow`."""
+    """Leave slow tests out, unless `-m` names them, and from comparison what nbval should not compare."""
+    if config.option.nbval_sanitize_with is None:
+        config.option.nbval_sanitize_with = str(Path(__file__).parent / "tests" / "nbval.cfg")
     asked = config.option.markexpr
     if "slow" not in asked:
         config.option.markexpr = f"({asked}) and not slow" if asked else "not slow"

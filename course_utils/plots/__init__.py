@@ -20,6 +20,7 @@ from course_utils.plots.illustration import (
     Picture,
     Theme,
     data_uri,
+    figure_html,
 )
 from course_utils.plots.maps import (
     MISSING,
@@ -65,6 +66,7 @@ __all__ = [
     "cumulative_dips",
     "data_uri",
     "faithfulness_of_maps",
+    "figure_html",
     "flame_graph",
     "gray_curves",
     "held_out_valley",

@@ -6,6 +6,7 @@ marker.
 
 import base64
 import io
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
@@ -63,27 +64,22 @@ class Illustration:
             self.figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
         return data.getvalue()
 
-    def html(self) -> str:
-        """Return an HTML figure that holds everything and needs no other file."""
-        source = data_uri(self.png())
-        return (
-            f'<figure><img src="{source}" alt="{escape(self.alt)}">'
-            f"<figcaption>{escape(self.caption)}</figcaption></figure>"
-        )
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        """Return the figure as HTML, which alone carries an alt text into every front end, and as text."""
+        return {
+            "text/html": figure_html(self.png(), self.alt, self.caption),
+            "text/plain": f"{self.alt}\n{self.caption}",
+        }
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
-        """Return one bundle for front ends that ask for it: the PNG, and what it shows as text."""
-        png = base64.b64encode(self.png()).decode()
-        bundle = {"image/png": png, "text/plain": f"{self.alt}\n{self.caption}"}
-        return bundle, {"image/png": {"alt": self.alt}}
 
-    def _ipython_display_(self) -> None:
-        """Show the picture and below it the caption as text, for eyes and screen readers alike."""
-        from IPython.display import display
-
-        bundle, metadata = self._repr_mimebundle_()
-        display(bundle | {"text/plain": self.alt}, metadata=metadata, raw=True)
-        display({"text/markdown": f"*{self.caption}*", "text/plain": self.caption}, raw=True)
+def figure_html(png: bytes, alt: str, caption: str = "") -> str:
+    """Return PNG bytes as an HTML figure that needs no other file; it states its size, so nothing jumps."""
+    width, height = struct.unpack(">II", png[16:24])  # PNG specification, 11.2.2: IHDR
+    below = f'<figcaption style="line-height: 1.4"><em>{escape(caption)}</em></figcaption>' if caption else ""
+    return (
+        f'<figure style="margin: 0"><img alt="{escape(alt)}" style="max-width: 100%; height: auto"'
+        f' width="{width}" height="{height}" src="{data_uri(png)}">{below}</figure>'
+    )
 
 
 def data_uri(png: bytes) -> str:

@@ -7,7 +7,6 @@ canvas (`picture_map.js`); a stored notebook keeps a still picture and a sentenc
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -128,16 +127,15 @@ class PictureMap(anywidget.AnyWidget):
         drawn = plots.map_scatter(self._points, values, name=self.colour, axis="axis")
         return drawn.png(), f"{self._title}. {drawn.alt}"
 
-    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         png, described = self._still()
         alt = self._alt or described
         view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}
-        bundle = {
+        return {
             "application/vnd.jupyter.widget-view+json": view,
-            "image/png": base64.b64encode(png).decode("ascii"),
+            "text/html": plots.figure_html(png, alt),
             "text/plain": alt,
         }
-        return bundle, {"image/png": {"alt": alt}}
 
 
 class PictureNeighbours(PictureMap):

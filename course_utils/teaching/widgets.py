@@ -6,11 +6,9 @@ occasionally stall when a notebook is executed without a screen. Lesson 05 is th
 
 from __future__ import annotations
 
-import base64
 import html
 import inspect
 import io
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +18,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from course_utils.plots import Illustration
+from course_utils.plots import Illustration, figure_html
 
 __all__ = ["LivePicture"]
 
@@ -48,8 +46,7 @@ class LivePicture(ipywidgets.VBox):
         self._controls = {name: _control(name, given, defaults) for name, given in controls.items()}
         drawn = draw(**self._values())
         self.alt = alt or getattr(drawn, "alt", None) or "A picture that changes with the controls above it."
-        self._still = _png(drawn)
-        self._shown = ipywidgets.HTML(_figure(drawn, self._still, self.alt))
+        self._shown = ipywidgets.HTML(self._still_of(drawn, self.alt))
         super().__init__(children=(*self._controls.values(), self._shown))
         for control in self._controls.values():
             control.observe(self._redraw, names="value")
@@ -60,16 +57,19 @@ class LivePicture(ipywidgets.VBox):
     def _redraw(self, _change: object) -> None:
         try:
             drawn = self._draw(**self._values())
-            self._still = _png(drawn)
-            self._shown.value = _figure(drawn, self._still, getattr(drawn, "alt", self.alt))
+            self._shown.value = self._still_of(drawn, getattr(drawn, "alt", self.alt))
         except Exception as error:
             reason = html.escape(f"{type(error).__name__}: {error}")
             self._shown.value = f'<p role="alert">This picture could not be drawn. {reason}</p>'
 
+    def _still_of(self, drawn: Any, alt: str) -> str:
+        """Return what was drawn as HTML; it is also what a stored notebook keeps."""
+        self._still = figure_html(_png(drawn), alt, getattr(drawn, "caption", ""))
+        return self._still
+
     def _repr_mimebundle_(self, **kwargs: Any) -> dict[str, Any]:
         bundle = super()._repr_mimebundle_(**kwargs) or {}
-        still = base64.b64encode(self._still).decode("ascii")
-        return {**bundle, "text/plain": self.alt, "image/png": still}
+        return {**bundle, "text/plain": self.alt, "text/html": self._still}
 
 
 def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widget:
@@ -86,20 +86,9 @@ def _control(name: str, given: Any, defaults: dict[str, Any]) -> ipywidgets.Widg
     whole = all(isinstance(number, int) for number in given)
     low, high, step = given if len(given) == 3 else (*given, 1 if whole else (given[1] - given[0]) / 100)
     slider = ipywidgets.IntSlider if whole else ipywidgets.FloatSlider
+    look["continuous_update"] = False  # on the way to a place, a slow picture would be drawn at every stop
     look["layout"] = ipywidgets.Layout(width="32em", max_width="100%")
     return slider(value=defaults.get(name, low), min=low, max=high, step=step, **look)
-
-
-def _figure(drawn: Any, png: bytes, alt: str) -> str:
-    """Return the picture as HTML, with its alt text and caption; it states its size, so nothing jumps."""
-    width, height = struct.unpack(">II", png[16:24])  # PNG specification, 11.2.2: IHDR
-    source = base64.b64encode(png).decode("ascii")
-    caption = html.escape(getattr(drawn, "caption", ""))
-    return (
-        f'<figure style="margin: 0"><img alt="{html.escape(alt)}" width="{width}" height="{height}"'
-        f' style="max-width: 100%; height: auto" src="data:image/png;base64,{source}">'
-        f'<figcaption style="line-height: 1.4"><em>{caption}</em></figcaption></figure>'
-    )
 
 
 def _png(drawn: Any) -> bytes:
