@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -52,6 +53,26 @@ def test_each_planted_mistake_gets_its_own_message(ex, planted):
     assert planted.says in verdict.text
     others = [other.says for other in ex.planted if other is not planted]
     assert not any(says in verdict.text for says in others)
+
+
+@pytest.mark.parametrize("answer", [lambda x: x + 2, lambda x: ..., lambda x: exit(), None])
+def test_a_lesson_goes_on_with_the_courses_own_until_the_answer_is_right(answer, capsys):
+    own = np.add
+    assert TOY.use(answer, otherwise=own) is own
+    assert capsys.readouterr().out == "99.1: from here on, the lesson runs on the course's own.\n"
+
+
+def test_a_lesson_goes_on_with_a_right_answer(capsys):
+    def mine(x):
+        return x + 1
+
+    assert TOY.use(mine, otherwise=np.add) is mine
+    assert capsys.readouterr().out == "99.1: from here on, the lesson runs on your answer.\n"
+
+
+def test_a_result_is_named_in_english():
+    named = [mechanism.kind_of(value) for value in (np.ones((2, 3)), [1], 1, {"a": 1}, pd.Index([1]), 0.5)]
+    assert named == ["one of shape (2, 3)", "a list", "an int", "a dict", "an Index", "a float"]
 
 
 def raises_by_hand(vectors, names):

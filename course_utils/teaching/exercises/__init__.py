@@ -95,6 +95,13 @@ class Exercise:
         if verdict.state != "right" and os.environ.get("COURSE_STRICT") == "1":
             raise AssertionError(verdict.text)
 
+    def use(self, answer: Any, *, otherwise: Any) -> Any:
+        """Return what the rest of a lesson runs on, and say so: a right answer, else the course's own."""
+        right = self.judge(answer).state == "right"
+        whose = "your answer" if right else "the course's own"
+        _print_wrapped(f"{self.id}: from here on, the lesson runs on {whose}.")
+        return answer if right else otherwise
+
     def judge(self, answer: Any) -> Verdict:
         """Return the verdict on an answer, without printing; an answer that raises is wrong, not an error."""
         try:
@@ -105,7 +112,7 @@ class Exercise:
             return self._verdict("untried", "not tried yet")
         except NotYet as problem:
             return self._verdict("wrong", f"not yet: {problem}")
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # `exit()` in an answer would end the kernel
             return self._verdict("wrong", f"not yet: {_explain(error, answer)}")
         return self._verdict("right", f"right: {self.buys}")
 
@@ -154,7 +161,10 @@ def tried(value: Any) -> Any:
 
 def kind_of(value: Any, array: str = "one") -> str:
     """Describe a result for a message: ``one of shape (3, 4)`` for an array, else ``a list`` and the like."""
-    return f"{array} of shape {value.shape}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
+    if isinstance(value, np.ndarray):
+        return f"{array} of shape {value.shape}"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIO' else 'a'} {name}"
 
 
 def _lessons() -> list[str]:
@@ -193,7 +203,7 @@ def _is_empty(function: Callable[..., Any]) -> bool:
     )
 
 
-def _explain(error: Exception, answer: Any) -> str:
+def _explain(error: BaseException, answer: Any) -> str:
     """Return a sentence about an exception: its type, its message, and the student's line that raised it."""
     code = getattr(answer, "__code__", None)
     line, traceback = None, error.__traceback__
