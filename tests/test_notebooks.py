@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import os
 import re
 import subprocess
@@ -25,7 +26,8 @@ import notebooks as tool  # noqa: E402
 NOTEBOOKS = ROOT / "notebooks"
 DISCLAIMED = "**" + DISCLAIMER.replace("use only.", "use only.**")
 CARD = re.compile(
-    r"^\| (\d+) min \| under (\d+) s \| under ([\d.]+) GB \| (none|[\d.]+ MB) \| (not needed|needed) \|$",
+    r"^\| (\d+) min(?:, (\d+) with all)? \| under (\d+) s \| under ([\d.]+) GB"
+    r" \| (none|[\d.]+ MB) \| (not needed|needed) \|$",
     re.M,
 )
 PARTS = [
@@ -143,6 +145,40 @@ def test_cells_are_short(source):
 
 
 @lessons
+def test_the_card_says_how_long_a_student_takes(source):
+    notebook = nbformat.read(tool.targets(source)["student"], as_version=4)
+    first, everything = tool.minutes(notebook)
+    stated, with_all = CARD.search(markdown_of(notebook)).groups()[:2]
+    assert (int(stated), int(with_all or stated)) == (first, everything)
+    assert first <= 75
+
+
+@lessons
+def test_what_answers_a_prediction_is_folded_on_the_site(source):
+    cells = tool.read(source, "student").cells
+    for number, cell in enumerate(cells):
+        if cell.cell_type == "markdown" and re.search(r"\*Predict", cell.source):
+            answers = itertools.takewhile(lambda after: after.cell_type == "code", cells[number + 1 :])
+            tags = [tag for answer in answers for tag in answer.metadata.get("tags", [])]
+            assert "hide-output" in tags, cell.source[-80:]
+
+
+@lessons
+@pytest.mark.parametrize("version", ["student", "solved"])
+def test_no_output_answers_with_true_or_false(source, version):
+    for cell in nbformat.read(tool.targets(source)[version], as_version=4).cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text", "") + output.get("data", {}).get("text/plain", "")
+            assert not re.search(r"\b(True|False)\b", text), cell.source
+
+
+@lessons
+def test_no_line_of_code_is_wider_than_a_page(source):
+    code = [cell.source for cell in tool.read(source, "solved").cells if cell.cell_type == "code"]
+    assert [line for cell in code for line in cell.splitlines() if len(line) > 88] == []
+
+
+@lessons
 @pytest.mark.parametrize("version", ["student", "solved"])
 def test_every_link_to_a_file_leads_somewhere(source, version):
     notebook = tool.targets(source)[version]
@@ -156,10 +192,13 @@ def test_every_link_to_a_file_leads_somewhere(source, version):
 def test_every_picture_has_words_for_those_who_cannot_see_it(source):
     notebook = nbformat.read(tool.targets(source)["solved"], as_version=4)
     outputs = [out for cell in notebook.cells for out in cell.get("outputs", [])]
-    pictures = [out for out in outputs if "image/png" in out.get("data", {})]
+    assert not [out for out in outputs if "image/png" in out.get("data", {})]  # it can carry no alt text
+    pictures = [out["data"] for out in outputs if "<img" in out.get("data", {}).get("text/html", "")]
     assert pictures
-    assert not [out for out in pictures if len(out["data"].get("text/plain", "")) < 20]
-    assert not [out for out in pictures if "<Figure" in out["data"]["text/plain"]]
+    for picture in pictures:
+        alts = re.findall(r'<img alt="([^"]+)"', picture["text/html"])
+        assert len(alts) == picture["text/html"].count("<img")
+        assert min(map(len, [*alts, picture["text/plain"]])) >= 20
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +214,7 @@ def test_the_resource_card_is_kept(source, measure, monkeypatch):
     A run that parts from the page may have been disturbed: it is repeated once.
     """
     monkeypatch.setattr(tool, "SECONDS_A_CELL", round(patience(60)))
-    _, seconds, gigabytes, *_ = CARD.search(markdown_of(tool.read(source, "student"))).groups()
+    _, _, seconds, gigabytes, *_ = CARD.search(markdown_of(tool.read(source, "student"))).groups()
     card = cards.recorded()[source.stem]
     assert card.seconds < int(seconds) <= 60
     assert card.gigabytes < float(gigabytes) <= 3
@@ -208,6 +247,7 @@ def test_altering_one_stored_number_fails_the_notebooks_own_test(tmp_path):
     path = tmp_path / "altered.ipynb"
     nbformat.write(notebook, path)
     command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    command += ["--nbval-sanitize-with", str(ROOT / "tests" / "nbval.cfg")]
     run = subprocess.run(
         [sys.executable, *command, str(path)],
         cwd=tmp_path,
@@ -234,7 +274,7 @@ def test_two_builds_give_the_same_bytes_and_the_build_passes_its_own_check(toy):
     student, solved = (nbformat.read(path, as_version=4) for path in tool.targets(toy).values())
     assert (student.cells[2].outputs[0].text, solved.cells[2].outputs[0].text) == ("Ellipsis\n", "4\n")
     still = student.cells[1].outputs[0].data
-    assert sorted(still) == ["image/png", "text/plain"]
+    assert sorted(still) == ["text/html", "text/plain"]
     assert "widgets" not in student.metadata
     assert "execution" not in student.cells[1].metadata
     assert [cell.id for cell in student.cells] == ["98-000", "98-001", "98-002", "98-003"]
@@ -290,6 +330,30 @@ def test_links_of_the_solved_lesson_lead_one_folder_up(toy):
     assert "[next](98_toy.ipynb)" in student
     assert "[next](../98_toy.ipynb)" in solved
     assert "(https://example.org)" in solved
+
+
+def test_minutes_are_those_of_words_lines_pictures_predictions_and_exercises():
+    def markdown(text):
+        return nbformat.v4.new_markdown_cell(text)
+
+    def code(text, *shown, tags=()):
+        outputs = [nbformat.v4.new_output("display_data", {"text/html": html}) for html in shown]
+        return nbformat.v4.new_code_cell(text, outputs=outputs, metadata={"tags": list(tags)})
+
+    cells = [
+        markdown("# 98 · A toy\n" + "word " * 996),  # 1000 words: 5 minutes
+        code("x = 1\n\n" * 50),  # 50 lines: 5 minutes
+        markdown("*Predict: what will it be?*"),  # 5 words and half a minute
+        code("x = 1\n" * 200, "<img><img>", "<img>", tags=["hide-input"]),  # one and a half
+        code('exercise("00.1").check(x)'),  # 5 minutes and a line
+        markdown("## Much more (skip on a first reading)"),
+        code("x = 1\n" * 150),  # 15 minutes
+        markdown("### A part of it"),
+        code("x = 1\n" * 50),  # 5 more
+        markdown("## Recap"),
+        code("x = 1\n" * 50),  # and 5 on any reading
+    ]
+    assert tool.minutes(nbformat.v4.new_notebook(cells=cells)) == (20, 40)
 
 
 def test_a_failing_cell_writes_nothing(toy):

@@ -8,6 +8,7 @@ differ.
     python tools/notebooks.py build             every lesson
     python tools/notebooks.py build 05          one lesson
     python tools/notebooks.py check
+    python tools/notebooks.py minutes           what a student takes over each lesson
 """
 
 from __future__ import annotations
@@ -30,9 +31,13 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbformat import NotebookNode
 from PIL import Image
 
+from course_utils.teaching.exercises import all_exercises
+
 NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
 SOLUTION = re.compile(r"^([ \t]*)### BEGIN SOLUTION\n(.*?)^[ \t]*### END SOLUTION$", re.MULTILINE | re.DOTALL)
+PICTURE = re.compile(r"(?<=data:image/png;base64,)[A-Za-z0-9+/=]+")
 LINK = re.compile(r"(\]\()(?!https?:|mailto:|#)")
+SKIPPED = "(skip on a first reading)"
 STUB = "...  # your code here"
 FORBIDDEN = {
     r";\s*$": "a line ends with `;`, which nbval does not honour: write `_ = …` or `plt.show()`",
@@ -94,10 +99,15 @@ def read(source: Path, version: str) -> NotebookNode:
         if cell.cell_type == "markdown" and version == "solved":
             text = LINK.sub(r"\1../", text)  # links are written as seen from notebooks/
         new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        tags = cell.metadata.get("tags", [])
         cell_id = f"{source.stem[:2]}-{number:03d}"
-        notebook.cells.append(new(text, id=cell_id, metadata={"tags": tags} if tags else {}))
+        notebook.cells.append(new(text, id=cell_id, metadata=metadata(cell.metadata.get("tags", []))))
     return notebook
+
+
+def metadata(tags: list[str]) -> dict:
+    """A cell's metadata; `hide-input`, which the site folds, is collapsed in JupyterLab as well."""
+    hidden = {"jupyter": {"source_hidden": True}} if "hide-input" in tags else {}
+    return {"tags": tags, **hidden} if tags else {}
 
 
 def execute(notebook: NotebookNode, folder: Path, extra: dict[str, str] | None = None) -> NotebookNode:
@@ -123,7 +133,7 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata.pop("widgets", None)
     notebook.metadata.language_info = {"name": "python"}
     for cell in notebook.cells:
-        cell.metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
+        cell.metadata = metadata(cell.metadata.get("tags", []))
         for output in cell.get("outputs", []):
             if output.output_type == "error":
                 raise NotebookError(f"cell {cell.id} left an error: {output.ename}: {output.evalue}")
@@ -131,10 +141,10 @@ def tidy(notebook: NotebookNode) -> NotebookNode:
                 raise NotebookError(f"cell {cell.id} wrote to stderr: {output.text.strip()}")
             data = output.get("data", {})
             live = data.pop("application/vnd.jupyter.widget-view+json", None)
-            if live and "image/png" not in data:
+            if live and "text/html" not in data:
                 output.output_type = "dropped"  # a progress bar: without its widget, a line that says 0%
-            if "image/png" in data:
-                data["image/png"] = quantised(data["image/png"])
+            if "text/html" in data:
+                data["text/html"] = PICTURE.sub(lambda found: quantised(found[0]), data["text/html"])
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if output.output_type != "dropped"]
     return notebook
@@ -229,6 +239,33 @@ def problems(source: Path) -> list[str]:
     return found
 
 
+def minutes(notebook: NotebookNode) -> tuple[int, int]:
+    """How long a student takes over an executed lesson: on a first reading, and over all of it.
+
+    200 words of text and 10 lines of code to be read take a minute, a picture and a prediction half a minute
+    each, an exercise what it says. The sections whose headings end with `SKIPPED` are left for later.
+    """
+    took = {exercise.id: exercise.minutes for exercise in all_exercises()}
+    first = everything = 0.0
+    skipped = False
+    for cell in notebook.cells:
+        text = cell.source
+        if cell.cell_type == "markdown":
+            heading = re.search(r"^## .*", text, re.MULTILINE)
+            skipped = heading[0].endswith(SKIPPED) if heading else skipped
+            words = len(re.sub(r"<[^>]+>|\]\([^)]*\)", " ", text).split())
+            needed = words / 200 + len(re.findall(r"\*Predict", text)) / 2
+        else:
+            lines = sum(bool(line.strip()) for line in text.splitlines())
+            needed = 0.0 if "hide-input" in cell.metadata.get("tags", []) else lines / 10
+            needed += sum(took[number] for number in re.findall(r'exercise\("(.+?)"\)\.check\(', text))
+            shown = [output.get("data", {}).get("text/html", "") for output in cell.outputs]
+            needed += "".join(shown).count("<img") / 2
+        everything += needed
+        first += 0 if skipped else needed
+    return 5 * round(first / 5), 5 * round(everything / 5)
+
+
 def strays() -> list[str]:
     """Notebooks that have no source."""
     known = {target for source in sources() for target in targets(source).values()}
@@ -241,13 +278,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("what", choices=["build", "check"])
+    parser.add_argument("what", choices=["build", "check", "minutes"])
     parser.add_argument("lessons", nargs="*", metavar="LESSON", help="a number (05) or a name (default: all)")
     options = parser.parse_args()
     try:
         chosen = sources(options.lessons)
     except NotebookError as error:
         parser.error(str(error))
+    if options.what == "minutes":
+        for source in chosen:
+            first, everything = minutes(nbformat.read(targets(source)["student"], as_version=4))
+            print(f"{source.stem}: {first} min, {everything} with all")
+        return 0
     failed = False
     for source in chosen:
         try:
