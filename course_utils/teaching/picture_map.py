@@ -127,15 +127,16 @@ class PictureMap(anywidget.AnyWidget):
         drawn = plots.map_scatter(self._points, values, name=self.colour, axis="axis")
         return drawn.png(), f"{self._title}. {drawn.alt}"
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         png, described = self._still()
         alt = self._alt or described
         view = {"version_major": 2, "version_minor": 1, "model_id": self.model_id}
-        return {
+        bundle = {
             "application/vnd.jupyter.widget-view+json": view,
             "text/html": plots.figure_html(png, alt),
             "text/plain": alt,
         }
+        return bundle, {}
 
 
 class PictureNeighbours(PictureMap):

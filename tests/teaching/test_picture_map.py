@@ -55,14 +55,14 @@ def png(picture):
 
 
 def test_a_stored_notebook_keeps_a_still_picture_and_the_words_for_it():
-    bundle = a_map(title="Six images")._repr_mimebundle_()
+    bundle, _ = a_map(title="Six images")._repr_mimebundle_()
     words = "Six images. Scatter plot of 6 images, axis 2 against axis 1, coloured by view:"
     assert bundle["text/plain"] == f"{words} CC 3, MLO 2, not stated 1."
     alt, picture = re.search('alt="([^"]+)".*base64,([^"]+)', bundle["text/html"]).groups()
     assert alt == bundle["text/plain"]
     assert Image.open(io.BytesIO(base64.b64decode(picture))).format == "PNG"
     assert "application/vnd.jupyter.widget-view+json" in bundle
-    assert a_map(alt="My words.")._repr_mimebundle_()["text/plain"] == "My words."
+    assert a_map(alt="My words.")._repr_mimebundle_()[0]["text/plain"] == "My words."
 
 
 def test_a_notebook_with_a_map_stays_small_and_stores_no_state_of_it():
@@ -141,7 +141,7 @@ def test_days_have_no_time_and_lists_and_arrays_in_a_table_are_text():
     assert column(chart, "list")["groups"] == ["[1, 2]", plots.MISSING]
     assert column(chart, "array")["texts"] == ["[1 2]"]
     assert chart.colour == "7"
-    assert "7: True 2, False 2, not stated 2" in chart._repr_mimebundle_()["text/plain"]
+    assert "7: True 2, False 2, not stated 2" in chart._repr_mimebundle_()[0]["text/plain"]
 
 
 def test_a_column_says_for_each_image_what_it_is_and_what_is_missing():
@@ -212,7 +212,7 @@ def test_selected_rows_are_kept_in_order_and_colours_are_those_of_the_table():
     chart.colour = "thickness"
     with pytest.raises(ValueError, match="no column 'density'; it has view, woman, thickness"):
         chart.colour = "density"
-    assert "coloured by thickness" in chart._repr_mimebundle_()["text/plain"]
+    assert "coloured by thickness" in chart._repr_mimebundle_()[0]["text/plain"]
     assert repr(chart) == "PictureMap(6 images, coloured by 'thickness')"
 
 
@@ -277,7 +277,7 @@ def test_the_still_picture_of_neighbours_counts_what_they_share_beside_chance():
     chart = neighbours(start=9, title="Near")
     near = chart._data["neighbours"]["Euclidean"]["rows"][9]
     views, women = (sum(MANY[name][row] == MANY[name][9] for row in near) for name in MANY)
-    assert chart._repr_mimebundle_()["text/plain"] == (
+    assert chart._repr_mimebundle_()[0]["text/plain"] == (
         f"Near. Of the 10 nearest to image 9 (Euclidean distance), {views} have the same view (by chance 4.9)"
         f", {women} the same woman (0.8)."
     )
@@ -288,12 +288,12 @@ def test_measurements_and_missing_values_are_shared_by_nobody():
     table = TABLE.assign(file=[f"{row}.dcm" for row in range(6)])
     chart = PictureNeighbours(VECTORS[:6], PICTURES, table, points=POINTS, start=4)
     assert [each["name"] for each in chart._data["compared"]] == ["view", "woman"]
-    words = chart._repr_mimebundle_()["text/plain"]
+    words = chart._repr_mimebundle_()[0]["text/plain"]
     assert words.endswith(
         ", 1 have the same view (by chance 1.0)."
     )  # which woman image 4 is of, nobody knows
     chosen = PictureNeighbours(VECTORS[:6], PICTURES, table, points=POINTS, compare=["thickness"])
-    assert "1 have the same thickness" in chosen._repr_mimebundle_()["text/plain"]
+    assert "1 have the same thickness" in chosen._repr_mimebundle_()[0]["text/plain"]
 
 
 def test_neighbours_refuse_what_they_cannot_show():
