@@ -160,8 +160,10 @@ def _why_refused(status: os.stat_result) -> str | None:
 
 
 def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
-    start = file.read(8)
+    start = file.read(132)
     file.seek(0)
+    if start[128:] == b"DICM":  # the preamble in front of it may hold anything, such as a TIFF's (PS3.10 7.1)
+        start = b""
     for magic, refusal in PACKED.items():
         if start.startswith(magic):
             raise MammogramError(refusal)

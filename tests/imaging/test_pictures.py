@@ -1,6 +1,7 @@
 """Picture files and arrays become mammograms, as far as they can be; what cannot be read says why."""
 
 import io
+import struct
 
 import cv2
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from PIL import Image
 
-from course_utils.imaging import Mammogram, MammogramError, Preprocessor, dicom, read_mammogram
+from course_utils.imaging import Mammogram, MammogramError, Preprocessor, dicom, pictures, read_mammogram
 
 
 @pytest.fixture
@@ -121,6 +122,77 @@ def see_through(narrow):
 def test_what_is_no_gray_picture_is_refused_with_its_reason(write, narrow, make, name, options, sentence):
     with pytest.raises(MammogramError, match=sentence):
         read_mammogram(write(make(narrow), name, **options))
+
+
+@pytest.mark.parametrize("top", [-1, 65536])
+def test_numbers_that_do_not_fit_into_16_bits_are_refused_and_not_wrapped(write, narrow, top):
+    values = narrow.astype(np.int32)
+    assert read_mammogram(write(values, "a.tif")).pixels.max() == 1
+    values[0, 0] = top
+    with pytest.raises(MammogramError, match="not gray values of 8 or 16 bits"):
+        read_mammogram(write(values, "a.tif"))
+
+
+def test_signed_numbers_of_8_bits_are_not_taken_for_unsigned_ones(write, narrow):
+    signed = {"tiffinfo": {pictures.SAMPLE_FORMAT: (pictures.SIGNED,)}}
+    with pytest.raises(MammogramError, match="not gray values of 8 or 16 bits"):
+        read_mammogram(write(narrow, "a.tif", **signed))
+    got = read_mammogram(write(narrow // 2, "a.tif", **signed))
+    assert_array_equal(np.rint(got.pixels * 255), narrow // 2)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_channels_of_16_bits_are_refused_and_not_cut_to_8(tmp_path, breast, name, channels):
+    path = tmp_path / name
+    cv2.imwrite(str(path), np.dstack([breast << 4] * 3 + [np.full_like(breast, 65535)] * (channels - 3)))
+    with pytest.raises(MammogramError, match="16 bits in each channel"):
+        read_mammogram(path)
+
+
+def test_packed_tiffs_of_12_bits_have_the_range_of_12_bits(tmp_path, breast):
+    pairs = breast.reshape(-1, 2).astype(int)
+    packed = np.stack([pairs[:, 0] >> 4, (pairs[:, 0] & 15) << 4 | pairs[:, 1] >> 8, pairs[:, 1] & 255], 1)
+    strip = packed.astype(np.uint8).tobytes()
+    height, width = breast.shape
+    entries = {256: width, 257: height, 258: 12, 259: 1, 262: 1, 273: 8, 277: 1, 278: height, 279: len(strip)}
+    ifd = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries.items())
+    path = tmp_path / "a.tif"
+    head = b"II*\0" + struct.pack("<I", 8 + len(strip))
+    path.write_bytes(head + strip + struct.pack("<H", len(entries)) + ifd + bytes(4))
+    assert_allclose(read_mammogram(path, voi="none").pixels, breast / 4095, atol=1e-6)
+
+
+def test_a_big_tiff_is_a_tiff(write, breast):
+    path = write(breast << 4, "a.tif", big_tiff=True)
+    assert path.read_bytes()[:4] == b"II+\0"
+    assert_allclose(read_mammogram(path, voi="none").pixels, (breast << 4) / 65535, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"P5 99999999 99999999 255\n", "too large"),
+        (b"P5 300 240 70000\n" + bytes(100), "is damaged, or of a kind that is not read"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(100), "is damaged, or of a kind that is not read"),
+        (b"II*\0" + bytes(100), "is damaged, or of a kind that is not read"),
+    ],
+)
+def test_a_picture_that_cannot_be_read_is_not_blamed_on_the_dicom_standard(tmp_path, content, sentence):
+    path = tmp_path / "a.pgm"
+    path.write_bytes(content)
+    with pytest.raises(MammogramError, match=sentence) as refusal:
+        read_mammogram(path)
+    assert "DICOM" not in str(refusal.value)
+
+
+def test_dicom_whose_preamble_is_that_of_a_tiff_is_dicom(write_mammogram):
+    path = write_mammogram()
+    plain = read_mammogram(path)
+    path.write_bytes(b"II*\0\x08\0\0\0" + path.read_bytes()[8:])
+    got = read_mammogram(path)
+    assert got.kind == "ffdm"
+    assert_array_equal(got.pixels, plain.pixels)
 
 
 def test_a_size_is_refused_before_anything_is_decoded(write, narrow, monkeypatch):
