@@ -307,6 +307,14 @@ def test_one_of_a_thing_is_told_in_the_singular(archive, capsys):
     assert "\n1 embedding of 1280 numbers" in said
 
 
+def test_dicom_without_preamble_and_suffix_is_found_in_a_folder(archive):
+    whole = next(archive.glob("*.dcm")).read_bytes()
+    (archive / "bare").write_bytes(whole[132:])
+    (archive / "text").write_text("no DICOM")
+    assert "bare" in find_files([archive])[1]
+    assert "text" not in find_files([archive])[1]
+
+
 def test_linked_folders_are_skipped_and_counted(archive, capsys):
     try:
         (archive / "linked").symlink_to(archive, target_is_directory=True)

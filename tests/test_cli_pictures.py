@@ -11,6 +11,7 @@ import pytest
 from course_utils import cli
 from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.datasets import sample_cohort
+from course_utils.imaging.export import export
 from course_utils.imaging.identity import patient_key
 from course_utils.imaging.keys import key_of
 from course_utils.runs import Extraction
@@ -136,6 +137,40 @@ def test_names_that_would_clash_are_told_apart(archive, capsys):
     assert all((archive.parent / "seen" / name).is_file() for name in listed["picture"])
 
 
+@pytest.mark.parametrize("given", ["archive", "archive/film/own.png"])
+def test_a_picture_never_takes_the_place_of_one_of_the_input(archive, capsys, given):
+    own = archive / "film" / "own.png"
+    cv2.imwrite(str(own), cv2.imread(str(archive / "film" / "mdb.pgm"), cv2.IMREAD_UNCHANGED))
+    before = {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()}
+    output = "archive" if given == "archive" else "archive/film"
+    assert cli.main(["preprocess", given, "-o", output, *SMALL]) == 2
+    assert "-o: a picture would take the place of one of the input" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in archive.rglob("*") if path.is_file()} == before
+    with pytest.raises(ValueError, match="would take the place"):
+        export([own], ["own.png"], own.parent, Preprocessor(), progress=False)
+
+
+def test_a_name_that_leaves_no_room_or_is_that_of_a_folder_ends_no_run(archive, capsys):
+    film = archive / "film" / "mdb.pgm"
+    (archive / "a.png").mkdir()
+    for name in ("a.png/inside.pgm", "a.pgm", f"{'n' * 250}.pgm"):
+        shutil.copy(film, archive / name)
+    assert cli.main(["preprocess", "archive", "-o", "seen", "--mask", *SMALL]) == 0
+    assert "7 files: 5 written, 2 failed" in capsys.readouterr().out
+    assert cv2.imread("seen/a.pgm.png") is not None
+    assert cv2.imread("seen/a.png/inside.png") is not None
+    failures = pd.read_csv("seen/failures.csv").set_index("file")
+    assert "leaves no room" in failures.loc[f"{'n' * 250}.pgm", "reason"]
+
+
+def test_the_last_number_of_a_uid_is_no_ending(archive):
+    for uid in ("1.2.840.7.1", "1.2.840.7.2"):
+        shutil.copy(sample_cohort()["path"][0], archive / uid)
+    assert cli.main(["preprocess", "archive", "-o", "seen", *SMALL]) == 0
+    pictures = pd.read_csv("seen/pictures.csv").set_index("file")["picture"]
+    assert pictures[["1.2.840.7.1", "1.2.840.7.2"]].tolist() == ["1.2.840.7.1.png", "1.2.840.7.2.png"]
+
+
 def test_an_unforeseen_error_in_one_file_costs_that_file_only(archive, monkeypatch):
     whole = Preprocessor.with_mask
 
@@ -207,6 +242,8 @@ def test_the_issuer_is_part_of_a_pseudonym(tmp_path, monkeypatch):
         (["t.csv", "--id", "id", "--issuer", "hospital"], "--issuer: there is no such column"),
         (["none.csv", "--id", "id"], "there is no file none.csv"),
         (["t.csv", "--id", "id", "-o", "t.csv/s.csv"], "-o: t.csv is a file, and a folder is needed"),
+        (["t.csv", "--id", "id", "-o", "t.csv"], "-o: this is the table itself, whose numbers would be lost"),
+        (["t.csv", "--id", "id", "-o", "folder"], "-o: folder is a folder, and a file is needed"),
     ],
 )
 def test_what_cannot_be_pseudonymised_is_refused_in_a_sentence(
@@ -214,7 +251,9 @@ def test_what_cannot_be_pseudonymised_is_refused_in_a_sentence(
 ):
     monkeypatch.chdir(tmp_path)
     pd.DataFrame({"id": [1]}).to_csv("t.csv", index=False)
+    (tmp_path / "folder").mkdir()
     output = [] if "-o" in arguments else ["-o", "s.csv"]
     assert cli.main(["pseudonymise", *arguments, *output]) in (1, 2)
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "s.csv").exists()
+    assert (tmp_path / "t.csv").read_text() == "id\n1\n"

@@ -27,13 +27,15 @@ def preprocess(arguments: argparse.Namespace) -> int:
         check_folder(option, folder)
     with stops_at_once():
         from course_utils.imaging import Preprocessor
-        from course_utils.imaging.export import export
+        from course_utils.imaging.export import export, would_overwrite
         from course_utils.imaging.keys import key_of
 
     files, names = find_files(arguments.input, (arguments.output, arguments.cache))
     if not files:
         print("course preprocess: nothing in the input is DICOM or a picture", file=sys.stderr)
         return 1
+    if would_overwrite(files, names, arguments.output, arguments.format):
+        raise UsageError("-o: a picture would take the place of one of the input: choose another folder")
     preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
     key = key_of(arguments.cache)
     counts = export(
@@ -84,6 +86,10 @@ def pseudonymise(arguments: argparse.Namespace) -> int:
         table = read_text_table(arguments.table)
     except LabelsError as error:
         raise UsageError(str(error)) from error
+    if arguments.output.is_dir():
+        raise UsageError(f"-o: {display_path(arguments.output)} is a folder, and a file is needed")
+    if arguments.output.exists() and arguments.output.samefile(arguments.table):
+        raise UsageError("-o: this is the table itself, whose numbers would be lost: choose another name")
     for option, column in (("--id", arguments.id), ("--issuer", arguments.issuer)):
         if column is not None and column not in table:
             there = ", ".join(as_text(str(name)) for name in table)

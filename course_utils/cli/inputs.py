@@ -15,6 +15,7 @@ from course_utils.files import as_text, display_path
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"}
+DICOM_WITHOUT_PREAMBLE = b"\x02\0\0\0UL\x04\0"  # the length of its label, its first element (PS3.10 7.1)
 PACKED_SUFFIXES = {".gz", ".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"}
 
 
@@ -154,7 +155,8 @@ def _may_be_dicom(path: Path) -> bool:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait forever
             return False
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            start = stream.read(132)
+        return start[128:] == b"DICM" or start.startswith(DICOM_WITHOUT_PREAMBLE)
     except FileNotFoundError:  # a broken link
         return False
     except OSError:

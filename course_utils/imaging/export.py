@@ -7,6 +7,7 @@ with a table of what is known of them, a table of failures, and a record of how 
 from __future__ import annotations
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -32,6 +33,7 @@ Format = Literal["png16", "tiff16", "npy"]
 
 SUFFIX: dict[str, str] = {"png16": ".png", "tiff16": ".tif", "npy": ".npy"}
 MASK = "_mask.png"
+NAME_TOO_LONG = "The name of this file leaves no room for the longer one of its picture: shorten it."
 TABLE, FAILURES, RECORD = "pictures.csv", "failures.csv", "run.json"
 
 
@@ -64,9 +66,12 @@ def export(
 
     Raises:
         OSError: the folder cannot be written into.
+        ValueError: there is no such form, or a picture would take the place of one of the files.
     """
     if form not in get_args(Format):
         raise ValueError(f"form must be one of {', '.join(get_args(Format))}, not {form!r}")
+    if would_overwrite(paths, names, folder, form):
+        raise ValueError("a picture would take the place of one of the files: choose another folder")
     started = now()
     places = _places(names, SUFFIX[form])
 
@@ -75,7 +80,12 @@ def export(
         if isinstance(made, Failure):
             return made
         facts, picture, inside = made
-        _write(folder / places[number], picture, inside if mask else None, form)
+        try:
+            _write(folder / places[number], picture, inside if mask else None, form)
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # a full disk, say, is the end of the whole run
+                raise
+            return Failure("preprocess", NAME_TOO_LONG)
         if told is not None:
             facts = told[number].completed(facts)
         return {"picture": places[number], FILE: names[number], **vars(facts)}
@@ -113,18 +123,43 @@ def export(
     return counts
 
 
+def would_overwrite(paths: Sequence[Path], names: Sequence[str], folder: Path, form: Format) -> bool:
+    """Return whether a picture or a mask that `export` writes would take the place of one of its files."""
+    originals = {_on_disk(path) for path in paths} - {None}
+    pictures = [folder / place for place in _places(names, SUFFIX[form])]
+    return any(_on_disk(place) in originals for picture in pictures for place in (picture, _mask_of(picture)))
+
+
+def _on_disk(path: Path) -> tuple[int, int] | None:
+    """Return what names a file whatever its path is called, None if there is no such file."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino
+
+
 def _places(names: Sequence[str], suffix: str) -> list[str]:
-    """Return where each picture goes: the file's name with another ending, added where two would clash."""
+    """Return where each picture goes: the file's name with another ending, added where two would clash.
+
+    The last number of a UID is no ending, and where a folder of the input goes no picture can.
+    """
     taken: set[str] = {TABLE.casefold(), FAILURES.casefold(), RECORD.casefold()}
+    taken |= {parent.as_posix().casefold() for name in names for parent in Path(name).parents}
     places = []
     for name in names:
-        place = str(Path(name).with_suffix(suffix).as_posix())
+        is_number = Path(name).suffix[1:].isdigit()
+        place = f"{(Path(name) if is_number else Path(name).with_suffix('')).as_posix()}{suffix}"
         number = 1
         while place.casefold() in taken or place.casefold().removesuffix(suffix) + MASK in taken:
             place, number = (f"{name}{suffix}" if number == 1 else f"{name}-{number}{suffix}"), number + 1
         taken |= {place.casefold(), place.casefold().removesuffix(suffix) + MASK}
         places.append(place)
     return places
+
+
+def _mask_of(picture: Path) -> Path:
+    return picture.with_name(f"{picture.stem}{MASK}")
 
 
 def _made(
@@ -150,7 +185,7 @@ def _write(place: Path, picture: np.ndarray, inside: np.ndarray | None, form: Fo
     write_atomic(place, _encoded(picture, form))
     if inside is not None:
         mask = _image(".png", inside.astype(np.uint8) * np.uint8(255))
-        write_atomic(place.with_name(f"{place.stem}{MASK}"), mask)
+        write_atomic(_mask_of(place), mask)
 
 
 def _encoded(picture: np.ndarray, form: Format) -> bytes:
