@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
-import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.cli import commands, exporting, probing
+from course_utils.cli import commands, exporting, probing, values
+from course_utils.cli.lab import lab
 
 WORKERS = min(4, os.cpu_count() or 1)
 """How many threads read ahead, unless the user says otherwise."""
-
-BACKBONES = ("auto", "resnet50", "efficientnet_lite0")
-ZOOS = ("torchvision", "timm")
 
 EPILOG = """\
 typical workflow:
@@ -58,14 +53,31 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "-o",
         "--output",
-        type=_path,
+        type=values.path,
         default=Path("results/demo"),
         metavar="OUT",
         help="folder for the results (default: results/demo)",
     )
     _embedding_options(demo)
-    _command(every, "lab", commands.lab, "open JupyterLab on the first lesson")
+    _lab(every)
     return parser
+
+
+def _lab(every: Any) -> None:
+    lab_ = _command(every, "lab", lab, "open JupyterLab on your own copies of the lessons")
+    lab_.add_argument("--fresh", metavar="LESSON", help="open a new copy of one lesson, such as 03")
+    lab_.add_argument(
+        "--folder",
+        type=values.path,
+        metavar="DIR",
+        help="where your copies are (default: my_lessons, beside notebooks)",
+    )
+    lab_.add_argument(
+        "jupyter",
+        nargs="*",
+        metavar="OPTION",
+        help="options of JupyterLab's, after two dashes: course lab -- --no-browser --port 8888",
+    )
 
 
 def _command(every: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
@@ -78,7 +90,7 @@ def _command(every: Any, name: str, run: Any, summary: str) -> argparse.Argument
 
 def _run_folder(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "run_folder", type=_path, metavar="OUT", help="the folder that course embed wrote into"
+        "run_folder", type=values.path, metavar="OUT", help="the folder that course embed wrote into"
     )
 
 
@@ -87,18 +99,27 @@ def _add_samples(every: Any) -> None:
         every, "samples", commands.samples, "make synthetic mammograms, or download public ones"
     )
     samples.add_argument(
-        "-o", "--output", type=_path, help="folder for the files (default: phantoms, or the archive's name)"
+        "-o",
+        "--output",
+        type=values.path,
+        help="folder for the files (default: phantoms, or the archive's name)",
     )
     samples.add_argument(
-        "--women", type=_women, help="number of women (default: 12 synthetic, 20 of victre, all 1775 of cmmd)"
+        "--women",
+        type=values.whole_number(1, 100_000),
+        help="number of women (default: 12 synthetic, 20 of victre, all 1775 of cmmd)",
     )
     samples.add_argument(
         "--seed",
-        type=_seed,
+        type=values.seed,
         help="the same seed gives the same bytes (default: 0); for an archive, which women (default: the "
         "first)",
     )
-    samples.add_argument("--rows", type=_rows, help="rows of a synthetic image, 128 to 4096 (default: 1024)")
+    samples.add_argument(
+        "--rows",
+        type=values.whole_number(128, 4096),
+        help="rows of a synthetic image, 128 to 4096 (default: 1024)",
+    )
     archive = samples.add_argument_group("a public archive, via the Imaging Data Commons")
     archive.add_argument(
         "--from",
@@ -116,7 +137,7 @@ def _add_embed(every: Any) -> None:
     embed = _command(every, "embed", commands.embed, "turn mammograms into embeddings")
     _input(embed)
     embed.add_argument(
-        "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the results"
+        "-o", "--output", type=values.path, required=True, metavar="OUT", help="folder for the results"
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
@@ -128,7 +149,7 @@ def _add_preprocess(every: Any) -> None:
     )
     _input(preprocess)
     preprocess.add_argument(
-        "-o", "--output", type=_path, required=True, metavar="OUT", help="folder for the pictures"
+        "-o", "--output", type=values.path, required=True, metavar="OUT", help="folder for the pictures"
     )
     preprocess.add_argument(
         "--format",
@@ -151,7 +172,7 @@ def _add_pseudonymise(every: Any) -> None:
         exporting.pseudonymise,
         "replace patients' numbers in a table by the pseudonyms of course embed",
     )
-    pseudonymise.add_argument("table", type=_path, metavar="TABLE.csv", help="comma-separated UTF-8")
+    pseudonymise.add_argument("table", type=values.path, metavar="TABLE.csv", help="comma-separated UTF-8")
     pseudonymise.add_argument(
         "--id", required=True, metavar="COLUMN", help="the column of patients' numbers, as in PatientID"
     )
@@ -159,7 +180,7 @@ def _add_pseudonymise(every: Any) -> None:
         "--issuer", metavar="COLUMN", help="the column of IssuerOfPatientID, where the files have one"
     )
     pseudonymise.add_argument(
-        "-o", "--output", type=_path, required=True, metavar="OUT.csv", help="the table to write"
+        "-o", "--output", type=values.path, required=True, metavar="OUT.csv", help="the table to write"
     )
     _key_folder(pseudonymise)
 
@@ -167,7 +188,7 @@ def _add_pseudonymise(every: Any) -> None:
 def _key_folder(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--cache",
-        type=_path,
+        type=values.path,
         default=Path("results/embeddings"),
         metavar="DIR",
         help="the store whose key makes the pseudonyms; one is drawn where there is none "
@@ -177,11 +198,15 @@ def _key_folder(command: argparse.ArgumentParser) -> None:
 
 def _input(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "input", nargs="+", type=_path, metavar="INPUT", help="DICOM or picture files, or folders of them"
+        "input",
+        nargs="+",
+        type=values.path,
+        metavar="INPUT",
+        help="DICOM or picture files, or folders of them",
     )
     command.add_argument(
         "--table",
-        type=_path,
+        type=values.path,
         metavar="TABLE.csv",
         help="what pictures do not say: a column file, and view, laterality, patient or issuer",
     )
@@ -196,17 +221,17 @@ def _add_map(every: Any) -> None:
         choices=["pca", "tsne", "umap"],
         help="pca keeps large distances, tsne and umap keep neighbours (default: pca)",
     )
-    map_.add_argument("--seed", type=_seed, default=0, help="one seed, one map (default: 0)")
+    map_.add_argument("--seed", type=values.seed, default=0, help="one seed, one map (default: 0)")
     map_.add_argument(
         "--perplexity",
-        type=_number(1),
+        type=values.number(1),
         metavar="N",
         help="tsne: about how many neighbours count (default: 30)",
     )
-    map_.add_argument("--neighbours", type=_several, metavar="N", help="umap: the same (default: 15)")
+    map_.add_argument("--neighbours", type=values.several, metavar="N", help="umap: the same (default: 15)")
     map_.add_argument(
         "--min-dist",
-        type=_number(0, 1),
+        type=values.number(0, 1),
         metavar="X",
         help="umap: how close together points may lie, 0 to 1 (default: 0.1)",
     )
@@ -229,16 +254,16 @@ def _add_cluster(every: Any) -> None:
     )
     cluster.add_argument(
         "-k",
-        type=_positive_or_auto,
+        type=values.positive_or_auto,
         default="auto",
         help="number of clusters; hdbscan finds it itself (default: auto)",
     )
     cluster.add_argument(
-        "--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)"
+        "--seed", type=values.seed, default=0, help="seed of everything that is random (default: 0)"
     )
     cluster.add_argument(
         "--remove",
-        type=_names,
+        type=values.names,
         default=[],
         metavar="COLUMN[,COLUMN]",
         help="first take off the vectors what these columns explain of them, such as view (default: nothing)",
@@ -251,7 +276,7 @@ def _add_cluster(every: Any) -> None:
     )
     cluster.add_argument(
         "--labels",
-        type=_path,
+        type=values.path,
         metavar="TABLE.csv",
         help="metadata to compare the clusters with: a comma-separated UTF-8 file with a column sha256, "
         "file or patient_key, and none that identifies people (default: what the files themselves say)",
@@ -271,7 +296,7 @@ def _add_probe(every: Any) -> None:
     )
     probe.add_argument(
         "--labels",
-        type=_path,
+        type=values.path,
         metavar="TABLE.csv",
         help="a comma-separated UTF-8 file with a column sha256, file or patient_key, and none that "
         "identifies people; "
@@ -292,23 +317,27 @@ def _add_probe(every: Any) -> None:
         help="logistic (of numbers: ridge) regression, nearest neighbours; for classes also label spreading "
         "and self-training (default: linear)",
     )
-    probe.add_argument("--splits", type=_several, default=5, metavar="N", help="folds of women (default: 5)")
     probe.add_argument(
-        "--repeats", type=_positive, default=5, metavar="N", help="so often in other folds (default: 5)"
+        "--splits", type=values.several, default=5, metavar="N", help="folds of women (default: 5)"
+    )
+    probe.add_argument(
+        "--repeats", type=values.positive, default=5, metavar="N", help="so often in other folds (default: 5)"
     )
     probe.add_argument(
         "--tune", action="store_true", help="choose the model's setting inside each fold; slower"
     )
-    probe.add_argument("--seed", type=_seed, default=0, help="seed of everything that is random (default: 0)")
+    probe.add_argument(
+        "--seed", type=values.seed, default=0, help="seed of everything that is random (default: 0)"
+    )
 
 
 def _embedding_options(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("the network")
     network.add_argument(
         "--backbone",
-        type=_backbone,
+        type=values.backbone,
         default="auto",
-        metavar="|".join([*BACKBONES, *(f"{zoo}:NAME" for zoo in ZOOS)]),
+        metavar="|".join([*values.BACKBONES, *(f"{zoo}:NAME" for zoo in values.ZOOS)]),
         help="auto is ResNet-50 if its weights are available, otherwise EfficientNet-Lite0; or any network "
         "of torchvision's or timm's (default: auto)",
     )
@@ -318,7 +347,7 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
         metavar="imagenet|random|PATH",
         help="the network's own, random ones (for timing), or a state dict of yours (default: imagenet)",
     )
-    network.add_argument("--seed", type=_seed, default=0, help="seed of random weights (default: 0)")
+    network.add_argument("--seed", type=values.seed, default=0, help="seed of random weights (default: 0)")
     network.add_argument(
         "--layer",
         metavar="NAME",
@@ -344,7 +373,7 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
     store = parser.add_mutually_exclusive_group()
     store.add_argument(
         "--cache",
-        type=_path,
+        type=values.path,
         default=Path("results/embeddings"),
         metavar="DIR",
         help="where computed embeddings are kept for the next run (default: results/embeddings)",
@@ -355,18 +384,21 @@ def _embedding_options(parser: argparse.ArgumentParser) -> None:
 def _picture_options(parser: argparse.ArgumentParser) -> None:
     picture = parser.add_argument_group("the picture")
     picture.add_argument(
-        "--size", type=_side, default=512, help="pixels per side after preprocessing (default: 512)"
+        "--size",
+        type=values.whole_number(32, 4096),
+        default=512,
+        help="pixels per side after preprocessing (default: 512)",
     )
     picture.add_argument(
         "--voi",
-        type=_voi,
+        type=values.voi,
         default="auto",
         metavar="auto|lut|window|percentile|none|N",
         help="how stored values become gray; N is the file's N-th window, counted from 0 (default: auto)",
     )
     picture.add_argument(
         "--mm-per-pixel",
-        type=_number(0.001, 100),
+        type=values.number(0.001, 100),
         metavar="MM",
         help="one physical scale for all, where spacing is known (default: each breast fills the picture)",
     )
@@ -390,7 +422,7 @@ def _machine_options(machine: argparse._ArgumentGroup) -> None:
     )
     machine.add_argument(
         "--batch-size",
-        type=_positive_or_auto,
+        type=values.positive_or_auto,
         default="auto",
         metavar="N|auto",
         help="images per pass (default: auto)",
@@ -406,86 +438,8 @@ def _machine_options(machine: argparse._ArgumentGroup) -> None:
 def _workers(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument(
         "--workers",
-        type=_not_negative,
+        type=values.not_negative,
         default=WORKERS,
         metavar="N",
         help=f"threads that read ahead (default: {WORKERS})",
     )
-
-
-def _path(text: str) -> Path:
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
-
-
-def _backbone(text: str) -> str:
-    zoo, _, name = text.partition(":")
-    if text in BACKBONES or (zoo in ZOOS and name):
-        return text
-    wanted = ", ".join(BACKBONES) + " or, with the name of a network, torchvision:NAME or timm:NAME"
-    raise argparse.ArgumentTypeError(f"{text!r} is not one of {wanted}")
-
-
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(names):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list of columns, with a comma between two")
-    return list(dict.fromkeys(names))
-
-
-def _positive(text: str) -> int:
-    return _whole_number(text, 1)
-
-
-def _several(text: str) -> int:
-    return _whole_number(text, 2)
-
-
-def _not_negative(text: str) -> int:
-    return _whole_number(text, 0)
-
-
-def _seed(text: str) -> int:
-    return _whole_number(text, 0, 2**32 - 1)
-
-
-def _side(text: str) -> int:
-    return _whole_number(text, 32, 4096)
-
-
-def _rows(text: str) -> int:
-    return _whole_number(text, 128, 4096)
-
-
-def _women(text: str) -> int:
-    return _whole_number(text, 1, 100_000)
-
-
-def _whole_number(text: str, least: int, most: int = sys.maxsize) -> int:
-    if not (text.isdecimal() and len(text) < 20 and least <= int(text) <= most):
-        upper = f" to {most}" if most < sys.maxsize else " or more"
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number, {least}{upper}")
-    return int(text)
-
-
-def _number(least: float, most: float = math.inf) -> Callable[[str], float]:
-    def number(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            value = math.nan
-        if not (math.isfinite(value) and least <= value <= most):
-            upper = f" to {most:g}" if most < math.inf else " or more"
-            raise argparse.ArgumentTypeError(f"{text!r} is not a number, {least:g}{upper}")
-        return value
-
-    return number
-
-
-def _positive_or_auto(text: str) -> int | str:
-    return text if text == "auto" else _positive(text)
-
-
-def _voi(text: str) -> str | int:
-    return text if text in ("auto", "lut", "window", "percentile", "none") else _not_negative(text)

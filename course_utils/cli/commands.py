@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -368,23 +365,4 @@ def demo(arguments: argparse.Namespace) -> int:
     page = write_report(arguments.output)
     print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {display_path(page)} in a browser.")
     print("Next: python start.py lab opens the first lesson; README.md shows how to embed your own files.")
-    return 0
-
-
-def lab(_: argparse.Namespace) -> int:
-    """Open JupyterLab on the first lesson."""
-    notebooks = Path(__file__).resolve().parents[2] / "notebooks"
-    lesson = notebooks / "00_start_here.ipynb"
-    if not lesson.is_file():
-        raise UsageError(
-            "the lessons are not beside this install: clone the repository and use python start.py lab"
-        )
-    try:
-        import jupyterlab  # noqa: F401
-    except ImportError:
-        raise UsageError("JupyterLab is not installed: run python start.py setup") from None
-    print("JupyterLab opens in your browser; stop it here with Ctrl-C.", flush=True)
-    with contextlib.suppress(KeyboardInterrupt):
-        as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container
-        return subprocess.call([sys.executable, "-m", "jupyterlab", str(lesson), *as_root], cwd=notebooks)
     return 0

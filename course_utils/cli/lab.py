@@ -1,0 +1,57 @@
+"""What `course lab` does: a student's copies of the lessons in a JupyterLab that asks nothing."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import course_utils
+from course_utils.cli.errors import UsageError
+from course_utils.files import display_path
+
+COURSE = Path(course_utils.__file__).resolve().parents[1]
+FIRST = "00_start_here.ipynb"
+CONFIG = Path(course_utils.__file__).parent / "teaching" / "jupyter"
+"""Turns JupyterLab's announcements off: it would ask about news over the first cell, and look for updates."""
+
+
+def lab(arguments: argparse.Namespace) -> int:
+    """Bring the student's copies up to date and open JupyterLab on them, or on one fresh copy."""
+    from course_utils.teaching.lab import LessonError, find_lesson, fresh_copy, working_copies
+
+    lessons, folder = COURSE / "notebooks", arguments.folder or COURSE / "my_lessons"
+    if not (lessons / FIRST).is_file():
+        raise UsageError(
+            "the lessons are not beside this install: clone the repository and use python start.py lab"
+        )
+    try:
+        import jupyterlab  # noqa: F401
+    except ImportError:
+        raise UsageError("JupyterLab is not installed: run python start.py setup") from None
+    try:
+        wanted = None if arguments.fresh is None else find_lesson(lessons, arguments.fresh)
+        newer = working_copies(lessons, folder)
+        opened = folder / FIRST if wanted is None else fresh_copy(wanted, folder)
+    except LessonError as error:
+        raise UsageError(f"--fresh: {error}") from error
+    except OSError as error:
+        raise UsageError(f"{display_path(folder)} cannot be written ({error.strerror})") from error
+    print(f"Your copies of the lessons are in {display_path(folder)}. Yours are never written over.")
+    for sentence in newer:
+        print(sentence)
+    if wanted is not None:
+        print(f"Your fresh copy is {opened.name}.")
+    print("JupyterLab opens in your browser; stop it here with Ctrl-C.", flush=True)
+    as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container
+    config = os.pathsep.join(filter(None, [str(CONFIG), os.environ.get("JUPYTER_CONFIG_PATH")]))
+    command = [sys.executable, "-m", "jupyterlab", str(opened), f"--ServerApp.root_dir={folder.resolve()}"]
+    with contextlib.suppress(KeyboardInterrupt):
+        return subprocess.call(
+            [*command, "--LabApp.extension_manager=readonly", *as_root, *arguments.jupyter],
+            env={**os.environ, "JUPYTER_CONFIG_PATH": config},
+        )
+    return 0
