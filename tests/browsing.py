@@ -3,10 +3,12 @@
 The fixtures `lab` and `browser` are known to every test through `conftest.py`.
 """
 
+import contextlib
 import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -107,13 +109,19 @@ def lab(tmp_path_factory):
         file.write_text(json.dumps(settings))
     work = home / "work"
     work.mkdir()
+    with serving(home, work, "-m", "jupyterlab", "--allow-root", f"--ServerApp.root_dir={work}") as server:
+        yield server
+
+
+@contextlib.contextmanager
+def serving(home: Path, work: Path, *command: str):
+    """Run a command that starts JupyterLab; yield it as a `Lab` once it answers, and stop it at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
-    command = [
-        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--port={port}"),
-        *("--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0", f"--ServerApp.root_dir={work}"),
+    options = [
+        *("--no-browser", f"--port={port}", "--ServerApp.ip=127.0.0.1", "--ServerApp.port_retries=0"),
         *(f"--IdentityProvider.token={token}", "--LabApp.expose_app_in_browser=True"),
     ]
     environment = {
@@ -126,16 +134,23 @@ def lab(tmp_path_factory):
         "JUPYTERLAB_WORKSPACES_DIR": str(home / "workspaces"),
     }
     with (home / "log").open("w") as log:
-        server = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [sys.executable, *command, *options],
+            env=environment,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # `course lab` has JupyterLab as its child
+        )
     try:
         wait_for(f"http://127.0.0.1:{port}/api/status?token={token}", server)
         yield Lab(work, port, token)
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         try:
             server.wait(timeout=patience(10))
         finally:
-            server.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)
 
 
 def wait_for(address, server):

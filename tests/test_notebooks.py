@@ -12,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from calibration import REFERENCE_MACHINE, meter, patience
+from nbconvert import HTMLExporter
 from PIL import Image
 
 from course_utils import DISCLAIMER
@@ -199,6 +200,15 @@ def test_every_picture_has_words_for_those_who_cannot_see_it(source):
         alts = re.findall(r'<img alt="([^"]+)"', picture["text/html"])
         assert len(alts) == picture["text/html"].count("<img")
         assert min(map(len, [*alts, picture["text/plain"]])) >= 20
+
+
+@lessons
+def test_an_export_to_html_has_words_for_every_picture(source):
+    exported, _ = HTMLExporter().from_filename(str(tool.targets(source)["student"]))
+    alts = re.findall(r'<img[^>]*? alt="([^"]*)"', exported)
+    assert alts
+    assert len(alts) == len(re.findall(r"<img\b", exported))
+    assert not [alt for alt in alts if len(alt) < 20 or alt.startswith("No description")]
 
 
 @pytest.fixture(scope="module")

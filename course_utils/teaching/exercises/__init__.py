@@ -220,7 +220,7 @@ def _explain(error: BaseException, answer: Any) -> str:
 def _solved_lesson(exercise_id: str) -> str:
     lesson = exercise_id.partition(".")[0]
     found = sorted(_NOTEBOOKS.glob(f"solutions/{lesson}_*.ipynb"))
-    return f"notebooks/solutions/{found[0].name if found else lesson + '_….ipynb'}"
+    return f"solutions/{found[0].name if found else lesson + '_….ipynb'}"
 
 
 def _print_wrapped(text: str) -> None:
