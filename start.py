@@ -40,7 +40,7 @@ USAGE = """\
 From mammograms to embeddings: a course. Educational and research use only.
 
   python start.py demo    embed, cluster and report on the mammograms that come with the course
-  python start.py lab     open JupyterLab on the first lesson
+  python start.py lab     open JupyterLab on your own copies of the lessons
   python start.py test    run every check and test; what follows goes to pytest (test -k dicom)
   python start.py setup   install only
 

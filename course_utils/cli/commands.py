@@ -364,5 +364,5 @@ def demo(arguments: argparse.Namespace) -> int:
     print("4/4  The report", flush=True)
     page = write_report(arguments.output)
     print(f"\nDone in {time.perf_counter() - clock:.0f} s. Open {display_path(page)} in a browser.")
-    print("Next: python start.py lab opens the first lesson; README.md shows how to embed your own files.")
+    print("Next: python start.py lab opens the lessons; README.md shows how to embed your own files.")
     return 0
