@@ -16,10 +16,15 @@ from course_utils.imaging.header import get_numbers, get_spacing, get_value
 LONGEST_PIXEL = 4.0
 """A pixel that is said to be longer than so many times its width, or wider, is not believed."""
 
+SMALLEST_MM, LARGEST_MM = 0.005, 5.0
+"""A spacing outside of this is not believed, such as one in µm; detectors and film scanners have 0.04 to 0.2
+mm."""
+
 LYING = "The picture lay on its side, as PatientOrientation says; it was turned upright."
 UPSIDE_DOWN = "The picture stood on its head, as PatientOrientation says; it was turned upright."
 NOT_SQUARE = "The pixels are not square; preprocessing gives the picture its true proportions."
 ABSURD = "The header's proportions of a pixel make no sense; they were taken for square."
+NO_SPACING = "The header's spacing of pixels makes no sense; it was taken for unknown."
 
 
 class Geometry(NamedTuple):
@@ -67,10 +72,13 @@ def geometry(header: Dataset) -> Geometry:
         spacing = spacing and (spacing[1], spacing[0])
     aspect = height / width
     if not 1 / LONGEST_PIXEL <= aspect <= LONGEST_PIXEL:
-        aspect = 1.0
+        aspect, spacing = 1.0, None
         warnings.append(ABSURD)
     elif not 0.99 < aspect < 1.01:
         warnings.append(NOT_SQUARE)
+    if spacing and not all(SMALLEST_MM <= each <= LARGEST_MM for each in spacing):
+        spacing = None
+        warnings.append(NO_SPACING)
     return Geometry(lying, upside_down, aspect, spacing, warnings)
 
 
@@ -82,7 +90,10 @@ def _directions(header: Dataset) -> tuple[str, str]:
         values = [str(each).strip().upper() for each in value]
     if len(values) != 2 or not all(each and set(each) <= set("APLRHF") for each in values):
         return "", ""
-    return values[0][0], values[1][0]
+    rows, columns = values[0][0], values[1][0]
+    if any(rows in axis and columns in axis for axis in ("AP", "LR", "HF")):  # they cannot run along the same
+        return "", ""
+    return rows, columns
 
 
 def _ratio(header: Dataset) -> tuple[float, float]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 
 
 def as_stored(upright, rows, columns):
@@ -56,7 +56,7 @@ def test_a_picture_that_faces_the_other_way_may_do_so(write_mammogram, breast, r
 
 @pytest.mark.parametrize(
     "orientation",
-    [["A", "R"], ["P", "L"], "CC", ["MLO", ""], ["X", "H"], ["", "H"], None, ["A", "H", "F"]],
+    [["A", "R"], ["P", "L"], "CC", ["MLO", ""], ["X", "H"], ["", "H"], ["F", "H"], None, ["A", "H", "F"]],
     ids=str,
 )
 def test_other_orientations_move_nothing(write_mammogram, breast, orientation):
@@ -102,8 +102,17 @@ def test_pixels_that_are_not_square_give_the_true_proportions(write_mammogram, b
 
 def test_absurd_proportions_are_not_believed(write_mammogram):
     got = read_mammogram(write_mammogram(ImagerPixelSpacing=[0.1, 5]))
-    assert got.pixel_aspect == 1
+    assert (got.pixel_aspect, got.spacing_mm) == (1, None)
     assert [each for each in got.warnings if "make no sense" in each]
+
+
+@pytest.mark.parametrize("spacing", [[100, 100], [1e-9, 1e-9], [100, 200]], ids=str)
+def test_an_absurd_spacing_is_no_scale(write_mammogram, spacing):
+    got = read_mammogram(write_mammogram(ImagerPixelSpacing=spacing))
+    assert (got.pixel_aspect, got.spacing_mm) == (spacing[0] / spacing[1], None)
+    assert [each for each in got.warnings if "spacing of pixels makes no sense" in each]
+    with pytest.raises(MammogramError, match="does not say how large its pixels are"):
+        Preprocessor(mm_per_pixel=0.4)(got)
 
 
 def test_inverted_gray_values_that_the_header_denies_are_warned_of(write_mammogram, breast):
