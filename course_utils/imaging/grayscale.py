@@ -165,6 +165,8 @@ def _first_table(
     for item in items:
         try:
             table, warnings = read_lut(item, signed=signed, little_endian=is_little_endian(header))
+            if table.values.min() == table.values.max():
+                raise MammogramError("A lookup table in this file has the same value everywhere.")
         except MammogramError:
             if required and item is items[-1]:
                 raise

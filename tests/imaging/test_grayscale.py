@@ -351,6 +351,13 @@ def test_a_broken_table_gives_way_to_the_next_one(write_mammogram, breast):
     assert [each for each in got.warnings if "lookup table of this file is damaged" in each]
 
 
+def test_a_table_of_one_value_gives_way_to_the_window(write_mammogram, breast):
+    flat = lut_item(np.zeros_like(CURVE), 0, 12)
+    got = read_mammogram(write_mammogram(VOILUTSequence=[flat]))
+    assert_allclose(got.pixels, breast / 4095, atol=1e-6)
+    assert [each for each in got.warnings if "lookup table of this file is damaged" in each]
+
+
 def test_broken_tables_give_way_to_the_window(write_mammogram, breast):
     items = [broken(lut_item(CURVE, 0, 12)), broken(lut_item(CURVE, 0, 12))]
     path = write_mammogram(VOILUTSequence=items)
