@@ -135,6 +135,8 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, int | None, l
     source: BinaryIO | bytes
     if syntax in NATIVE:
         source = _native(file, header, position, length)
+    elif UNDEFINED != length >= _native_size(header):
+        raise MammogramError("The pixels of this file are not compressed, but its transfer syntax says so.")
     else:
         found = read_frame(file, position)
         if not found:
@@ -180,11 +182,15 @@ def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> Bina
         raise MammogramError("The pixels of this file are compressed, but its transfer syntax denies it.")
     if length == 0:
         raise MammogramError(NO_PIXELS)
-    needed = header.Rows * header.Columns * header.BitsAllocated // 8
-    if min(length, os.fstat(file.fileno()).st_size - position) < needed:
+    if min(length, os.fstat(file.fileno()).st_size - position) < _native_size(header):
         raise MammogramError(TRUNCATED)
     file.seek(position)
     return file
+
+
+def _native_size(header: Dataset) -> int:
+    """Return how many bytes the pixels take without compression."""
+    return int(header.Rows * header.Columns * header.BitsAllocated // 8)
 
 
 def _check_decodable(syntax: UID) -> None:

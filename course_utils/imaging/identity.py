@@ -151,8 +151,7 @@ def _view_position(header: Dataset) -> tuple[str | None, str | None]:
 
 def _on_film(header: Dataset) -> re.Match[str] | None:
     """Match the side, which may be missing, and the view that digitised film has in PatientOrientation."""
-    orientation = re.fullmatch(r"([LR]?)([A-Z]+)", get_text(header, "PatientOrientation").upper())
-    return orientation if orientation and orientation[2] in VIEWS else None
+    return OTHER_NAME.fullmatch(get_text(header, "PatientOrientation").upper())
 
 
 def _view_code(header: Dataset) -> str | None:

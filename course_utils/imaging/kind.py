@@ -65,9 +65,8 @@ def kind_of(header: Dataset) -> Kind:
             exposures, an image for quality control, or CBIS-DDSM's crop or mask of a lesion.
     """
     types = set(get_text(header, "ImageType").upper().split("\\"))
-    synthetic = bool(
-        types & SYNTHETIC_TYPES or SYNTHETIC_SERIES.search(get_text(header, "SeriesDescription").upper())
-    )
+    series = get_text(header, "SeriesDescription").upper().replace("_", " ")
+    synthetic = bool(types & SYNTHETIC_TYPES or SYNTHETIC_SERIES.search(series))
     _refuse_tomosynthesis(header, types, synthetic=synthetic)
     if any("SUBTRACT" in each for each in types):
         raise MammogramError(

@@ -192,7 +192,7 @@ def test_pixels_whose_compression_is_denied_are_refused(compressed):
 def test_pixels_that_are_not_compressed_although_the_syntax_says_so_are_refused(write_mammogram):
     path = write_mammogram()
     path.write_bytes(relabelled(path.read_bytes(), b"1.2.840.10008.1.2.4.90"))
-    with pytest.raises(MammogramError, match=r"truncated|do not begin"):
+    with pytest.raises(MammogramError, match="not compressed, but its transfer syntax says so"):
         read_mammogram(path)
 
 

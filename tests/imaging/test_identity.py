@@ -48,11 +48,14 @@ def test_digitised_film_says_view_and_side_in_its_own_way(write_mammogram):
     assert any("secondary capture" in sentence for sentence in got.warnings)
 
 
-def test_film_with_the_side_before_the_view_is_understood(write_mammogram):
+@pytest.mark.parametrize(
+    ("orientation", "view", "side"), [("RCC", "CC", "R"), ("LMO", "LMO", None), ("LM", "LM", None)]
+)
+def test_film_with_the_side_before_the_view_is_understood(write_mammogram, orientation, view, side):
     got = read_mammogram(
-        write_mammogram(**FILM | {"PatientOrientation": "RCC", "Laterality": None, "PatientID": "X"})
+        write_mammogram(**FILM | {"PatientOrientation": orientation, "Laterality": None, "PatientID": "X"})
     )
-    assert (got.view, got.laterality) == ("CC", "R")
+    assert (got.view, got.laterality) == (view, side)
 
 
 def test_the_images_of_a_woman_in_cbis_ddsm_share_their_patient_key(write_mammogram):

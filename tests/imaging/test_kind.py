@@ -25,6 +25,7 @@ DERIVED = ["DERIVED", "PRIMARY"]
         ({"ImageType": [*DERIVED, "TOMOSYNTHESIS", "GENERATED_2D"]}, "synthetic_2d"),
         ({"SeriesDescription": "L CC C-View"}, "synthetic_2d"),
         ({"SeriesDescription": "L MLO Intelligent 2D"}, "synthetic_2d"),
+        ({"SeriesDescription": "L_CC_CVIEW"}, "synthetic_2d"),
         ({"SeriesDescription": "L CC synthetic phantom"}, "ffdm"),
         (
             {
