@@ -55,6 +55,44 @@ def test_each_planted_mistake_gets_its_own_message(ex, planted):
     assert not any(says in verdict.text for says in others)
 
 
+def keeps(values):
+    """Check an answer that doubles what is in an array, a tensor, a list or a dictionary."""
+
+    def check(double):
+        for value in values():
+            if not np.array_equal(double(value), [0, 2, 4]):
+                raise NotYet("not doubled.")
+
+    return Exercise("99.2", "Double", 1, check, "fine.", ("Nudge.",), ())
+
+
+CONTAINERS = {
+    "array": lambda: [np.arange(3.0)],
+    "tensor": lambda: [torch.arange(3.0)],
+    "list": lambda: [[0, 1, 2]],
+    "dict": lambda: [{"a": 0, "b": 1, "c": 2}],
+}
+
+
+@pytest.mark.parametrize("values", CONTAINERS.values(), ids=CONTAINERS)
+def test_an_answer_that_changes_what_it_is_given_is_not_right(values):
+    def anew(x):
+        return np.asarray(list(x.values()) if isinstance(x, dict) else x) * 2
+
+    def spoils(numbers):
+        doubled = anew(numbers)
+        if isinstance(numbers, dict):
+            numbers["a"] = 7
+        else:
+            numbers[1] = 7
+        return doubled
+
+    assert keeps(values).judge(anew).state == "right"
+    verdict = keeps(values).judge(spoils)
+    assert verdict.state == "wrong"
+    assert "your function changes numbers where it stands" in verdict.text
+
+
 @pytest.mark.parametrize("answer", [lambda x: x + 2, lambda x: ..., lambda x: exit(), None])
 def test_a_lesson_goes_on_with_the_courses_own_until_the_answer_is_right(answer, capsys):
     own = np.add
@@ -322,10 +360,10 @@ def test_the_result_in_place_of_the_function_is_told_so(ex, result):
 
 
 @pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
-def test_an_exercise_has_two_or_three_hints_planted_mistakes_and_a_time(ex):
+def test_an_exercise_has_two_or_three_hints_three_planted_mistakes_and_a_time(ex):
     assert re.fullmatch(r"\d\d\.\d", ex.id)
     assert 2 <= len(ex.hints) <= 3
-    assert len(ex.planted) >= 2
+    assert len(ex.planted) >= 3
     assert 1 <= ex.minutes <= 30
     assert ex.title
     assert ex.buys

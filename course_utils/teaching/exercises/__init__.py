@@ -107,7 +107,13 @@ class Exercise:
         try:
             if self._asks_for_a_function() and not callable(tried(answer)):
                 raise NotYet("Give `check` the function itself, without brackets.")
-            self.test(_watched(answer) if _is_function(answer) else tried(answer))
+            changed: list[str] = []
+            self.test(_watched(answer, changed) if _is_function(answer) else tried(answer))
+            if changed:
+                raise NotYet(
+                    f"your function changes {changed[0]} where it stands, so whoever calls it finds other "
+                    "numbers in it afterwards. Compute something new, or work on a copy."
+                )
         except NotTried:
             return self._verdict("untried", "not tried yet")
         except NotYet as problem:
@@ -176,15 +182,24 @@ def _is_function(answer: Any) -> bool:
     return callable(answer) and not inspect.isclass(answer)
 
 
-def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
-    """Return the function wrapped to say so if it turns out to be the stub or to lack a ``return``."""
+def _watched(answer: Callable[..., Any], changed: list[str]) -> Callable[..., Any]:
+    """Return the function wrapped to say so if it turns out to be the stub or to lack a ``return``.
+
+    The names of arguments that it changes are added to `changed`.
+    """
     first = True
 
     @functools.wraps(answer)
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal first
+        before = [_snapshot(value) for value in (*args, *kwargs.values())]
         result, is_first = answer(*args, **kwargs), first
         first = False
+        for name, seen, value in zip(
+            _names(answer, args, kwargs), before, (*args, *kwargs.values()), strict=True
+        ):
+            if seen != _snapshot(value):
+                changed.append(name)
         if is_first and (result is ... or (result is None and _is_empty(answer))):
             raise NotTried
         if result is None:
@@ -192,6 +207,28 @@ def _watched(answer: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return call
+
+
+def _names(answer: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[str]:
+    """Return what a student's function calls the arguments of a call."""
+    try:
+        own = list(inspect.signature(answer).parameters)
+    except (TypeError, ValueError):  # some built-in functions have no signature
+        own = []
+    return [*(own + ["its argument"] * len(args))[: len(args)], *kwargs]
+
+
+def _snapshot(value: Any) -> Any:
+    """Return what tells whether an array, a tensor or a container of them was changed; else None."""
+    if isinstance(value, np.ndarray):
+        return value.shape, value.dtype.str, value.tobytes()
+    if type(value).__module__ == "torch" and hasattr(value, "detach"):  # without importing torch
+        return tuple(value.shape), str(value.dtype), value.detach().cpu().double().numpy().tobytes()
+    if isinstance(value, dict):
+        return [(str(key), _snapshot(each)) for key, each in value.items()]
+    if isinstance(value, list | tuple):
+        return [_snapshot(each) for each in value]
+    return value if isinstance(value, str | int | float) else None
 
 
 def _is_empty(function: Callable[..., Any]) -> bool:
