@@ -83,6 +83,7 @@ def test_a_table_says_whose_a_picture_is_and_its_numbers_stay_secret(archive, ca
         ({"file": ["a"], "age": ["3"]}, "needs a column file, and one of view"),
         ({"file": ["film/mdb.pgm"], "view": ["top"]}, "row 2 of table.csv has a view that there is not"),
         ({"file": ["film/mdb.pgm"], "laterality": ["X"]}, "neither L nor R"),
+        ({"file": ["film/mdb.pgm"], "laterality": ["L"], "side": ["R"]}, "both a column laterality and"),
         (
             {"file": ["film/mdb.pgm"] * 2, "view": ["CC"] * 2},
             "row 3 of table.csv names a file for the second",

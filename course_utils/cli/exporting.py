@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.inputs import check_folder, find_files
-from course_utils.cli.printing import counted
+from course_utils.cli.printing import counted, printable
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import as_text, display_path, write_atomic
 
@@ -119,6 +119,7 @@ def pseudonymise(arguments: argparse.Namespace) -> int:
         has = "has no number, and so no pseudonym" if blank == 1 else "have no number, and so no pseudonym"
         print(f"{counted(blank, 'row')} {has}")
     if left_out:
-        print(f"Left out, since they look as if they identified people: {', '.join(map(as_text, left_out))}")
+        names = printable(", ".join(map(as_text, left_out)))
+        print(f"Left out, since they look as if they identified people: {names}")
     print("Names of columns were looked at, and no value: look through the table before you pass it on.")
     return 0

@@ -33,8 +33,10 @@ def read_told(table: Path, names: Sequence[str], key: bytes | None) -> list[Told
         LabelsError: it is no such table, says the same of a file twice, names a view or a side that there is
             not, or names none of the files.
     """
-    rows = read_text_table(table).rename(columns={"side": "laterality"})
-    name = as_text(table.name)
+    rows, name = read_text_table(table), as_text(table.name)
+    if {"laterality", "side"} <= set(rows):
+        raise LabelsError(f"{name} has both a column laterality and a column side: remove one")
+    rows = rows.rename(columns={"side": "laterality"})
     if FILE not in rows or len({*COLUMNS[1:4]} & set(rows)) == 0:
         raise LabelsError(f"{name} needs a column file, and one of view, laterality and patient")
     told: dict[str, Told] = {}

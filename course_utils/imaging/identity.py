@@ -85,7 +85,13 @@ def patient_key(patient_id: str, key: bytes, issuer: str | None = None) -> str:
         patient_id: PatientID as in the files, blanks around it apart.
         key: secret bytes, such as those of an `EmbeddingStore`.
         issuer: IssuerOfPatientID, where the files have one: two hospitals may each have a patient 1.
+
+    Raises:
+        ValueError: `patient_id` is no text, such as a number read as 7.0, or is empty: all women without a
+            number would be one woman.
     """
+    if not isinstance(patient_id, str) or not patient_id.strip():
+        raise ValueError("patient_id must be text, and not empty")
     # A backslash separates values in DICOM, so no identifier holds one.
     parts = [part for part in ((issuer or "").strip(), patient_id.strip()) if part]
     whole = "\\".join(parts)

@@ -174,3 +174,9 @@ def test_the_same_number_from_two_hospitals_is_two_women(write_mammogram):
 def test_a_public_key_is_the_hmac_of_issuer_and_number():
     digest = hmac.new(b"secret", b"A\\1", hashlib.sha256).hexdigest()
     assert patient_key("1", b"secret", "A") == f"pat-{digest[:12]}"
+
+
+@pytest.mark.parametrize("number", ["", "  ", None, 7, 7.0])
+def test_what_is_no_number_of_a_patient_has_no_public_key(number):
+    with pytest.raises(ValueError, match="must be text, and not empty"):
+        patient_key(number, b"secret", "A")
