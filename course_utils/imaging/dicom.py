@@ -139,7 +139,10 @@ def open_file(path: Path) -> BufferedReader:
             system's own error, which names the folder, is not chained to it.
     """
     try:
-        refusal = _why_refused(path.stat())
+        status = path.stat()
+        if stat.S_ISDIR(status.st_mode):  # of a folder that cannot be opened, the system says why
+            os.scandir(path).close()
+        refusal = _why_refused(status)
         if refusal is None:
             return path.open("rb")
     except ValueError:  # a NUL in the name, or a character that this system does not allow

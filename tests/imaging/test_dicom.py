@@ -221,7 +221,7 @@ def nobody():
 
 @pytest.fixture
 def closed():
-    """Return a file in a folder that may be listed but not entered, and a file that may not be read."""
+    """Return a file in a folder that may be listed but not entered, and a file and a folder that are shut."""
     with tempfile.TemporaryDirectory() as name:
         outer = Path(name)
         outer.chmod(0o711)
@@ -231,8 +231,11 @@ def closed():
             path.write_text("not for everybody")
         secret.chmod(0)
         folder.chmod(0o444)
-        yield folder / "inside.dcm", secret
-        folder.chmod(0o755)
+        shut = outer / "shut"
+        shut.mkdir(0)
+        yield folder / "inside.dcm", secret, shut
+        for each in (folder, shut):
+            each.chmod(0o755)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="permissions are other things on Windows")
