@@ -1,9 +1,9 @@
-"""Exercises of lesson 03: convolution, receptive fields, batch normalisation, bottleneck, network, proof."""
+"""Exercises of lesson 03: convolution, fields, batch norm, bottleneck, stages, proof, all from memory."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+from course_utils.teaching.exercises import Exercise, NotTried, NotYet, Planted, tried
 
 Array = np.ndarray
 Convolve = Callable[[Array, Array, int, int], Array]
@@ -35,25 +35,59 @@ def _numbers(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def _conv(x: Array, kernels: Array, stride: int, padding: int, mode: Any = "constant") -> Array:
-    room = (padding, padding, padding, padding)
-    padded = F.pad(torch.tensor(x)[None], room, mode=mode)
-    result: Array = F.conv2d(padded, torch.tensor(kernels.copy()), stride=stride)[0].numpy()
+    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)), mode=mode)
+    result: Array = F.conv2d(torch.tensor(padded)[None], torch.tensor(kernels.copy()), stride=stride)[
+        0
+    ].numpy()
     return result
 
 
 def _test_convolve(convolve: Convolve) -> None:
     x, kernels = _numbers((3, 8, 11), 1).numpy(), _numbers((4, 3, 3, 3), 2).numpy()
     for stride, padding in [(1, 0), (1, 1), (2, 0), (2, 1)]:
-        _compare_convolutions(
-            convolve(x.copy(), kernels.copy(), stride, padding), x, kernels, stride, padding
-        )
+        given, weights = x.copy(), kernels.copy()
+        got = _convolved(convolve, given, weights, stride, padding)
+        _compare_convolutions(got, x, kernels, stride, padding)
     x, kernels = _numbers((2, 13, 9), 3).numpy(), _numbers((5, 2, 5, 5), 4).numpy()
     if not _same(convolve(x.copy(), kernels.copy(), 3, 2), _conv(x, kernels, 3, 2)):
         raise NotYet(
             "it holds for kernels of 3 × 3 on three channels, but not for 5 × 5 on two with a stride of 3. "
-            "Is "
-            "a number written into your function?"
+            "Is a number written into your function?"
         )
+    if not isinstance(got, np.ndarray):
+        raise NotYet(
+            f"all numbers are right, but they come as a {type(got).__name__}. An array is needed: "
+            "`np.array(…)` makes one of a list, `.numpy()` of a tensor."
+        )
+
+
+def _convolved(convolve: Convolve, x: Array, kernels: Array, stride: int, padding: int) -> Any:
+    """Return what the function makes of these; it may stop because it has padded the channels as well."""
+    try:
+        return convolve(x, kernels, stride, padding)
+    except (NotTried, NotYet):
+        raise
+    except Exception:
+        if padding and _pads_channels(convolve, x, kernels, stride, padding):
+            raise _too_many_channels(len(x), padding) from None
+        raise
+
+
+def _pads_channels(convolve: Convolve, x: Array, kernels: Array, stride: int, padding: int) -> bool:
+    """Return whether the function is right once its kernels, too, have channels of zeros around them."""
+    room = ((0, 0), (padding, padding), (0, 0), (0, 0))
+    try:
+        return _same(convolve(x, np.pad(kernels, room), stride, padding), _conv(x, kernels, stride, padding))
+    except Exception:
+        return False
+
+
+def _too_many_channels(channels: int, padding: int) -> NotYet:
+    return NotYet(
+        f"with a padding of {padding}, your {channels} channels have become {channels + 2 * padding}. "
+        "`np.pad(x, padding)` pads every axis; give it a pair for each: "
+        "`((0, 0), (padding, padding), (padding, padding))`."
+    )
 
 
 def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, padding: int) -> None:
@@ -100,8 +134,18 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         raise NotYet(
             f"{came} the right shape, but the window moves by 1: result (i, j) starts at row i times stride."
         )
-    if padding and _same(got, _conv(x, kernels, stride, padding, "replicate")):
-        raise NotYet(f"{came} you padded with copies of the border. Pad with zeros.")
+    if padding and _same(
+        got, _conv(np.pad(x, ((padding, 0), (0, 0), (0, 0)))[: len(x)], kernels, stride, padding)
+    ):
+        raise _too_many_channels(len(x), padding)
+    for mode, with_what in (
+        ("edge", "copies of the border"),
+        ("reflect", "a mirror image of the picture"),
+        ("wrap", "the opposite side of the picture"),
+        ("mean", "the mean of rows and columns"),
+    ):
+        if padding and _same(got, _conv(x, kernels, stride, padding, mode)):
+            raise NotYet(f"{came} you padded with {with_what}. Pad with zeros.")
     raise NotYet(
         f"{came} the shape is right and the numbers are not. Take one by hand: `(x[:, :3, :3] * kernels[0])"
         ".sum()` is the first of map 0 where there is no padding."
@@ -109,15 +153,28 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
 
 
 def _plain_loop(
-    x: Array, kernels: Array, stride: int, padding: int, *, step: int | None = None, less: int = 0
+    x: Array,
+    kernels: Array,
+    stride: int,
+    padding: int,
+    *,
+    step: int | None = None,
+    less: int = 0,
+    room: Any = None,
 ) -> Array:
-    x = np.pad(x, ((0, 0), (padding, padding), (padding, padding)))
+    x = np.pad(x, room or ((0, 0), (padding, padding), (padding, padding)))
     size, step = kernels.shape[-1], stride if step is None else step
     rows, columns = ((n - size) // stride + 1 - less for n in x.shape[1:])
     result = np.zeros((len(kernels), rows, columns))
     for i, j in np.ndindex(rows, columns):
         window = x[:, i * step : i * step + size, j * step : j * step + size]
         result[:, i, j] = (kernels * window).sum(axis=(1, 2, 3))
+    return result
+
+
+def _scales_kernels(x: Array, kernels: Array, stride: int, padding: int) -> Array:
+    result = _conv(x, kernels, stride, padding)
+    kernels *= 2
     return result
 
 
@@ -168,18 +225,30 @@ def _test_through(through: Through) -> None:
         ([(5, 3, 0), (3, 2, 2), (2, 2, 0)], 97),
     ]
     for layers, size in cases:
-        got = through(list(layers), size)
-        if not isinstance(got, tuple | list) or len(got) != 3:
+        given = list(layers)
+        got = through(given, size)
+        if not isinstance(got, tuple | list | np.ndarray | Tensor) or len(got) != 3:
             raise NotYet("three numbers are needed: the size, the receptive field and the jump.")
+        numbers = tuple(n.item() if isinstance(n, np.generic | Tensor) else n for n in got)
         wanted = _geometry(layers, size)
-        if tuple(got) != wanted:
-            _explain_geometry(tuple(got), wanted, layers, size)
+        if numbers != wanted:
+            _explain_geometry(numbers, wanted, layers, size)
+        if any(isinstance(number, float) for number in numbers):
+            raise NotYet(
+                f"{numbers} is right, but all three are whole numbers: `//` divides and rounds down."
+            )
 
 
 def _explain_geometry(got: tuple[Any, ...], wanted: tuple[int, ...], layers: Layers, size: int) -> None:
     came = f"for {layers} on {size} pixels you say {got}:"
-    if any(isinstance(number, float) for number in got):
-        raise NotYet(f"{came} all three are whole numbers. `//` divides and rounds down.")
+    if sorted(got) == sorted(wanted):
+        raise NotYet(f"{came} the right three numbers in another order. Size, field, jump: {wanted}.")
+    if got == _recursion(layers[::-1], size):
+        raise NotYet(
+            f"{came} you went from the last layer to the first. A picture meets the first one first."
+        )
+    if any(isinstance(number, float) and number % 1 for number in got):
+        raise NotYet(f"{came} there is no half a pixel or half a place. `//` divides and rounds down.")
     if got[0] != wanted[0]:
         wrong: dict[str, Any]
         for wrong, why in (
@@ -205,6 +274,13 @@ def _explain_geometry(got: tuple[Any, ...], wanted: tuple[int, ...], layers: Lay
     if got[1] == 1 + sum(kernel - 1 for kernel, _, _ in layers):
         raise NotYet(f"{came} the jump has no say in your field. Behind a stride, places lie further apart.")
     raise NotYet(f"{came} the receptive field is wrong. It should be {wanted[1]}.")
+
+
+def _uses_up(layers: Any, size: int) -> tuple[int, int, int]:
+    result = _geometry(layers, size)
+    while layers:
+        layers.pop(0)
+    return result
 
 
 # --- 03.3 batch normalisation in training
@@ -237,7 +313,8 @@ def _test_batch_norm(batch_norm: BatchNorm) -> None:
             1 + torch.rand(shape[1], generator=torch.Generator().manual_seed(7)),
             _numbers(shape[1:2], 8),
         )
-        got = batch_norm(x.clone(), gamma.clone(), beta.clone(), eps)
+        given = {"x": x.clone(), "gamma": gamma.clone(), "beta": beta.clone()}
+        got = batch_norm(given["x"], given["gamma"], given["beta"], eps)
         _compare_batch_norms(got, x, gamma, beta, eps)
 
 
@@ -297,6 +374,12 @@ def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: 
     )
 
 
+def _centres_its_input(x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> Tensor:
+    var = x.var((0, 2, 3), keepdim=True, unbiased=False)
+    x -= x.mean((0, 2, 3), keepdim=True)
+    return gamma.view(1, -1, 1, 1) * x / (var + eps).sqrt() + beta.view(1, -1, 1, 1)
+
+
 # --- 03.4 batch normalisation folded into the convolution
 
 
@@ -340,7 +423,8 @@ def _test_fold(fold: Fold) -> None:
     for channels, out in ((4, 4), (2, 5)):
         weight, bn = _numbers((out, channels, 3, 3), 9), _lived_in(nn.BatchNorm2d(out, eps=0.2), 10)
         before = {name: value.clone() for name, value in bn.state_dict().items()}
-        got = fold(weight.clone(), bn)
+        given = weight.clone()
+        got = fold(given, bn)
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise NotYet("two things are needed: the new weights and the new bias.")
         new, bias = (part.detach() if isinstance(part, Tensor) else part for part in got)
@@ -390,6 +474,13 @@ def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> N
         raise NotYet("the weights are right and the bias is not. What does batch norm make of a zero?")
 
 
+def _scales_in_place(weight: Tensor, bn: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    new, bias = _folded(weight, bn)
+    with torch.no_grad():
+        weight.copy_(new)
+    return weight, bias
+
+
 # --- 03.5 the bottleneck
 
 
@@ -399,6 +490,7 @@ class _Block(nn.Module):
     expansion = 4
     growth, bias, stride_on, padding = 4, False, "conv2", 1
     projects = "always needed"
+    projection = "both"
     end = "add, relu"
 
     def __init__(self, inside: int, width: int, stride: int = 1) -> None:
@@ -414,9 +506,12 @@ class _Block(nn.Module):
         self.downsample: nn.Module = nn.Identity()
         needed = {"always needed": stride != 1 or inside != outside, "stride only": stride != 1, "ever": True}
         if needed[self.projects]:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(inside, outside, 1, stride, bias=False), nn.BatchNorm2d(outside)
-            )
+            convolution = nn.Conv2d(inside, outside, 1, stride, bias=False)
+            self.downsample = {
+                "both": nn.Sequential(convolution, nn.BatchNorm2d(outside)),
+                "no norm": nn.Sequential(convolution),
+                "bare": convolution,
+            }[self.projection]
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.relu(self.bn1(self.conv1(x)))
@@ -430,7 +525,7 @@ class _Block(nn.Module):
             "relu, add, relu": lambda: F.relu(F.relu(y) + short),
             "add": lambda: y + short,
             "no shortcut": lambda: F.relu(y),
-            "input again": lambda: F.relu(short + short),
+            "in place": lambda: x.copy_(F.relu(y + short)) if x.shape == y.shape else F.relu(y + short),
         }[self.end]()
 
 
@@ -470,7 +565,7 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
         mine = block(inside, width, stride).eval()
     try:
         with torch.no_grad():
-            tried(mine(x))
+            tried(mine(x.clone()))
     except (RuntimeError, AttributeError, TypeError) as error:
         failure = error
     theirs = _torchvision_block(inside, width, stride)
@@ -480,8 +575,14 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
         raise NotYet(f"the parts of {what} are right, but `forward` stopped with {failure}")
     mine.load_state_dict(theirs.state_dict())
     with torch.no_grad():
-        got, wanted = mine.eval()(x.clone()), theirs(x)
+        given = x.clone()
+        got, wanted = mine.eval()(given), theirs(x)
         if isinstance(got, Tensor) and _same(got, wanted, 1e-5):
+            if not torch.equal(given, x):
+                raise NotYet(
+                    "the numbers are right, but the block writes into its input `x`. Add with `y + x`, not "
+                    "with `+=`."
+                )
             return
         if not isinstance(got, Tensor) or got.shape != wanted.shape:
             raise NotYet(f"{what} should give {tuple(wanted.shape)}.")
@@ -517,6 +618,16 @@ def _compare_parts(mine: dict[str, Tensor], theirs: dict[str, Tensor], what: str
                 f"{what}: `{name}` gives as many channels as the 3 × 3. The last convolution widens: 4 times "
                 "`width`."
             )
+    if missing and all(name.startswith("downsample.1.") for name in missing) and not extra:
+        raise NotYet(
+            f"the projection of {what} is a convolution alone. A batch norm belongs behind it, as after "
+            "every convolution here."
+        )
+    if extra == {"downsample.weight"} and mine["downsample.weight"].ndim == 4:
+        raise NotYet(
+            f"`downsample` of {what} is a bare convolution. torchvision's is an `nn.Sequential` of two: a "
+            "convolution and a batch norm."
+        )
     if missing and all(name.startswith("downsample") for name in missing) and not extra:
         if what.endswith("stride of 1"):
             raise NotYet(
@@ -650,44 +761,55 @@ def _test_stages(four_stages: Callable[[Any], Any]) -> None:
 
 
 class _Toy(nn.Module):
-    """Batch norm and dropout, so that the mode shows; `factor` makes it differ by a known share."""
+    """Batch norm and dropout, so that the mode shows; `off` is by how much each picture's outputs are off.
 
-    def __init__(self, factor: float = 1.0, name: str = "conv") -> None:
+    Which picture it is stands in its first pixel, so that it may come in any batch.
+    """
+
+    def __init__(self, off: Sequence[Sequence[float]] = (), name: str = "conv") -> None:
         super().__init__()
-        self.factor, self.name = factor, name
+        self.off, self.name = torch.tensor(off or _EQUAL), name
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(round(100 * factor) + len(name))
+            torch.manual_seed(len(off) + len(name))
             setattr(self, name, nn.Conv2d(1, 4, 3))
         self.bn = _lived_in(nn.BatchNorm2d(4), 13)
 
     def forward(self, x: Tensor) -> Tensor:
         y = F.dropout(self.bn(getattr(self, self.name)(x)), 0.5, self.training).mean(dim=(2, 3))
-        return self.factor * (y - 50.0)
+        return y + torch.tensor((-50.0, 20.0, 2.0, 8.0)) + self.off[x[:, 0, 0, 0].long()]
+
+
+# Lengths, signs, means, each number's own share: all give something else here than what is asked.
+_EQUAL = ((0.0, 0.0, 0.0, 0.0),) * 3
+_OFF_ABOVE = ((-1.0, 0.0, 0.2, 5.0), (-1.0, 0.5, 0.0, -1.0), (-1.0, 0.0, 1.5, 0.0))
+_OFF_BELOW = ((-1.0, 2.0, 0.0, 0.0), (-1.0, 0.0, 1.5, 0.5), (-1.0, 0.0, 0.2, -6.0))
 
 
 def _test_prove(prove: Prove) -> None:
     x = _numbers((3, 1, 6, 6), 14)
-    for factor in (1.0, 1.25, 0.75):
-        mine, theirs = _Toy(factor).train(), _Toy().train()
-        given = theirs.state_dict()["conv.weight"].clone()
+    x[:, 0, 0, 0] = torch.arange(3.0)
+    for off in (_EQUAL, _OFF_BELOW, _OFF_ABOVE):
+        mine, theirs = _Toy(off).train(), _Toy().train()
+        given, images = theirs.state_dict()["conv.weight"].clone(), x.clone()
         with torch.random.fork_rng(devices=[]):
-            got = prove(mine, theirs, x.clone())
+            got = prove(mine, theirs, images)
         if isinstance(got, bool) or (isinstance(got, Tensor) and got.numel() != 1):
             raise NotYet("one number is needed: the largest difference as a share of the largest number.")
         if mine.training or theirs.training:
             raise NotYet(
-                "a network was still in training mode, where batch norm uses the batch and dropout throws "
-                "dice: "
-                "both need `eval()`."
+                "a network was still in training mode, where batch norm uses the batch and dropout "
+                "throws dice: both need `eval()`."
             )
         if not torch.equal(mine.state_dict()["conv.weight"], theirs.state_dict()["conv.weight"]):
             raise NotYet("the two networks have different weights. Load those of one into the other first.")
         if not torch.equal(theirs.state_dict()["conv.weight"], given):
             raise NotYet("the weights of `theirs` have changed: it is `mine` that loads them.")
-        _compare_proofs(float(got), mine, theirs, x)
+        _compare_proofs(float(got.detach() if isinstance(got, Tensor) else got), mine, theirs, x)
     try:
         prove(_Toy(name="convolution").train(), _Toy().train(), x)
-    except (RuntimeError, KeyError):
+    except (NotTried, NotYet):
+        raise
+    except Exception:  # whatever the student raises, `assert` included
         return
     raise NotYet(
         "two networks whose parts have other names went through without an error. Then some weights were not "
@@ -698,21 +820,60 @@ def _test_prove(prove: Prove) -> None:
 def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -> None:
     with torch.no_grad():
         a, b = mine.eval()(x), theirs.eval()(x)
-    wanted = float((a - b).abs().max() / b.abs().max())
+    wanted = _difference(a, b, "share")
     if abs(got - wanted) < 1e-5:
         return
-    if abs(got - float((a - b).abs().max())) < 1e-4:
-        raise NotYet(
-            "that is the largest difference itself. As a share, it is divided by the largest number."
-        )
-    if abs(got - float((a - b).max() / b.abs().max())) < 1e-5:
-        raise NotYet("differences have a sign, and yours cancel or hide. Take `abs()` first.")
-    if abs(got - float((a - b).abs().mean() / b.abs().max())) < 1e-5:
-        raise NotYet(
-            "that is the mean difference. One wrong number of 2048 would hide in it: take the largest."
-        )
+    for end, why in (
+        (
+            "absolute",
+            "that is the largest difference itself. As a share, it is divided by the largest number.",
+        ),
+        ("signed", "differences have a sign, and the negative ones hide from `max()`. Take `abs()` first."),
+        ("signed by signed", "neither difference nor number is without its sign: both need `abs()` first."),
+        (
+            "by signed",
+            "you divide by the largest number above zero. A larger one lies below: `b.abs().max()`.",
+        ),
+        ("maxima", "that is the difference of the two largest numbers, which may stand in different places."),
+        ("mean", "that is the mean difference. One wrong number of 2048 would hide in it: take the largest."),
+        ("mean by mean", "you divide means. One wrong number of 2048 would hide in them: take the largest."),
+        ("norm", "these are lengths (norms). One wrong number of 2048 would hide in them: take the largest."),
+        (
+            "each",
+            "each difference is divided by its own number, so one that is nearly 0 makes much of a rounding "
+            "error. Divide by the largest number of `theirs`.",
+        ),
+        (
+            "mean of each",
+            "that is the mean of shares, each of its own number. Take the largest difference, and "
+            "divide it by the largest number.",
+        ),
+        ("by mine", "you divide by the largest number of `mine`. It is `theirs` that is the reference."),
+    ):
+        if abs(got - _difference(a, b, end)) < 1e-5:
+            raise NotYet(why)
     raise NotYet(
         f"out came {got:.3g}, and {wanted:.3g} is right for two networks that differ by a known share."
+    )
+
+
+def _difference(a: Tensor, b: Tensor, end: str) -> float:
+    d = a - b
+    return float(
+        {
+            "share": lambda: d.abs().max() / b.abs().max(),
+            "absolute": lambda: d.abs().max(),
+            "signed": lambda: d.max() / b.abs().max(),
+            "signed by signed": lambda: d.max() / b.max(),
+            "by signed": lambda: d.abs().max() / b.max(),
+            "maxima": lambda: (a.abs().max() - b.abs().max()).abs() / b.abs().max(),
+            "mean": lambda: d.abs().mean() / b.abs().max(),
+            "mean by mean": lambda: d.abs().mean() / b.abs().mean(),
+            "norm": lambda: d.norm() / b.norm(),
+            "each": lambda: (d / b).abs().max(),
+            "mean of each": lambda: (d / b).abs().mean(),
+            "by mine": lambda: d.abs().max() / a.abs().max(),
+        }[end]()
     )
 
 
@@ -733,14 +894,219 @@ def _proof(
         theirs.eval()
     with torch.no_grad():
         a, b = mine(images), theirs(images)
-    return float(
-        {
-            "share": (a - b).abs().max() / b.abs().max(),
-            "absolute": (a - b).abs().max(),
-            "signed": (a - b).max() / b.abs().max(),
-            "mean": (a - b).abs().mean() / b.abs().max(),
-        }[end]
-    )
+    return _difference(a, b, end)
+
+
+# --- 03.8 all of it from memory
+
+
+def _reference() -> nn.Module:
+    """torchvision's whole ResNet-50, every scale, shift and statistic drawn."""
+    from torchvision.models import resnet50
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(15)
+        network = resnet50(weights=None)
+    for number, module in enumerate(network.modules()):
+        if isinstance(module, nn.BatchNorm2d):
+            _lived_in(module, 200 + number)
+    return network.eval()
+
+
+def _test_from_memory(from_memory: Callable[[], Any]) -> None:
+    with torch.random.fork_rng(devices=[]):
+        mine = from_memory()
+    if isinstance(mine, type):
+        raise NotYet("out came a class. Make a network of it: `return Network()`.")
+    if not isinstance(mine, nn.Module):
+        raise NotYet(f"an `nn.Module` is needed, and out came a {type(mine).__name__}.")
+    theirs = _reference()
+    _compare_networks(mine.state_dict(), theirs.state_dict())
+    mine.load_state_dict(theirs.state_dict(), strict=True)
+    x = _numbers((2, 3, 96, 64), 16)
+    mine.eval()
+    seen, wanted = _numbers_on_the_way(mine), _numbers_on_the_way(theirs)
+    failure: Exception | None = None
+    got = None
+    with torch.no_grad():
+        try:
+            got = mine(x.clone())
+        except Exception as error:
+            failure = error
+        right = theirs(x)
+    if isinstance(got, Tensor) and _same(got, right, 1e-4):
+        return
+    _find_the_place(seen, wanted, mine, failure)
+    if failure:
+        raise NotYet(f"torchvision's weights load, but `forward` stopped with {failure}")
+    if isinstance(got, Tensor) and _same(got, right.softmax(dim=1), 1e-4):
+        raise NotYet("a softmax comes last. torchvision's network ends with the numbers of `fc` as they are.")
+    if not isinstance(got, Tensor) or got.shape != right.shape:
+        raise NotYet(f"pictures {tuple(x.shape)} should give {tuple(right.shape)}, a number for each class.")
+    raise NotYet("torchvision's weights load and every part is right, but what `forward` returns is not.")
+
+
+def _compare_networks(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
+    missing, extra = theirs.keys() - mine.keys(), mine.keys() - theirs.keys()
+    biases = sorted(name for name in extra if name.endswith(".bias") and name[:-4] + "weight" in theirs)
+    if biases:
+        raise NotYet(
+            f"`{biases[0].removesuffix('.bias')}` has a bias, and torchvision's has none: `bias=False`."
+        )
+    if missing == {"fc.weight", "fc.bias"} and not extra:
+        raise NotYet("the classifier `fc` is missing: a linear layer from 2048 numbers to 1000.")
+    if not mine:
+        raise NotYet("your network has no weights. Are its parts attributes, such as `self.conv1`?")
+    lost = [f"layer{n}" for n in (1, 2, 3, 4) if not any(name.startswith(f"layer{n}.") for name in mine)]
+    if lost and not extra:
+        raise NotYet(
+            f"the network does not see the weights of {', '.join(lost)}. In a plain list they are hidden: "
+            "`nn.Sequential` registers them."
+        )
+    if missing or extra:
+        lacks = f"It lacks {', '.join(sorted(missing)[:2])} ({len(missing)} in all). " if missing else ""
+        more = f"It has {', '.join(sorted(extra)[:2])} ({len(extra)} in all), which torchvision's lacks. "
+        raise NotYet(f"the state dict does not fit. {lacks}{more if extra else ''}".strip())
+    for name, tensor in theirs.items():
+        if mine[name].shape != tensor.shape:
+            raise NotYet(
+                f"`{name}` has the shape {tuple(mine[name].shape)}, and torchvision's {tuple(tensor.shape)}."
+            )
+
+
+def _numbers_on_the_way(network: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Return a dict that a run fills: by the name of a part, what went in and what came out."""
+    found: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def before(name: str) -> Callable[..., None]:
+        return lambda _module, given: found.update({name: (given[0].clone(), torch.empty(0))})
+
+    def after(name: str) -> Callable[..., None]:
+        return lambda _module, given, result: found.update({name: (given[0].clone(), result.clone())})
+
+    parts = [
+        "conv1",
+        "bn1",
+        *(f"layer{n}.{k}" for n, depth in enumerate(_DEPTHS, 1) for k in range(depth)),
+        "fc",
+    ]
+    for part in parts:
+        network.get_submodule(part).register_forward_pre_hook(before(part))
+        network.get_submodule(part).register_forward_hook(after(part))
+    return found
+
+
+def _find_the_place(
+    seen: Mapping[str, tuple[Tensor, Tensor]],
+    wanted: Mapping[str, tuple[Tensor, Tensor]],
+    mine: nn.Module,
+    failure: Exception | None,
+) -> None:
+    """Raise what is wrong with the first part whose numbers differ from torchvision's."""
+    for name in wanted:
+        if name not in seen:
+            if failure:
+                return
+            raise NotYet(f"`forward` never runs `{name}`.")
+        (given, result), (right_given, right_result) = seen[name], wanted[name]
+        if not _same(given, right_given, 1e-4):
+            _explain_what_went_in(name, given, right_given, wanted)
+        if failure and not len(result):
+            return
+        if not _same(result, right_result, 1e-4):
+            block = mine.get_submodule(name)
+            on_first = getattr(getattr(block, "conv1", None), "stride", None) == (2, 2)
+            if name.startswith("layer") and on_first:
+                raise NotYet(
+                    f"`{name}` has its stride on the first 1 × 1, as in the paper. torchvision's V1.5 has it "
+                    "on the 3 × 3."
+                )
+            raise NotYet(
+                f"all is right up to `{name}`: it gets the right numbers and makes wrong ones of them. "
+                f"Its shape is {tuple(result.shape)}; {tuple(right_result.shape)} is needed."
+            )
+
+
+def _explain_what_went_in(
+    name: str, given: Tensor, right: Tensor, wanted: Mapping[str, tuple[Tensor, Tensor]]
+) -> None:
+    if name == "layer1.0":
+        stem = wanted["bn1"][1]
+        for wrong, why in (
+            (F.relu(stem), "the max pooling of the stem is missing: 3 × 3, stride 2, padding 1."),
+            (
+                F.max_pool2d(stem, 3, 2, 1),
+                "the ReLU of the stem is missing, between `bn1` and the max pooling.",
+            ),
+            (F.max_pool2d(F.relu(stem), 3, 2), "the stem's max pooling has no padding; it needs 1."),
+            (F.max_pool2d(F.relu(stem), 2, 2), "the stem's max pooling is 2 × 2; it should be 3 × 3."),
+            (F.avg_pool2d(F.relu(stem), 3, 2, 1), "the stem takes the mean of each window, not its largest."),
+        ):
+            if _same(given, wrong, 1e-4):
+                raise NotYet(why)
+        raise NotYet("between `bn1` and the first block there are ReLU and max pooling (3 × 3, 2, 1).")
+    if name == "fc":
+        last = wanted["layer4.2"][1]
+        if given.ndim == 4:
+            raise NotYet("`fc` gets maps. It wants (N, 2048): `flatten(1)`, or a mean that drops its axes.")
+        if _same(given, last.amax(dim=(2, 3)), 1e-4):
+            raise NotYet(
+                "you pool the last maps by their largest number. ResNet-50 takes the mean of each map."
+            )
+        raise NotYet("between `layer4` and `fc` there is one thing: the mean of each map over its places.")
+    raise NotYet(f"`{name}` gets numbers that are not what the part before it should hand on.")
+
+
+class _Network(nn.Module):
+    """A ResNet-50 with torchvision's parts; its mistakes are in the parts, or in how it is run."""
+
+    def __init__(self, pool: str = "mean", flat: bool = True, plain_lists: bool = False) -> None:
+        super().__init__()
+        network = _reference()
+        self.pool, self.flat = pool, flat
+        for name, part in network.named_children():
+            setattr(self, name, [part] if plain_lists and name.startswith("layer") else part)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for name in ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4"):
+            x = self.get_submodule(name)(x)
+        x = x.mean((2, 3)) if self.pool == "mean" else x.amax((2, 3))
+        result: Tensor = self.get_submodule("fc")(x if self.flat else x[:, :, None, None])
+        return result
+
+
+def _spoilt(**parts: Any) -> Callable[[], nn.Module]:
+    """A function that returns torchvision's network with other parts; `None` leaves one out."""
+
+    def make() -> nn.Module:
+        network = _reference()
+        for name, part in parts.items():
+            setattr(network, name, part() if isinstance(part, type) else part)
+        return network
+
+    return make
+
+
+def _renamed() -> nn.Module:
+    network = _Network()
+    network.classifier = network.fc
+    del network.fc
+    return network
+
+
+def _with_softmax() -> nn.Module:
+    network = _reference()
+    network.register_forward_hook(lambda _module, _given, result: result.softmax(dim=1))
+    return network
+
+
+def _as_in_the_paper() -> nn.Module:
+    network = _reference()
+    for module in network.modules():
+        conv = getattr(module, "conv2", None)
+        if isinstance(conv, nn.Conv2d) and conv.stride == (2, 2):
+            module.get_submodule("conv1").stride, conv.stride = (2, 2), (1, 1)  # type: ignore[assignment]
+    return network
 
 
 EXERCISES = (
@@ -801,10 +1167,26 @@ EXERCISES = (
                 "a row and a column are missing",
             ),
             Planted(
-                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding, "replicate"),
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding, "edge"),
                 "padded with the border",
                 "copies of the border",
             ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding, "reflect"),
+                "padded with a mirror image",
+                "a mirror image of the picture",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _plain_loop(x, kernels, stride, padding, room=padding),
+                "padded the channels too",
+                "pads every axis",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding).tolist(),
+                "nested lists",
+                "they come as a list",
+            ),
+            Planted(_scales_kernels, "changed its kernels", "your function changes kernels where"),
             Planted(
                 lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding) / kernels[0].size,
                 "mean in place of sum",
@@ -854,6 +1236,21 @@ EXERCISES = (
                 "added the strides",
                 "jumps multiply",
             ),
+            Planted(
+                lambda layers, size: (
+                    _geometry(layers, size)[0],
+                    _geometry(layers, size)[2],
+                    _geometry(layers, size)[1],
+                ),
+                "jump before field",
+                "in another order",
+            ),
+            Planted(
+                lambda layers, size: _recursion(layers[::-1], size),
+                "from the last layer to the first",
+                "A picture meets the first one first",
+            ),
+            Planted(_uses_up, "used the list up", "your function changes layers where"),
             Planted(
                 lambda layers, size: (
                     _geometry(layers, size)[0],
@@ -919,6 +1316,7 @@ EXERCISES = (
                 "forgot eps",
                 "eps is missing",
             ),
+            Planted(_centres_its_input, "changed its input", "your function changes x where"),
             Planted(
                 lambda x, gamma, beta, eps: _normalise(x, gamma.pow(0), 0 * beta, eps),
                 "forgot gamma and beta",
@@ -971,6 +1369,7 @@ EXERCISES = (
             Planted(
                 lambda weight, bn: (weight, _folded(weight, bn)[1]), "bias only", "came back as they were"
             ),
+            Planted(_scales_in_place, "scaled in place", "your function changes weight where"),
         ),
     ),
     Exercise(
@@ -1006,6 +1405,17 @@ EXERCISES = (
                 "although its stride is 1",
             ),
             Planted(_block("always", projects="ever"), "a projection everywhere", "needs no projection"),
+            Planted(
+                _block("no_norm", projection="no norm"),
+                "a projection without batch norm",
+                "A batch norm belongs behind it",
+            ),
+            Planted(
+                _block("bare", projection="bare"),
+                "a projection that is a convolution only",
+                "is a bare convolution",
+            ),
+            Planted(_block("in_place", end="in place"), "changed its input", "writes into its input"),
             Planted(_block("narrow", growth=1), "expansion forgotten", "The last convolution widens"),
             Planted(_block("bias", bias=True), "biases", "Batch norm would subtract it again"),
             Planted(_block("no_shortcut", end="no shortcut"), "no shortcut", "nothing is added"),
@@ -1092,6 +1502,49 @@ EXERCISES = (
                 "mean difference",
                 "that is the mean difference",
             ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="norm"),
+                "lengths",
+                "these are lengths",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="each"),
+                "each by its own number",
+                "divided by its own number",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="by signed"),
+                "divided by the largest number above zero",
+                "A larger one lies below",
+            ),
+        ),
+    ),
+    Exercise(
+        id="03.8",
+        title="ResNet-50 from memory",
+        minutes=20,
+        test=_test_from_memory,
+        buys="you can write ResNet-50 from memory: torchvision's weights load, and every number agrees.",
+        hints=(
+            "Two classes, a block and a network. The network's parts: conv1, bn1, ReLU, max pooling, layer1 "
+            "to layer4, mean, fc.",
+            "The stem is `nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)`, then `nn.MaxPool2d(3, 2, "
+            "padding=1)`. Stages: depths 3, 4, 6, 3, widths 64, 128, 256, 512, strides 1, 2, 2, 2.",
+            "An attribute that is an identity adds nothing to the state dict, so `downsample = nn.Identity()`"
+            " is fine. The end: `self.fc(x.mean(dim=(2, 3)))` with `self.fc = nn.Linear(2048, 1000)`.",
+        ),
+        planted=(
+            Planted(_spoilt(fc=nn.Identity), "no classifier", "`fc` is missing"),
+            Planted(_spoilt(maxpool=nn.Identity), "no max pooling", "max pooling of the stem is missing"),
+            Planted(_spoilt(maxpool=nn.MaxPool2d(3, 2)), "pooling without padding", "pooling has no padding"),
+            Planted(_spoilt(relu=nn.Identity), "no ReLU in the stem", "the ReLU of the stem is missing"),
+            Planted(_spoilt(conv1=nn.Conv2d(3, 64, 7, 2, 3)), "a bias in the stem", "torchvision's has none"),
+            Planted(_as_in_the_paper, "the paper's stride", "has its stride on the first 1 × 1"),
+            Planted(lambda: _Network(pool="max"), "max in place of mean", "by their largest number"),
+            Planted(lambda: _Network(flat=False), "forgot to flatten", "`fc` gets maps"),
+            Planted(lambda: _Network(plain_lists=True), "plain lists", "In a plain list they are hidden"),
+            Planted(_renamed, "another name for fc", "the state dict does not fit"),
+            Planted(_with_softmax, "a softmax at the end", "a softmax comes last"),
         ),
     ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,8 @@ OTHER_MEAN, OTHER_STD = (0.6, 0.1, 0.4), (0.3, 0.8, 0.5)
 
 
 def _tensor(got: Any, shape: Sequence[int]) -> Tensor:
+    if isinstance(got, list) and any(isinstance(each, Tensor) for each in got):
+        raise NotYet(f"a list of {len(got)} tensors came out. Join them: `torch.stack` or `torch.cat`.")
     if not isinstance(got, Tensor):
         raise NotYet(f"a tensor of shape {tuple(shape)} is needed, and out came a {type(got).__name__}.")
     return got
@@ -56,9 +59,14 @@ def _test_to_three(to_three: ToThree) -> None:
 
 
 def _test_copies(to_three: ToThree, gray: Tensor) -> None:
+    shape = (len(gray), 3, *gray.shape[2:])
+    given = gray.clone()
+    _compare_copies(_tensor(to_three(given), shape), gray)
+
+
+def _compare_copies(got: Tensor, gray: Tensor) -> None:
     number, _, height, width = gray.shape
     shape = (number, 3, height, width)
-    got = _tensor(to_three(gray.clone()), shape)
     came = f"{tuple(gray.shape)} became {tuple(got.shape)}:"
     if got.shape == gray.shape:
         raise NotYet(f"{came} the channel axis is still 1. Which axis is it, counted from 0?")
@@ -98,7 +106,12 @@ def _test_normalise(normalise: Normalise) -> None:
 
 
 def _test_numbers(normalise: Normalise, stored: Tensor, mean: Statistics, std: Statistics) -> None:
-    got = _tensor(normalise(stored.clone(), tuple(mean), tuple(std)), stored.shape)
+    given = stored.clone()
+    got = _tensor(normalise(given, tuple(mean), tuple(std)), stored.shape)
+    _compare_numbers(got, stored, mean, std)
+
+
+def _compare_numbers(got: Tensor, stored: Tensor, mean: Statistics, std: Statistics) -> None:
     if got.shape != stored.shape:
         raise NotYet(
             f"{tuple(stored.shape)} came in and {tuple(got.shape)} went out: it should stay the same."
@@ -166,8 +179,12 @@ def _test_fold(fold: FoldWeights) -> None:
 
 
 def _test_folded(fold: FoldWeights, weight: Tensor, mean: Statistics, std: Statistics) -> None:
+    given = weight.clone()
+    _compare_folded(fold(given, tuple(mean), tuple(std)), weight, mean, std)
+
+
+def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics) -> None:
     picture, ones = _slices(weight, mean, std)
-    out = fold(weight.clone(), tuple(mean), tuple(std))
     if not isinstance(out, tuple | list) or len(out) != 2:
         raise NotYet("two things are needed, the folded weights and the bias: `return folded, bias`.")
     got, bias = _tensor(tried(out[0]), picture.shape), _tensor(tried(out[1]), ones.shape[:1])
@@ -197,10 +214,31 @@ def _test_folded(fold: FoldWeights, weight: Tensor, mean: Statistics, std: Stati
             "the bias lacks the mean: these are the folded weights, summed.": -picture.sum((1, 2, 3)),
         },
     )
+    _name(bias, {sentence: -both.sum((1, 2, 3)) for sentence, _, both in _laid_wrong(weight, mean, std)})
     if not _same(bias, wanted):
         raise NotYet(
             f"the weights are right. The first bias should be {wanted[0]:.4f}, and yours is {bias[0]:.4f}."
         )
+
+
+def _laid_wrong(weight: Tensor, mean: Statistics, std: Statistics) -> list[tuple[str, Tensor, Tensor]]:
+    """Sentences, and what becomes of the two sums if the statistics lie along columns or rows of 3 × 3."""
+    if weight.shape[-1] != 3:
+        return []
+    found = []
+    for axis, (shape, why) in {
+        "columns": ((3,), "broadcasting starts at the last axis, and this kernel happens to have 3 of them"),
+        "rows": ((3, 1), "they lie along the last axis but one, and this kernel happens to have 3 of them"),
+    }.items():
+        m, s = (torch.tensor(each).view(shape) for each in (mean, std))
+        found.append(
+            (
+                f"the statistics went along the *{axis}*: {why}. Give them the shape (1, 3, 1, 1).",
+                (weight / s).sum(1, keepdim=True),
+                (weight * m / s).sum(1, keepdim=True),
+            )
+        )
+    return found
 
 
 def _test_picture_slice(
@@ -236,6 +274,7 @@ def _test_picture_slice(
             "that is one channel's share. Sum over all three.": (weight / _each(std))[:, :1],
         },
     )
+    _name(got, {sentence: wrong for sentence, wrong, _ in _laid_wrong(weight, mean, std)})
     if not _same(got, picture):
         raise NotYet(
             f"the first folded weight should be {picture[0, 0, 0, 0]:.4f}, and yours is "
@@ -252,9 +291,13 @@ def _test_fold_with_ones(fold: FoldWithOnes) -> None:
 
 
 def _test_two(fold: FoldWithOnes, weight: Tensor, mean: Statistics, std: Statistics) -> None:
+    given = weight.clone()
+    _compare_two(fold(given, tuple(mean), tuple(std)), weight, mean, std)
+
+
+def _compare_two(out: Any, weight: Tensor, mean: Statistics, std: Statistics) -> None:
     picture, ones = _slices(weight, mean, std)
     wanted = torch.cat([picture, ones], dim=1)
-    out = fold(weight.clone(), tuple(mean), tuple(std))
     if isinstance(out, tuple | list):
         raise NotYet("one tensor with two channels is needed. `torch.cat` or `torch.stack` along dim 1.")
     got = _tensor(out, wanted.shape)
@@ -292,6 +335,7 @@ def _test_two(fold: FoldWithOnes, weight: Tensor, mean: Statistics, std: Statist
             "the ones' slice lacks the mean: it is the picture's slice once more, negative.": -picture,
         },
     )
+    _name(got[:, 1:], {sentence: -both for sentence, _, both in _laid_wrong(weight, mean, std)})
     if not _same(got, wanted):
         raise NotYet(
             f"the picture's slice is right. The first weight for the ones should be {ones[0, 0, 0, 0]:.4f}, "
@@ -302,18 +346,24 @@ def _test_two(fold: FoldWithOnes, weight: Tensor, mean: Statistics, std: Statist
 # --- 04.5: pick out bad pictures ---------------------------------------------------------------------------
 
 
+_CONSTANT = {"1/255": 1 / 255, "0.1": 0.1, "0.2": 0.2}  # whose deviation is not 0, but a rounding error
+
+
 def _pictures() -> tuple[Tensor, list[str]]:
-    pictures = _random(9, 1, 30, 30)
-    pictures[1] = 0.0
-    pictures[2] = 0.1
-    pictures[3, 0, 4, 4] = float("nan")
-    pictures[4, 0, 4, 4] = float("inf")
-    pictures[5] = 0.5 + 0.001 * pictures[5]
-    pictures[6] = 0.0
-    pictures[6, 0, 9, 9] = 1.0
-    pictures[7] = float("nan")
-    pictures[8, 0, 4, 4] = -float("inf")
-    names = ["ordinary", "black", "constant", "NaN", "infinite", "faint", "spot", "all NaN", "minus infinite"]
+    """As large as those of the lesson: in a small picture the sums that hide a constant are exact."""
+    names = ["ordinary", "black", "NaN", "infinite", "faint", "spot", "all NaN", "minus infinite", *_CONSTANT]
+    pictures = _random(len(names), 1, 224, 224)
+    place = {name: pictures[number] for number, name in enumerate(names)}
+    place["black"][:] = 0.0
+    place["NaN"][0, 4, 4] = float("nan")
+    place["infinite"][0, 4, 4] = float("inf")
+    place["faint"][:] = 0.5 + 0.001 * place["faint"]
+    place["spot"][:] = 0.0
+    place["spot"][0, 90:110, 90:110] = 1.0
+    place["all NaN"][:] = float("nan")
+    place["minus infinite"][0, 4, 4] = -float("inf")
+    for name, gray in _CONSTANT.items():
+        place[name][:] = gray
     return pictures, names
 
 
@@ -321,14 +371,24 @@ def _test_usable(usable: Usable) -> None:
     pictures, names = _pictures()
     good = {"ordinary", "faint", "spot"}
     wanted = torch.tensor([name in good for name in names])
-    got = usable(pictures.clone())
+    given = pictures.clone()
+    _compare_usable(usable(given), pictures, names, wanted, good)
+    for gray in (*_CONSTANT.values(), *(k / 255 for k in range(2, 255, 12))):  # sums round otherwise alone
+        alone = torch.full((1, 1, 224, 224), gray)
+        if torch.as_tensor(np.asarray(usable(alone))).any():
+            raise _rounded(f"{gray:.3g}", alone)
+    if not torch.as_tensor(np.asarray(usable(_random(1, 1, 224, 224)))).all():
+        raise NotYet("an ordinary picture is thrown away if it comes in a batch of one.")
+
+
+def _compare_usable(got: Any, pictures: Tensor, names: list[str], wanted: Tensor, good: set[str]) -> None:
     if got is None:
         raise NotYet("nothing came out. Is there a `return`?")
     if isinstance(got, bool) or (isinstance(got, Tensor) and got.ndim == 0):
         raise NotYet(
             "out came one answer for the whole batch. Each picture needs its own: reduce dims 1 to 3."
         )
-    got = got if isinstance(got, Tensor) else torch.as_tensor(got)
+    got = got if isinstance(got, Tensor) else torch.as_tensor(np.asarray(got))
     if got.shape == pictures.shape:
         raise NotYet("out came an answer for each pixel. Reduce dims 1 to 3, so that one a picture is left.")
     if got.shape == (len(pictures), 1):
@@ -360,13 +420,20 @@ def _test_usable(usable: Usable) -> None:
         raise NotYet("an infinite pixel passes. `isnan` does not see it; `isfinite` sees both.")
     if "black" in passed:
         raise NotYet("a black picture passes. It is finite, and there is nothing in it.")
-    if "constant" in passed:
-        raise NotYet(
-            "black is caught, but a picture that is 0.1 everywhere passes. Compare the largest with the "
-            "smallest number."
-        )
+    constant = [name for name in _CONSTANT if name in passed]
+    if constant:
+        raise _rounded(constant[0], pictures[names.index(constant[0])])
     if not torch.equal(got, wanted):
         raise NotYet("a picture in which everything is NaN passes.")
+
+
+def _rounded(gray: str, picture: Tensor) -> NotYet:
+    deviation = picture.std().item()
+    hides = f" Its standard deviation is {deviation:.0e} here, by rounding alone." if deviation else ""
+    return NotYet(
+        f"black is caught, but a picture that is {gray} everywhere passes.{hides} Compare the largest number "
+        "with the smallest: these two are not computed, and so not rounded."
+    )
 
 
 # --- The mistakes worth catching ---------------------------------------------------------------------------
@@ -384,6 +451,11 @@ def _by_own(stored: Tensor, mean: Statistics, std: Statistics) -> Tensor:
 def _folded(weight: Tensor, mean: Statistics, std: Statistics) -> tuple[Tensor, Tensor]:
     picture, ones = _slices(weight, mean, std)
     return picture, ones.sum((1, 2, 3))
+
+
+def _divides_in_place(weight: Tensor, mean: Statistics, std: Statistics) -> tuple[Tensor, Tensor]:
+    weight /= _each(std)
+    return weight.sum(1, keepdim=True), -(weight * _each(mean)).sum((1, 2, 3))
 
 
 def _averaged(weight: Tensor, mean: Statistics, std: Statistics) -> tuple[Tensor, Tensor]:
@@ -419,6 +491,11 @@ def _everywhere(weight: Tensor, mean: Statistics, std: Statistics) -> Tensor:
 
 def _no_nan(pictures: Tensor) -> Tensor:
     return ~pictures.flatten(1).isnan().any(1)
+
+
+def _wipes_nan(pictures: Tensor) -> Tensor:
+    good = pictures.flatten(1).isfinite().all(1)
+    return good & _varies(pictures.nan_to_num_())
 
 
 def _varies(pictures: Tensor) -> Tensor:
@@ -551,6 +628,15 @@ EXERCISES = (
                 lambda w, mean, std: _folded(w, std, mean), "swapped mean and std", "have changed places"
             ),
             Planted(
+                lambda w, mean, std: (
+                    (w / torch.tensor(std)).sum(1, keepdim=True),
+                    -(w * torch.tensor(mean) / torch.tensor(std)).sum((1, 2, 3)),
+                ),
+                "let the statistics run along the columns",
+                "along the *columns*",
+            ),
+            Planted(_divides_in_place, "scaled in place", "your function changes weight where"),
+            Planted(
                 lambda w, mean, std: ((w / _each(std)).sum(1), _folded(w, mean, std)[1]),
                 "lost the channel axis",
                 "Look at `keepdim`",
@@ -597,6 +683,13 @@ EXERCISES = (
                 "you averaged the channels",
             ),
             Planted(
+                lambda w, mean, std: torch.cat(
+                    [_slices(w, mean, std)[0], -(w * torch.tensor(mean) / torch.tensor(std)).sum(1, True)], 1
+                ),
+                "let the mean run along the columns",
+                "along the *columns*",
+            ),
+            Planted(
                 lambda w, mean, std: torch.cat(_slices(w, mean, std), 0),
                 "joined along dim 0",
                 "where kernels are",
@@ -634,6 +727,12 @@ EXERCISES = (
                 "compared with NaN",
                 "equal to nothing",
             ),
+            Planted(
+                lambda x: x.flatten(1).isfinite().all(1) & (x.flatten(1).std(1) > 0),
+                "asked whether it deviates at all",
+                "by rounding alone",
+            ),
+            Planted(_wipes_nan, "changed its input", "your function changes pictures where"),
             Planted(
                 lambda x: x.isfinite().all() & (x.max() > x.min()),
                 "asked the whole batch",
