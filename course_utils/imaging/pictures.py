@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps
+from PIL.TiffImagePlugin import TiffImageFile  # Pillow would load it, and its logger, only within `quiet`
 
 from course_utils.imaging.errors import NOT_GRAY, TOO_SMALL, MammogramError
 from course_utils.imaging.grayscale import VOI, shown_by_its_breast
@@ -125,7 +126,7 @@ def _gray(picture: ImageFile.ImageFile) -> tuple[np.ndarray, int]:
         raise MammogramError(TRANSPARENT)
     if picture.mode == "1":
         raise MammogramError("This picture is black and white without any gray, as a mask is.")
-    tags = picture.tag_v2 if picture.format == "TIFF" else {}  # type: ignore[attr-defined]
+    tags = picture.tag_v2 if isinstance(picture, TiffImageFile) else {}
     # Pillow would keep the upper 8 bits of each channel, so it is asked first how they are packed.
     if picture.mode in ("RGB", "RGBA", "LA") and any(";16" in str(tile) for tile in picture.tile):
         raise MammogramError(COLOUR_OF_16_BITS)

@@ -1,4 +1,4 @@
-"""What pydicom and imagecodecs print and log while they read: caught, since it quotes the header (lesson 01).
+"""What the libraries print and log while they read: caught, since it quotes the header (lesson 01).
 
 In: a block of code that reads a file. Out: the kinds of warning that it gave, by name, and nothing else,
 either on the screen or in a log. Other threads, and the same thread afterwards, are left as they are.
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-LIBRARIES = frozenset({"pydicom", "imagecodecs"})
+LIBRARIES = frozenset({"pydicom", "imagecodecs", "PIL"})
 """Top-level logger names of everything that parses or decodes here."""
 
 _heard = threading.local()

@@ -1,13 +1,15 @@
-"""What pydicom and imagecodecs say while they read is neither printed nor logged, in any thread."""
+"""What pydicom, imagecodecs and Pillow say while they read is neither printed nor logged, in any thread."""
 
 import logging
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from numpy.testing import assert_array_equal
+from PIL import Image
 from pydicom.uid import (
     JPEG2000Lossless,
 )
@@ -66,6 +68,21 @@ def test_what_the_libraries_log_while_reading_goes_nowhere_and_outside_it_still_
     pydicom.dcmread(named)
     assert "1947" in caplog.text
     assert "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.jpg"])
+def test_what_pillow_logs_of_a_picture_s_tags_goes_nowhere(breast, tmp_path, caplog, name):
+    tags = Image.Exif()
+    tags[315] = "DOE^JANE 1947-07-13"  # Artist
+    Image.fromarray((breast >> 4).astype(np.uint8)).save(tmp_path / name, exif=tags)
+    caplog.set_level(logging.DEBUG)
+    caplog.clear()
+    with Image.open(tmp_path / name) as picture:
+        picture.getexif()
+    assert "DOE" in caplog.text
+    caplog.clear()
+    assert read_mammogram(tmp_path / name).kind == "picture"
+    assert not caplog.records
 
 
 def test_many_threads_read_the_same_pixels_and_leave_the_warning_filters_alone(write_mammogram):
