@@ -115,7 +115,9 @@ def test_an_absurd_spacing_is_no_scale(write_mammogram, spacing):
         Preprocessor(mm_per_pixel=0.4)(got)
 
 
-def test_inverted_gray_values_that_the_header_denies_are_warned_of(write_mammogram, breast):
-    got = read_mammogram(write_mammogram((4095 - breast).astype(np.uint16)))
+@pytest.mark.parametrize("ground", [0, 100], ids=["as it is", "a small breast"])
+def test_inverted_gray_values_that_the_header_denies_are_warned_of(write_mammogram, breast, ground):
+    wider = np.pad(breast, ((ground, ground), (0, ground)))
+    got = read_mammogram(write_mammogram((4095 - wider).astype(np.uint16)))
     assert [each for each in got.warnings if "as if the gray values were inverted" in each]
     assert not read_mammogram(write_mammogram(name="true.dcm")).warnings
