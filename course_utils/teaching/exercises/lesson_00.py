@@ -8,31 +8,60 @@ from typing import Any
 import numpy as np
 
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of
+from course_utils.teaching.exercises.answers import on_copies
 
 Scale = Callable[[np.ndarray, int], np.ndarray]
 Stack = Callable[[Mapping[str, np.ndarray], Sequence[str]], np.ndarray]
 
 
-def _test_scale(scale: Scale) -> None:
+def _test_scale(answer: Scale) -> None:
+    scale = on_copies(answer)
     stored = np.array([[0, 1024, 2048], [3000, 512, 7]], dtype=np.uint16)  # 12 bits, the brightest is 3000
-    got: Any = scale(stored.copy(), 12)
+    got: Any = scale(stored, 12)
     if not isinstance(got, np.ndarray) or got.shape != stored.shape:
         raise NotYet(f"an array of shape {stored.shape} went in, and out came {kind_of(got)}.")
-    if np.all((got == 0) | (got == 1)):
-        raise NotYet("every gray value became 0 or 1. Is it `//` where `/` is needed?")
+    _test_12_bits(got, stored)
+    later = np.array([[9, 1024, 5000], [3000, 512, 70]], dtype=np.uint16)  # 14 bits, and no 0 in it
+    again = scale(later, 14)
+    if not np.allclose(again, later / 16383, atol=_rounding(got)):
+        if np.allclose(again, (later - 9.0) / 16383, atol=_rounding(got)):
+            raise NotYet(
+                "in a picture without a 0, the darkest pixel was stored as 9 and became 0. Nothing is to be "
+                "subtracted: only a stored 0 becomes 0."
+            )
+        raise NotYet(
+            "it holds for 12 bits, but not for 14. Is 4095 written into your function, or taken from the "
+            "picture?"
+        )
     if got.dtype != np.float32:
         raise NotYet(
-            f"the result is of dtype {got.dtype}. Networks compute in float32: ask for it with "
-            "`.astype(np.float32)`."
+            f"the numbers are right, but of dtype {got.dtype}. Networks compute in float32: ask for it "
+            "with `.astype(np.float32)`."
+        )
+
+
+def _rounding(got: np.ndarray) -> float:
+    """Return how far off a number may be by its dtype alone: float16 has three digits."""
+    return 1e-3 if got.dtype == np.float16 else 1e-6
+
+
+def _test_12_bits(got: np.ndarray, stored: np.ndarray) -> None:
+    close = _rounding(got)
+    if np.allclose(got, stored / 4095, atol=close):
+        return
+    if np.all((got == 0) | (got == 1)):
+        raise NotYet(
+            "every gray value became 0 or 1: something makes whole numbers of them, such as `//` in place of "
+            "`/`, or integers asked for too early."
         )
     if abs(got[0, 0]) > 1e-6:
         raise NotYet(f"0 should stay 0, and becomes {got[0, 0]:.4g}. Is black taken for white?")
-    if got.max() > 1 + 1e-6:
+    if got.max() > 1 + close:
         raise NotYet(
             f"3000 became {got[1, 0]:.4g}: white came out above 1. The largest number in `bits_stored` bits "
             "is a power of 2, less 1. In Python a power is `**`; `^` is something else."
         )
-    if np.isclose(got.max(), 1.0, atol=1e-6):
+    if np.isclose(got.max(), 1.0, atol=close):
         raise NotYet(
             "the brightest pixel of this picture is 3000 and became 1.0. Only the brightest value that a "
             "file of 12 bits can hold may become 1. Do you divide by the picture's own maximum?"
@@ -43,30 +72,51 @@ def _test_scale(scale: Scale) -> None:
         )
     if np.allclose(got, stored / 65535, atol=1e-7):
         raise NotYet(
-            "3000 became 0.046. The array has 16 bits a pixel, but the file uses 12 of them (BitsStored). "
-            "Do you use `bits_stored`, or the array's dtype?"
+            "3000 became 0.046. The array has room for 16 bits in each pixel, but the file uses 12 of them "
+            "(BitsStored). Do you use `bits_stored`, or the array's dtype?"
         )
-    if not np.allclose(got, stored / 4095, atol=1e-6):
-        raise NotYet(f"with 12 bits, 3000 should become {3000 / 4095:.4f}, and becomes {got[1, 0]:.4f}.")
-    if not np.allclose(scale(stored.copy(), 14), stored / 16383, atol=1e-6):
-        raise NotYet(
-            "it holds for 12 bits, but not for 14. Is 4095 written into your function, or taken from the "
-            "picture?"
-        )
+    raise NotYet(f"with 12 bits, 3000 should become {3000 / 4095:.4f}, and becomes {got[1, 0]:.4f}.")
 
 
-def _test_stack(stack: Stack) -> None:
-    vectors = {name: np.full(3, number, dtype=np.float32) for number, name in enumerate("dacb")}
+def _test_stack(answer: Stack) -> None:
+    stack = on_copies(answer)
+    vectors = {name: np.arange(4, dtype=np.float32) + 10 * n for n, name in enumerate("dacbe")}
     names = ["c", "d", "b"]
-    got: Any = stack(dict(vectors), list(names))
+    _test_order(stack(vectors, names), vectors, names)
+    twice = stack(vectors, ["b", "d", "b"])
+    if len(twice) != 3:
+        raise NotYet(
+            f"the names b, d, b came, and {len(twice)} rows went back. A name that comes twice needs two "
+            "rows, or every row after it gets its neighbour's label. Is a set, or a dictionary, on the way?"
+        )
+    if not np.array_equal(twice, np.stack([vectors[name] for name in ("b", "d", "b")])):
+        raise NotYet("it holds while every name comes once, but not for the names b, d, b.")
+    try:
+        stack(vectors, ["a", "nobody"])
+    except NotYet:  # it gave back None, which is silence too
+        pass
+    except Exception:
+        return
+    raise NotYet(
+        "a name without a vector was passed over in silence, so the rows no longer match the labels. Let it "
+        "raise: `vectors[name]` does, `if name in vectors` and a vector made up in its place do not."
+    )
+
+
+def _test_order(got: Any, vectors: dict[str, np.ndarray], names: list[str]) -> None:
     if not isinstance(got, np.ndarray):
         raise NotYet(f"an array (N, D) is needed, and out came {kind_of(got)}. What does np.stack do?")
+    if got.shape == (5, 4):
+        raise NotYet("3 names went in, and 5 rows came out. The list of names decides which rows there are.")
+    if got.shape == (12,):
+        raise NotYet("the vectors came out end to end, shape (12,). One row a name is needed: see np.stack.")
     if got.shape == (4, 3):
-        raise NotYet("3 names went in, and 4 rows came out. The list of names decides which rows there are.")
-    if got.shape == (9,):
-        raise NotYet("the vectors came out end to end, shape (9,). One row a name is needed: see np.stack.")
-    if got.shape != (3, 3):
-        raise NotYet(f"3 names and vectors of 3 numbers make an array (3, 3), not {kind_of(got)}.")
+        raise NotYet(
+            "3 names and vectors of 4 numbers make an array (3, 4), and (4, 3) came out: each vector has "
+            "become a column. Stack along axis 0, which is what np.stack does unless told otherwise."
+        )
+    if got.shape != (3, 4):
+        raise NotYet(f"3 names and vectors of 4 numbers make an array (3, 4), not {kind_of(got)}.")
     order = [next((n for n, v in vectors.items() if np.array_equal(v, row)), "?") for row in got]
     came = f"the names came as {', '.join(names)}; your rows stand for {', '.join(order)}."
     if order == sorted(names):
@@ -85,24 +135,19 @@ def _test_stack(stack: Stack) -> None:
             f"the rows are right, but of dtype {got.dtype}, and the vectors are floats: nothing that comes "
             "later can compute with them. What does np.stack give without a dtype?"
         )
-    twice = stack(dict(vectors), ["b", "d", "b"])
-    if len(twice) != 3:
-        raise NotYet(
-            f"the names b, d, b came, and {len(twice)} rows went back. A name that comes twice needs two "
-            "rows, or every row after it gets its neighbour's label. Is a set, or a dictionary, on the way?"
-        )
-    if not np.array_equal(twice, np.stack([vectors[name] for name in ("b", "d", "b")])):
-        raise NotYet("it holds while every name comes once, but not for the names b, d, b.")
-    try:
-        stack(dict(vectors), ["a", "nobody"])
-    except NotYet:  # it gave back None, which is silence too
-        pass
-    except Exception:
-        return
-    raise NotYet(
-        "a name without a vector was passed over in silence, so the rows no longer match the labels. Let it "
-        "raise: `vectors[name]` does, `if name in vectors` and a vector made up in its place do not."
-    )
+
+
+def _writes_into(pixels: np.ndarray, bits_stored: int) -> np.ndarray:
+    scaled = (pixels / (2**bits_stored - 1)).astype(np.float32)
+    pixels[:] = scaled.round().astype(pixels.dtype)
+    return scaled
+
+
+def _takes_out(vectors: dict[str, np.ndarray], names: list[str]) -> np.ndarray:
+    rows = np.stack([vectors[name] for name in names])
+    for name in set(names):
+        del vectors[name]
+    return rows
 
 
 EXERCISES = (
@@ -128,7 +173,7 @@ EXERCISES = (
             Planted(
                 lambda pixels, bits_stored: (pixels // (2**bits_stored - 1)).astype(np.float32),
                 "whole-number division",
-                "Is it `//` where `/` is needed?",
+                "such as `//` in place of `/`",
             ),
             Planted(
                 lambda pixels, bits_stored: pixels / (2**bits_stored - 1),
@@ -157,6 +202,14 @@ EXERCISES = (
                 "turned black into white",
                 "0 should stay 0",
             ),
+            Planted(
+                lambda pixels, bits_stored: ((pixels - pixels.min()) / (2**bits_stored - 1)).astype(
+                    np.float32
+                ),
+                "subtracted the picture's own minimum",
+                "Nothing is to be subtracted",
+            ),
+            Planted(_writes_into, "wrote into the array that it was given", "where it stands, so whoever"),
         ),
     ),
     Exercise(
@@ -200,6 +253,12 @@ EXERCISES = (
                 "made an array of objects",
                 "of dtype object",
             ),
+            Planted(
+                lambda vectors, names: np.stack([vectors[name] for name in names], axis=1),
+                "stacked along the wrong axis",
+                "each vector has become a column",
+            ),
+            Planted(_takes_out, "took the vectors out of the dictionary", "where it stands, so whoever"),
         ),
     ),
 )

@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of
+from course_utils.teaching.exercises.answers import on_copies
 
 Lookup = Callable[[np.ndarray], np.ndarray]
 Identifying = Callable[[Dataset], Iterable[Any]]
@@ -77,10 +78,20 @@ def planted_header() -> Dataset:
 
 
 def _test_identifying(find: Identifying) -> None:
-    got: Any = find(planted_header())
+    header = planted_header()
+    got: Any = find(header)
+    if isinstance(got, Dataset):
+        raise NotYet(
+            "a header came back. Asked for is a list of what has to go, with the header left as it is."
+        )
     if isinstance(got, str) or not isinstance(got, Iterable):
         raise NotYet(f"a list of keywords and tags is needed, and out came a {type(got).__name__}.")
     tags = {_tag(one) for one in got}
+    if header != planted_header():
+        raise NotYet(
+            "your function has changed the header that it was given. Only list what has to go, and delete "
+            "nothing."
+        )
     missed = [name for name in _IDENTIFYING if Tag(name) not in tags]
     wrong = [name for name in _HARMLESS if Tag(name) in tags]
     known = {Tag(name) for name in (*_IDENTIFYING, *_HARMLESS, *_DISPUTED)}
@@ -130,13 +141,21 @@ def _linear_by_the_standard(x: float, center: float, width: float) -> float:
     return (x - (center - 0.5)) / (width - 1) + 0.5
 
 
-def _test_linear(linear: Linear) -> None:
+def _test_linear(answer: Linear) -> None:
+    linear = on_copies(answer)
     x = np.arange(-60, 60)
-    got = _numbers(
-        linear(x.copy(), 0.0, 100.0), x.shape
-    )  # the standard's note: -50 becomes 0 and 49 becomes 1
+    with np.errstate(all="ignore"):
+        # the standard's note: with centre 0 and width 100, -50 becomes 0 and 49 becomes 1
+        _test_one_window(_numbers(linear(x, 0.0, 100.0), x.shape), x)
+        _test_other_windows(linear)
+        _test_width_1(linear)
+
+
+def _test_one_window(got: np.ndarray, x: np.ndarray) -> None:
     at = dict(zip(x.tolist(), got.tolist(), strict=True))
     expected = np.array([_linear_by_the_standard(value, 0, 100) for value in x.tolist()])
+    if np.allclose(got, expected, atol=1e-6):
+        return
     if got.max() > 1.5:
         raise NotYet(
             f"the result reaches {got.max():.4g}. The output goes from 0 to 1 here; where is the "
@@ -144,8 +163,8 @@ def _test_linear(linear: Linear) -> None:
         )
     if len(np.unique(got)) <= 2:
         raise NotYet(
-            "only black and white came out. Were the values clipped to 0 and 1 before they were scaled, or "
-            "made whole numbers on the way (by `//`, or by an array of integers)?"
+            "only two different grays came out. Were the values clipped to 0 and 1 before they were scaled, "
+            "or made whole numbers on the way (by `//`, or by an array of integers)?"
         )
     if got.min() < -1e-9 or got.max() > 1 + 1e-9:
         raise NotYet(
@@ -167,19 +186,17 @@ def _test_linear(linear: Linear) -> None:
         raise NotYet(
             f"the -0.5 at the centre is there, but 49 becomes {at[49]:.3f} and not 1. By what is divided?"
         )
-    if not np.allclose(got, expected, atol=1e-6):
-        worst = int(np.nanargmax(np.abs(got - expected))) if not np.isnan(got).all() else 0
-        raise NotYet(
-            f"with centre 0 and width 100, {x[worst]} should become {expected[worst]:.4g} and becomes "
-            f"{got[worst]:.4g}. Compare with the last line of the equation, bracket by bracket."
-        )
-    _test_linear_elsewhere(linear)
+    worst = int(np.nanargmax(np.abs(got - expected))) if not np.isnan(got).all() else 0
+    raise NotYet(
+        f"with centre 0 and width 100, {x[worst]} should become {expected[worst]:.4g} and becomes "
+        f"{got[worst]:.4g}. Compare with the last line of the equation, bracket by bracket."
+    )
 
 
-def _test_linear_elsewhere(linear: Linear) -> None:
+def _test_other_windows(linear: Linear) -> None:
     stored = np.array([[0, 1, 700, 1999], [2000, 2600, 4000, 4095]], dtype=np.uint16)
     for center, width in ((2048.0, 4096.0), (1500.0, 1000.0), (2000.0, 2.0)):
-        got = _numbers(linear(stored.copy(), center, width), stored.shape)
+        got = _numbers(linear(stored, center, width), stored.shape)
         expected = [
             [_linear_by_the_standard(float(x), center, width) for x in row] for row in stored.tolist()
         ]
@@ -190,17 +207,61 @@ def _test_linear_elsewhere(linear: Linear) -> None:
             )
 
 
+def _test_width_1(linear: Linear) -> None:
+    for center in (2048.0, 0.0):  # both are examples in the standard's notes
+        x = center - 0.5 + np.array([-1000, -0.5, 0, 0.5, 1000])
+        got = _numbers(linear(x, center, 1.0), x.shape)
+        wrong = ~np.isclose(got, [0, 0, 0, 1, 1], atol=1e-6)
+        if wrong.any():
+            at = int(np.argmax(wrong))
+            raise NotYet(
+                f"with centre {center:g} and width 1, {x[at]:g} should become {int(at > 2)} and becomes "
+                f"{got[at]:.4g}. There `width - 1` is 0, and nothing can be divided by it: what is left of "
+                f"the equation is its first two lines, a step just above {center - 0.5:g}."
+            )
+
+
 def _numbers(got: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(got, np.ndarray) or got.shape != shape:
         raise NotYet(f"an array of shape {shape} went in, and out came {kind_of(got)}.")
     return got.astype(np.float64)
 
 
-def _test_as_monochrome2(convert: AsMonochrome2) -> None:
-    stored = np.array([[4000, 3000, 1000], [200, 0, 0]], dtype=np.uint16)  # 12 bits; 0 is padding
+def _test_as_monochrome2(answer: AsMonochrome2) -> None:
+    convert = on_copies(answer)
+    low = np.array([[4000, 3000, 1000], [200, 0, 0]], dtype=np.uint16)  # 12 bits; 0 is padding
+    _test_low_padding(_numbers(convert(low, 12, 0), low.shape), low)
+    high = np.array([[4000, 3000, 4095], [200, 4095, 0]], dtype=np.uint16)  # 12 bits; 4095 is padding
+    got = _numbers(convert(high, 12, 4095), high.shape)
+    if not got.any():
+        raise NotYet(f"it holds for padding 0, but with padding 4095 {_EQUAL}")
+    if not np.array_equal(got, [[95, 1095, 0], [3895, 0, 4095]]):
+        raise NotYet(
+            "it holds for padding 0, but not for padding 4095: 4000, 4095 and 0 should become 95, 0 and "
+            f"4095, and became {got[0, 0]:.6g}, {got[0, 2]:.6g} and {got[1, 2]:.6g}. Was the padding looked "
+            "for before anything was turned?"
+        )
+    middle = np.array([[16383, 600, 500, 499], [9, 500, 501, 0]], dtype=np.uint16)  # 14 bits; 500
+    got = _numbers(convert(middle, 14, 500), middle.shape)
+    if not np.array_equal(got, [[0, 15783, 0, 15884], [16374, 0, 15882, 16383]]):
+        raise NotYet(
+            "it holds for 12 bits, but not for 14 bits and padding 500, which must end at 0: 9, 499 and 500 "
+            f"should become 16374, 15884 and 0, and became {got[1, 0]:.6g}, {got[0, 3]:.6g} and "
+            f"{got[0, 2]:.6g}. Is a number written into your function, or `<=` where `==` is meant?"
+        )
+
+
+_EQUAL = (
+    "pixels of the breast became 0 as well. Padding is where the number *equals* the padding value: `==`, "
+    "not `<=` or `>=`."
+)
+
+
+def _test_low_padding(got: np.ndarray, stored: np.ndarray) -> None:
     expected = np.array([[95, 1095, 3095], [3895, 0, 0]])
-    got = _numbers(convert(stored.copy(), 12, 0), stored.shape)
     picture, came = stored > 0, f"4000 became {got[0, 0]:.6g}"
+    if not got[picture].any():
+        raise NotYet(f"with padding 0 {_EQUAL}")
     if np.array_equal(got[picture], stored[picture]):
         raise NotYet("the picture came out as it went in. Is it turned twice?")
     if any(np.array_equal(got[picture], ends - stored[picture]) for ends in (4000.0, 4200.0)):
@@ -211,7 +272,10 @@ def _test_as_monochrome2(convert: AsMonochrome2) -> None:
     if np.array_equal(got[picture], 4096.0 - stored[picture]):
         raise NotYet(f"{came} and should become 95. What is the largest number in 12 bits?")
     if np.array_equal(got[picture], 65535.0 - stored[picture]):
-        raise NotYet(f"{came}. The array has 16 bits a pixel, the file uses 12 of them: `bits_stored`.")
+        raise NotYet(
+            f"{came}. The array has room for 16 bits in each pixel, but the file uses 12 of them: "
+            "`bits_stored`."
+        )
     if got[0, 0] in (1.0 - 4000, 1.0 - 4000 + 65536, -4000.0, 65536.0 - 4000):
         raise NotYet(
             f"{came}. `1 - x` turns numbers from 0 to 1, `-x` turns about 0; these go from 0 to 4095."
@@ -230,15 +294,10 @@ def _test_as_monochrome2(convert: AsMonochrome2) -> None:
             f"4000, 1000 and padding should become 95, 3095 and 0; they became {got[0, 0]:.6g}, "
             f"{got[0, 2]:.6g} and {got[1, 1]:.6g}."
         )
-    again = np.array([[16383, 9, 500]], dtype=np.uint16)
-    if not np.array_equal(_numbers(convert(again.copy(), 14, 9), again.shape), [[0, 0, 15883]]):
-        raise NotYet(
-            "it holds for 12 bits and padding 0, but not for 14 bits and padding 9, which must end at 0. "
-            "Is a number written into your function, or the padding left as it was?"
-        )
 
 
-def _test_to_display(to_display: ToDisplay) -> None:
+def _test_to_display(answer: ToDisplay) -> None:
+    to_display = on_copies(answer)
     stored = np.array([[0, 100, 300], [400, 700, 1000]], dtype=np.uint16)
 
     def table(values: np.ndarray) -> np.ndarray:
@@ -248,7 +307,7 @@ def _test_to_display(to_display: ToDisplay) -> None:
         return np.clip((values - 300) / 2500, 0, 1)
 
     def got(lut: Lookup | None, chosen: Lookup | None, inverted: bool) -> np.ndarray:
-        return _numbers(to_display(stored.copy(), 2.0, -100.0, lut, chosen, inverted), stored.shape)
+        return _numbers(to_display(stored, 2.0, -100.0, lut, chosen, inverted), stored.shape)
 
     modality = stored * 2.0 - 100
     shown = got(None, window, False)
@@ -304,6 +363,33 @@ def _both(values: np.ndarray, lut: Lookup | None, window: Lookup | None) -> np.n
     return values
 
 
+def _window_in_place(x: np.ndarray, center: float, width: float) -> np.ndarray:
+    step = 1.0 * (x > center - 0.5)
+    y = step if width == 1 else np.clip((x - (center - 0.5)) / (width - 1) + 0.5, 0, 1)
+    x[:] = y
+    return y
+
+
+def _turned_in_place(stored: np.ndarray, bits_stored: int, padding_value: int) -> np.ndarray:
+    stored[stored == padding_value] = 2**bits_stored - 1
+    return 2**bits_stored - 1 - stored
+
+
+def _rescaled_in_place(
+    stored: np.ndarray,
+    slope: float,
+    intercept: float,
+    lut: Lookup | None,
+    window: Lookup | None,
+    low_is_bright: bool,
+) -> np.ndarray:
+    voi = lut or window
+    assert voi is not None
+    shown = voi(stored * slope + intercept)
+    stored[:] = 0
+    return 1 - shown if low_is_bright else shown
+
+
 def _turned_by_maximum(shown: np.ndarray, low_is_bright: bool) -> np.ndarray:
     return shown.max() - shown if low_is_bright else shown
 
@@ -314,7 +400,11 @@ EXERCISES = (
         title="What in this header leads back to her?",
         minutes=8,
         test=_test_identifying,
-        buys="you have read the values too, where a list of well-known names would have stopped.",
+        buys=(
+            "you have read the values too, where a list of well-known names would have stopped. Four more "
+            "were up to you: Table E.1-1 empties StudyTime and PatientSex and removes or replaces "
+            "InstitutionName; it does not list Manufacturer."
+        ),
         hints=(
             "Go through the printed header line by line and ask of each: could somebody who holds the "
             "clinic's books find her with this? Names that begin with Patient are neither enough nor all of "
@@ -366,6 +456,7 @@ EXERCISES = (
             "the first two lines do to what runs out of it below and above?",
             "`np.clip(y, 0, 1)` keeps `y` between 0 and 1. Scale first, clip last. Mind the brackets: the "
             "centre is c - 0.5, the width is w - 1.",
+            "First `if width == 1: return np.where(x > center - 0.5, 1.0, 0.0)`. For all other widths "
             "`y = (x - (center - 0.5)) / (width - 1) + 0.5`, then `return np.clip(y, 0, 1)`.",
         ),
         planted=(
@@ -413,6 +504,14 @@ EXERCISES = (
                 lambda x, center, width: np.clip((x + 0.5) / 99 + 0.5, 0, 1),
                 "wrote the numbers in",
                 "Is a number written into your function",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - (center - 0.5)) / (width - 1) + 0.5, 0, 1),
+                "divided by nothing at width 1",
+                "There `width - 1` is 0",
+            ),
+            Planted(
+                _window_in_place, "wrote into the array that it was given", "where it stands, so whoever"
             ),
         ),
     ),
@@ -474,7 +573,25 @@ EXERCISES = (
             Planted(
                 lambda stored, bits, padding: np.where(stored == 0, 0, 4095 - stored),
                 "wrote the numbers in",
+                "not for padding 4095",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 0, 4095 - stored.astype(int)),
+                "wrote the 12 bits in",
                 "not for 14 bits",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored <= padding, 0, 2**bits - 1 - stored),
+                "took all that is lower for padding",
+                "but with padding 4095 pixels of the breast",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored >= padding, 0, 2**bits - 1 - stored),
+                "took all that is higher for padding",
+                "with padding 0 pixels of the breast",
+            ),
+            Planted(
+                _turned_in_place, "wrote into the array that it was given", "where it stands, so whoever"
             ),
         ),
     ),
@@ -545,6 +662,9 @@ EXERCISES = (
                 ),
                 "turned by the picture's maximum",
                 "After the VOI the range is 0 to 1",
+            ),
+            Planted(
+                _rescaled_in_place, "wrote into the array that it was given", "where it stands, so whoever"
             ),
         ),
     ),

@@ -1,0 +1,137 @@
+"""Exercises of lessons 00 and 01: other right answers, and wrong ones that once got past."""
+
+import numpy as np
+import pytest
+import torch
+from pydicom.dataset import Dataset
+
+from course_utils.imaging.transforms import Window, apply_window
+from course_utils.teaching import exercise, grays
+from course_utils.teaching.exercises import lesson_01 as lesson
+
+
+def torch_scale(pixels, bits_stored):
+    return torch.from_numpy(pixels.astype(np.float32)) / (2**bits_stored - 1)
+
+
+def torch_rows(vectors, names):
+    return torch.stack([torch.from_numpy(vectors[name]) for name in names])
+
+
+def torch_window(x, center, width):
+    y = torch.as_tensor(x.astype(np.float64))
+    low, high = center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
+    inside = (y - (center - 0.5)) / max(width - 1, 1e-9) + 0.5
+    return torch.where(y <= low, 0.0, torch.where(y > high, 1.0, inside))
+
+
+def torch_turn(stored, bits_stored, padding_value):
+    given = torch.as_tensor(stored.astype(np.int64))
+    return torch.where(given == padding_value, 0, 2**bits_stored - 1 - given)
+
+
+def torch_display(stored, slope, intercept, lut, window, low_is_bright):
+    return torch.as_tensor(grays.to_display(stored, slope, intercept, lut, window, low_is_bright))
+
+
+def divides_by_zero(x, center, width):
+    """Right all the same: numpy warns, and the two branches outside decide."""
+    low, high = center - 0.5 - (width - 1) / 2, center - 0.5 + (width - 1) / 2
+    inside = (x - (center - 0.5)) / np.float64(width - 1) + 0.5
+    return np.where(x <= low, 0, np.where(x > high, 1, inside))
+
+
+def turns_a_copy(stored, bits_stored, padding_value):
+    turned = stored.copy()
+    turned[stored == padding_value] = 2**bits_stored - 1
+    return 2**bits_stored - 1 - turned
+
+
+@pytest.mark.parametrize(
+    ("number", "answer"),
+    [
+        ("00.1", torch_scale),
+        ("00.1", grays.to_unit),
+        ("00.1", lambda pixels, bits: np.float32(pixels) / np.float32((1 << bits) - 1)),
+        ("00.2", torch_rows),
+        ("00.2", grays.rows_of),
+        ("00.2", lambda vectors, names: np.array([vectors[name] for name in names])),
+        ("01.1", lambda header: sorted(lesson._IDENTIFYING, key=str)),
+        ("01.1", lambda header: {*lesson._IDENTIFYING, "StudyTime", "InstitutionName"}),
+        ("01.2", torch_window),
+        ("01.2", grays.linear),
+        ("01.2", divides_by_zero),
+        ("01.3", torch_turn),
+        ("01.3", grays.as_monochrome2),
+        ("01.3", turns_a_copy),
+        ("01.3", lambda stored, bits, padding: (2**bits - 1 - stored) * (stored != padding)),
+        ("01.4", torch_display),
+        ("01.4", grays.to_display),
+    ],
+)
+def test_another_right_answer_passes(number, answer):
+    verdict = exercise(number).judge(answer)
+    assert verdict.state == "right", verdict.text
+
+
+def without_identifiers(header):
+    for name in lesson._IDENTIFYING:
+        if name in header:
+            del header[name]
+    return header
+
+
+def lists_and_deletes(header):
+    del header.PatientName
+    return list(lesson._IDENTIFYING)
+
+
+@pytest.mark.parametrize(
+    ("number", "answer", "says"),
+    [
+        ("00.1", lambda pixels, bits: pixels / pixels.max(), "the picture's own maximum?"),
+        ("00.1", lambda pixels, bits: pixels / 2**bits, "becomes 0.9998"),
+        ("00.1", lambda pixels, bits: (pixels / 2**bits).astype(int), "or integers asked for too early"),
+        ("00.2", lambda vectors, names: np.concatenate([vectors[n] for n in names]), "end to end"),
+        ("00.2", lambda vectors, names: np.stack(list(vectors.values())), "and 5 rows came out"),
+        ("00.2", lambda vectors, names: np.stack([vectors[n] for n in names[::-1]]), "stand for b, d, c."),
+        ("01.1", without_identifiers, "a header came back"),
+        ("01.1", lists_and_deletes, "has changed the header"),
+        ("01.2", lambda x, c, w: 1.0 * (x >= c - 0.5) if w == 1 else grays.linear(x, c, w), "2047.5 should"),
+        ("01.2", lambda x, c, w: apply_window(x * 1.0, Window(c, w, "LINEAR_EXACT")), "LINEAR_EXACT"),
+        (
+            "01.3",
+            lambda s, bits, padding: np.where(turned := 2**bits - 1 - s, turned, 0) * (turned != padding),
+            "Note where it is before you turn",
+        ),
+        (
+            "01.3",
+            lambda s, bits, padding: (
+                grays.as_monochrome2(s, bits, padding) * ((s > padding) | (padding in (0, 2**bits - 1)))
+            ),
+            "or `<=` where `==` is meant",
+        ),
+    ],
+)
+def test_a_wrong_answer_is_told_what_is_wrong_with_it(number, answer, says):
+    verdict = exercise(number).judge(answer)
+    assert verdict.state == "wrong"
+    assert says in verdict.text
+
+
+def test_the_planted_header_is_made_anew_each_time():
+    assert isinstance(lesson.planted_header(), Dataset)
+    assert lesson.planted_header() is not lesson.planted_header()
+    assert lesson.planted_header() == lesson.planted_header()
+
+
+@pytest.mark.parametrize(("width", "center"), [(4096, 2048), (1, 2048), (100, 0), (1, 0), (1800, 1500)])
+def test_the_lessons_own_window_is_that_of_the_standard(width, center):
+    x = center - 0.5 + np.linspace(-3000, 3000, 601)
+    expected = [lesson._linear_by_the_standard(each, center, width) for each in x]
+    assert np.allclose(grays.linear(x, center, width), expected, atol=1e-4)
+
+
+def test_one_voi_transform_is_needed():
+    with pytest.raises(ValueError, match="a LUT or a window"):
+        grays.to_display(np.zeros((2, 2)), 1, 0, None, None, False)
