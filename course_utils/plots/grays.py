@@ -186,7 +186,7 @@ def changes(
         alt: what there is to see.
         theme: light or dark background.
     """
-    figure = new_figure(6.8, 2.8, theme)
+    figure = new_figure(6.2, 2.6, theme)
     panels = figure.subplots(1, len(errors), squeeze=False)[0]
     for axes, (name, error) in zip(panels, errors.items(), strict=True):
         most = abs(error).max()
