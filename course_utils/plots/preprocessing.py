@@ -41,7 +41,7 @@ def gray_curves(
         caption: what to look for; None: says what the two parts are.
         theme: light or dark background.
     """
-    figure = new_figure(7.0, 3.6, theme) if picture is not None else new_figure(5.4, 3.2, theme)
+    figure = new_figure(7.0, 3.2, theme) if picture is not None else new_figure(5.4, 3.2, theme)
     widths = (2, 3) if picture is not None else (1,)
     figure.set_layout_engine("none")  # finding a layout takes as long as drawing, which a slider would feel
     room = {"left": 0.01 if picture is not None else 0.12, "right": 0.98, "bottom": 0.15, "top": 0.9}
