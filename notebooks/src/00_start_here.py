@@ -7,8 +7,7 @@
 # **You will be able to**
 #
 # - check that your machine is ready for this course
-# - say what a mammogram shows, what *dense* means, and what readers look for
-# - say which parts of a mammogram's file can identify a person, and work without them
+# - say what a mammogram shows, what *dense* means, and what in its file can identify a person
 # - take one mammogram the whole way, from its file to a vector
 # - bring stored integers to a range that means the same in every picture
 # - keep vectors and labels in one order, and see what happens when they are not
