@@ -141,6 +141,13 @@ def _add_embed(every: Any) -> None:
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
+    embed.add_argument(
+        "--shards",
+        type=values.positive,
+        metavar="N",
+        help="for archives: N processes, each given about a hundred files at a time; a process that ends is "
+        "replaced, and a file that ends two of them becomes a failure",
+    )
 
 
 def _add_preprocess(every: Any) -> None:

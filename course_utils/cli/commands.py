@@ -115,28 +115,41 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
         from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
         from course_utils.imaging import Preprocessor
 
-    extractor = EmbeddingExtractor(
-        load_backbone(
-            arguments.backbone,
-            weights=arguments.weights,
-            seed=arguments.seed,
-            layer=arguments.layer,
-            pool=arguments.pool,
-        ),
-        device=arguments.device,
-        precision=arguments.precision,
-        engine=arguments.engine,
-        adapter=arguments.adapter,
-        batch_size=arguments.batch_size,
-        deterministic=arguments.deterministic,
-    )
+    backbone = {
+        "name": arguments.backbone,
+        "weights": arguments.weights,
+        "seed": arguments.seed,
+        "layer": arguments.layer,
+        "pool": arguments.pool,
+    }
+    network = {
+        "device": arguments.device,
+        "precision": arguments.precision,
+        "engine": arguments.engine,
+        "adapter": arguments.adapter,
+        "batch_size": arguments.batch_size,
+        "deterministic": arguments.deterministic,
+    }
+    preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
     store = None if arguments.no_cache else EmbeddingStore(arguments.cache)
+    table, shards = (getattr(arguments, name, None) for name in ("table", "shards"))
+    if table and shards and store is None:  # the processes would not have the key of the table's pseudonyms
+        raise UsageError("--table with --shards needs a store's key: leave out --no-cache")
+    told = told_of(table, names, store.key if store else None)
+    if shards:
+        from course_utils.embedding.distributed import Processes, Recipe, extract_in_shards
+
+        recipe = Recipe(
+            backbone, network, preprocessor, None if store is None else store.folder, arguments.workers
+        )
+        return extract_in_shards(arguments.output, files, recipe, Processes(shards), names=names, told=told)
+    extractor = EmbeddingExtractor(load_backbone(**backbone), **network)
     return extractor.extract_to(
         arguments.output,
         files,
-        Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel),
+        preprocessor,
         names=names,
-        told=told_of(getattr(arguments, "table", None), names, store.key if store else None),
+        told=told,
         store=store,
         workers=arguments.workers,
     )

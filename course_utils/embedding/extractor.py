@@ -81,7 +81,7 @@ class EmbeddingExtractor(Network):
             names: what the column `file` says of each; by default the path below the common folder.
             told: what a table says of each; it fills in what the files do not say.
         """
-        names = _file_names(paths, names)
+        names = file_names(paths, names)
         pipeline = Pipeline(self, preprocessor, store, reader)
         results = RunInMemory(self.backbone.embedding_dim)
         return results.finish(pipeline.run(paths, names, results.add, workers, progress, told))
@@ -103,7 +103,7 @@ class EmbeddingExtractor(Network):
 
         The arguments are those of `extract`, the files those of `Extraction.write`.
         """
-        names = _file_names(paths, names)
+        names = file_names(paths, names)
         pipeline = Pipeline(self, preprocessor, store, reader)
         with RunFolder(folder, self.backbone.embedding_dim) as results:
             record = pipeline.run(paths, names, results.add, workers, progress, told)
@@ -116,7 +116,7 @@ def _check_paths(paths: object) -> None:
         raise TypeError("paths is a list of files: put a single one into a list, and list those of a folder")
 
 
-def _file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
+def file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
     """Return the names given, or each file's path below the folder that all share, never an absolute one."""
     _check_paths(paths)
     if given is not None:

@@ -64,6 +64,7 @@ class Pipeline:
         preprocessor: Preprocessor,
         store: EmbeddingStore | None,
         reader: Reader | None = None,
+        key: bytes | None = None,
     ):
         if reader is not None and store is not None:
             raise EmbeddingError(
@@ -71,7 +72,7 @@ class Pipeline:
             )
         self.network, self.preprocessor, self.reader = network, preprocessor, reader
         self.shelf = store.shelf(shelf_config(network, preprocessor)) if store else None
-        self.key = store.key if store else None
+        self.key = store.key if store else key
         self.digests = FileDigests(store.folder if store else None)
         self.started, self.clock = now(), time.perf_counter()
         self.found = self.computed = self.failed = 0
@@ -84,7 +85,7 @@ class Pipeline:
         """Yield one outcome per file, in order. Whatever ends this, what was computed is in the store."""
         keep_freed_memory()
         files = [Path(path) for path in paths]
-        bar = tqdm(total=len(files), unit="image", disable=not (progress and _is_watched()))
+        bar = tqdm(total=len(files), unit="image", disable=not (progress and is_watched()))
         with contextlib.closing(self._prepare_all(files, workers)) as prepared, bar:
             try:
                 for outcome in self._embed_all(prepared):
@@ -111,6 +112,11 @@ class Pipeline:
                     outcome = replace(outcome, facts=told[number].completed(outcome.facts))
                 add(name, outcome)
         return self.record()
+
+    def set_aside(self) -> None:
+        """Count one more file, of which it is known beforehand that it fails."""
+        self.found += 1
+        self.failed += 1
 
     def record(self) -> RunRecord:
         """Return what was done so far, complete enough to repeat it."""
@@ -277,7 +283,7 @@ def _why_unusable(picture: np.ndarray) -> Failure | None:
     return None
 
 
-def _is_watched() -> bool:
+def is_watched() -> bool:
     """Return whether somebody can see a progress bar: in a terminal or a notebook."""
     ipython = sys.modules.get("IPython")
     terminal = sys.stderr is not None and sys.stderr.isatty()

@@ -255,8 +255,8 @@ def check(header: Dataset) -> list[str]:
 def _ground_is_bright(pixels: np.ndarray) -> bool:
     """Return whether both corners of one side are flat and nearly white, and not all of the middle is.
 
-    Beside a breast is air, which is dark in a mammogram whatever was done to it. A small breast may leave most
-    of the middle to the air.
+    Beside a breast is air, which is dark in a mammogram whatever was done to it. A small breast may leave
+    most of the middle to the air.
     """
     height, width = pixels.shape
     side = min(height, width) // 20

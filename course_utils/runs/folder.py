@@ -11,7 +11,7 @@ import csv
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -67,15 +67,20 @@ class Extraction:
     def write(self, folder: str | Path) -> Path:
         """Write what `RunFolder` writes, and return the folder."""
         with RunFolder(folder, self.vectors.shape[1]) as run:
-            # pandas may hold NaN where a file says nothing
-            table = self.table.astype(object).where(self.table.notna(), None)
-            rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
-            for row, thumbnail, vector in zip(rows, self.thumbnails, self.vectors, strict=True):
-                run.add(row[FILE], Entry(Facts.from_row(row), thumbnail, vector))
-            for file, *why in self.failures[failure_columns()].itertuples(index=False):
-                run.add(file, Failure(*why))
+            for file, outcome in self.outcomes():
+                run.add(file, outcome)
             run.finish(self.record)
         return run.folder
+
+    def outcomes(self) -> Iterator[tuple[str, Entry | Failure]]:
+        """Yield what became of each file: first those that became vectors, then the others."""
+        # pandas may hold NaN where a file says nothing
+        table = self.table.astype(object).where(self.table.notna(), None)
+        rows: list[dict[str, Any]] = table.to_dict("records")  # type: ignore[assignment]
+        for row, thumbnail, vector in zip(rows, self.thumbnails, self.vectors, strict=True):
+            yield row[FILE], Entry(Facts.from_row(row), thumbnail, vector)
+        for file, *why in self.failures[failure_columns()].itertuples(index=False):
+            yield file, Failure(*why)
 
     @classmethod
     def read(cls, folder: str | Path) -> Extraction:
@@ -249,6 +254,11 @@ class RunFolder:
             ]
             writer.write_table(pa.Table.from_arrays(arrays, schema=writer.schema))
         self._rows = []
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether a folder holds a finished run: its record is the last file to be written."""
+    return any((place / RECORD).is_file() for place in (folder / FINISHED, folder))
 
 
 def settle(folder: Path) -> None:
