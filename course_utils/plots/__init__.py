@@ -35,7 +35,6 @@ from course_utils.plots.maps import (
 from course_utils.plots.panels import several_maps
 from course_utils.plots.pictures import contact_sheet, side_by_side, spread
 from course_utils.plots.preprocessing import (
-    before_and_after,
     gray_curves,
     one_step,
     preprocessing_steps,
@@ -57,7 +56,6 @@ __all__ = [
     "Theme",
     "associations_beside_chance",
     "batch_in_order",
-    "before_and_after",
     "category_styles",
     "choice_of_k",
     "confusion",

@@ -1,14 +1,17 @@
 """From stored values to the square that the network sees, step by step (lessons 01, 02 and 04)."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.plots.illustration import (
+    DPI,
     FAINT,
     GRAY,
     INK,
+    MARKERS,
     PALETTE,
     Illustration,
     Picture,
@@ -16,8 +19,10 @@ from course_utils.plots.illustration import (
     new_figure,
     pixels_of,
     plain_axes,
-    reduced,
 )
+
+GRAYS = 40
+"""Mammograms are drawn in as many: steps of 2.5 %, which are hardly seen and make a notebook smaller."""
 
 
 def gray_curves(
@@ -82,10 +87,11 @@ def preprocessing_steps(
     All are equally high, so that what a step has made smaller is not confused with what is drawn smaller.
     """
     widths = [max(0.42, picture.shape[1] / picture.shape[0]) for picture in trace.values()]
-    figure = new_figure(5.6, 0.55 + 4.5 / sum(widths), theme)
+    height = 4.5 / sum(widths)
+    figure = new_figure(5.6, 0.55 + height, theme)
     grid = figure.subplots(1, len(trace), squeeze=False, width_ratios=widths)[0]
     for number, (axes, (name, picture)) in enumerate(zip(grid, trace.items(), strict=True), start=1):
-        axes.imshow(reduced(picture), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(as_drawn(picture, round(height * DPI)), cmap="gray", vmin=0, vmax=1)
         axes.set(xticks=[], yticks=[], anchor="N")
         axes.spines[:].set_color(FAINT[theme])
         axes.set_title(f"{number} {name}", fontsize=9, color=INK[theme])
@@ -112,7 +118,7 @@ def one_step(trace: Mapping[str, NDArray[np.floating]], step: int, *, theme: The
         axes.spines[:].set_color(FAINT[theme])
     for axes, name in zip(grid[-len(shown) :], shown, strict=True):
         picture = trace[name]
-        axes.imshow(reduced(picture), cmap="gray", vmin=0, vmax=1)
+        axes.imshow(as_drawn(picture, round(1.7 * DPI)), cmap="gray", vmin=0, vmax=1)
         axes.set_title(f"{names.index(name) + 1} {name}", fontsize=10, color=INK[theme])
         axes.set_xlabel(f"{picture.shape[0]} × {picture.shape[1]} pixels", fontsize=9, color=INK[theme])
     for axes in grid[: 2 - len(shown)]:
@@ -124,57 +130,20 @@ def one_step(trace: Mapping[str, NDArray[np.floating]], step: int, *, theme: The
     return Illustration(figure, caption, alt)
 
 
-def before_and_after(
-    pictures: Sequence[Picture],
-    masks: Sequence[NDArray[np.bool_]],
-    after: Sequence[Picture],
-    titles: Sequence[str],
-    *,
-    columns: int = 8,
-    caption: str | None = None,
-    theme: Theme = "light",
-) -> Illustration:
-    """Show pictures with the outline of the breast in each, and below each what the network sees.
-
-    `masks` are bool, each of the shape of its picture.
-    """
-    columns = min(columns, len(pictures))
-    lines = -(-len(pictures) // columns)
-    figure = new_figure(0.51 * columns, 1.26 * lines, theme)
-    room = {"wspace": 0.05, "hspace": 0.04, "height_ratios": (3, 2) * lines}
-    grid = figure.subplots(2 * lines, columns, squeeze=False, gridspec_kw=room)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for index, (picture, mask, seen, title) in enumerate(zip(pictures, masks, after, titles, strict=True)):
-        line, column = 2 * (index // columns), index % columns
-        above, below = grid[line, column], grid[line + 1, column]
-        above.imshow(reduced(picture, 110), cmap="gray", vmin=0, vmax=1)
-        around = np.pad(reduced(mask.astype(np.float32), 110), 1)  # closes the outline at the border
-        height, width = (side - 2 for side in around.shape)
-        above.contour(
-            np.arange(-1, width + 1),
-            np.arange(-1, height + 1),
-            around,
-            levels=[0.5],
-            colors=PALETTE[theme][1],
-            linewidths=0.9,
-        )
-        above.set_title(title, fontsize=5.2, color=INK[theme], pad=2)
-        below.imshow(reduced(seen, 70), cmap="gray", vmin=0, vmax=1)
-        below.set_anchor("N")
-    if caption is None:
-        caption = "Above: as read, the breast that was found outlined. Below: what the network gets to see."
-    return Illustration(
-        figure,
-        caption,
-        f"{len(pictures)} mammograms, the breast outlined in each, and below each the square made of it.",
-    )
+def as_drawn(picture: Picture, height: int) -> NDArray[np.floating]:
+    """Return a picture, float (H, W) in [0, 1], in the height at which it is drawn and in `GRAYS` grays."""
+    pixels = np.asarray(pixels_of(picture), np.float32)
+    width = max(1, round(pixels.shape[1] * height / pixels.shape[0]))
+    how = cv2.INTER_AREA if height < pixels.shape[0] else cv2.INTER_LINEAR
+    return np.rint(cv2.resize(pixels, (width, height), interpolation=how) * (GRAYS - 1)) / (GRAYS - 1)
 
 
 def shifts(
     moved: Mapping[str, ArrayLike],
     between: ArrayLike,
     *,
+    kept: Mapping[str, Mapping[str, float]] | None = None,
+    chance: Mapping[str, float] | None = None,
     unit: str = "cosine distance (0: the same direction)",
     caption: str | None = None,
     theme: Theme = "light",
@@ -184,31 +153,51 @@ def shifts(
     Args:
         moved: for each treatment `(N,)` distances, each from one image to itself treated differently.
         between: `(M,)` distances between different women, treated the same.
+        kept: for each column beside them the share, 0 to 1, under each treatment.
+        chance: for each such column what chance would give.
         unit: what is measured.
         caption: what to look for; None: says what dots, diamonds and band are.
         theme: light or dark background.
     """
+    columns = dict(kept or {})
     apart = np.asarray(between)
     rows = sorted(
         ((name, np.asarray(each)) for name, each in moved.items()), key=lambda row: np.median(row[1])
     )
-    figure = new_figure(7.0, 0.42 * len(rows) + 1.5, theme)
-    axes = figure.subplots()
+    height = 0.42 * len(rows) + 1.5 if not columns else 0.24 * len(rows) + 1.1
+    figure = new_figure(7.0 + 0.5 * len(columns), height, theme)
+    widths = (4 if columns else 1, *(1 for _ in columns))
+    axes, *beside = figure.subplots(1, len(widths), squeeze=False, sharey=True, width_ratios=widths)[0]
     axes.axvspan(apart.min(), apart.max(), color=GRAY[theme], alpha=0.18, linewidth=0)
     axes.axvline(float(np.median(apart)), color=GRAY[theme], linestyle=(0, (4, 3)), linewidth=1.4)
     styles = (PALETTE[theme][0], PALETTE[theme][1])
+    size = 64 if not columns else 40
     for row, (_, each) in enumerate(rows):
         axes.scatter(each, np.full(len(each), row), s=18, c=styles[0], alpha=0.55, linewidths=0)
-        axes.scatter([np.median(each)], [row], s=64, c=styles[1], marker="D", zorder=3)
-    axes.scatter([np.median(apart)], [len(rows)], s=64, c=GRAY[theme], marker="D", zorder=3)
+        axes.scatter([np.median(each)], [row], s=size, c=styles[1], marker="D", zorder=3)
+    axes.scatter([np.median(apart)], [len(rows)], s=size, c=GRAY[theme], marker="D", zorder=3)
     axes.plot([apart.min(), apart.max()], [len(rows)] * 2, color=GRAY[theme], linewidth=2)
     axes.set_yticks(range(len(rows) + 1), [*(name for name, _ in rows), "two women"])
     axes.set(xlim=(0, None), ylim=(-0.6, len(rows) + 0.6), xlabel=unit)
     plain_axes(axes, theme)
+    for panel, (title, shares), marker in zip(beside, columns.items(), MARKERS, strict=False):
+        if chance and title in chance:
+            panel.axvline(chance[title], color=GRAY[theme], linestyle=":", linewidth=1.4)
+        found = [(shares[name], row) for row, (name, _) in enumerate(rows) if name in shares]
+        panel.scatter(*zip(*found, strict=True), s=30, c=PALETTE[theme][2], marker=marker, zorder=3)
+        panel.set(xlim=(-0.05, 1.05), xticks=[0, 0.5, 1], xticklabels=["0", "½", "1"])
+        panel.set_xlabel("share (0 to 1)")
+        panel.set_title(title, fontsize=9, color=INK[theme])
+        plain_axes(panel, theme)
+        panel.tick_params(labelleft=False)
     if caption is None:
         caption = (
             "A dot is one image, a diamond the median. Gray: how far apart two different women lie, from the "
             "nearest pair to the farthest; the dashed line is their median."
         )
+        if chance:
+            caption += " In the columns, dotted: what chance would give."
     alt = f"Distances by which {len(rows)} treatments move a vector, beside those between different women."
+    if columns:
+        alt += f" In columns beside them, shares: {', '.join(columns)}."
     return Illustration(figure, caption, alt)

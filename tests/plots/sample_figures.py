@@ -15,7 +15,6 @@ RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
 VECTORS = np.eye(20)[TRUTH] * 8 + RNG.standard_normal((18, 20))
 PICTURES = [RNG.random((1, 32, 32)).astype(np.float32) for _ in TRUTH]
-MASKS = [picture[0] > 0.5 for picture in PICTURES]
 TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
 MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
 VIEWS = ["CC", "MLO", None] * 6
@@ -63,7 +62,6 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "stability": plots.stability_beside_null(STABILITY, theme=theme),
         "steps": plots.preprocessing_steps(TRACE, theme=theme),
         "step": plots.one_step(TRACE, 2, theme=theme),
-        "before": plots.before_and_after(PICTURES[:3], MASKS[:3], PICTURES[:3], ["a", "b", "c"], theme=theme),
         "timeline": plots.timeline(RUNS, theme=theme),
         "rates": plots.throughput_maps(RATES, (1, 8), (0, 2), last=("large", 8, 2), theme=theme),
         "shifts": plots.shifts(MOVED, [0.1, 0.3, 0.2], theme=theme),

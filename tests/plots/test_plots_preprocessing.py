@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from sample_figures import MOVED, PICTURES, TRACE
+from sample_figures import MOVED, TRACE
 
 from course_utils import plots
 
@@ -42,14 +42,6 @@ def test_one_step_is_shown_after_the_one_before_it_and_beyond_the_last_is_the_la
     shown = plots.one_step(TRACE, step)
     assert [axes.get_title() for axes in shown.figure.axes if axes.get_title()] == titles
     assert titles[-1].split()[1] in shown.alt
-
-
-def test_before_and_after_outlines_the_mask_to_the_border_of_the_picture():
-    mask = np.zeros((32, 32), bool)
-    mask[8:20, :10] = True
-    axes = plots.before_and_after([PICTURES[0]], [mask], [PICTURES[0]], ["a"]).figure.axes[0]
-    x, y = axes.collections[0].get_paths()[0].vertices.T
-    assert (x.min(), x.max(), y.min(), y.max()) == (-0.5, 9.5, 7.5, 19.5)
 
 
 def test_shifts_are_sorted_by_their_median_under_the_distance_between_women():
