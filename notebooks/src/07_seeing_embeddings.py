@@ -16,15 +16,15 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 60 s | under 3 GB | none | not needed |
+# | 70 min, 85 with all | under 60 s | under 3 GB | none | not needed |
 
 # %% [markdown]
 # ## Which island holds the dense breasts?
 #
-# Sixty women, four mammograms each: two views of each breast. They are synthetic, so we know the truth about every one. Fifteen
-# women have almost no glandular tissue (density class *a*), fifteen have extremely dense breasts (*d*), and *b* and *c* lie
-# between. EfficientNet-Lite0 turned each mammogram into a vector. The vectors come with the course, so there is nothing to wait
-# for, and whichever network you have on your machine, these are the ones we look at.
+# Sixty women, four mammograms each: two views of each breast. They are synthetic, so we know the truth about every one.
+# Fifteen women have almost no glandular tissue (density class *a*), fifteen have extremely dense breasts (*d*), and *b*
+# and *c* lie between. EfficientNet-Lite0 turned each mammogram into a vector. The vectors come with the course, so there
+# is nothing to wait for, and everybody looks at the same ones, whichever network is installed.
 
 # %%
 import numpy as np
@@ -36,14 +36,13 @@ from course_utils.runs import Extraction
 run = Extraction.read(sample_run())
 truth = pd.read_csv(sample_run() / "manifest.csv")
 vectors = run.vectors
-print(vectors.shape, "from", run.record.backbone, "for", truth["woman"].nunique(), "women")
+women = truth["woman"].nunique()
+print(vectors.shape, "from", run.record.backbone, "for", women, "women")
 
 # %% [markdown]
 # Nobody can look at 1280 numbers. So people let t-SNE draw a **map**: a point per image, and images that are alike close
-# together. Here is one. *Predict: which island holds the dense breasts, left or right? How sure are you?*
-#
-# Then check it, without any label: point at images on both islands, or draw around some of them to see them side by side.
-# (That needs a running kernel. On a web page you see a still picture.)
+# together. Here is one, without any label. Point at images on both islands, or draw around some of them to see them side by
+# side. (That needs a running kernel. On a web page you see a still picture.)
 
 # %%
 from course_utils.analysis import reduce
@@ -55,22 +54,22 @@ unlabelled = pd.DataFrame({"image": ["mammogram"] * len(tsne)})
 PictureMap(tsne, run.thumbnails, unlabelled, title="240 mammograms, t-SNE")
 
 # %% [markdown]
-# Did you decide? Now we count.
+# *Predict: which island holds the dense breasts, left or right? How sure are you?* Then we count.
 
-# %%
+# %% tags=["hide-output"]
 island = pd.Series(np.where(tsne[:, 0] < 0, "left", "right"), name="island")
 pd.crosstab(island, truth["density"])
 
 # %% [markdown]
 # Neither. Each island holds exactly half of every class. So what are they?
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 pd.crosstab(island, truth["view"])
 
 # %% [markdown]
-# They are the two ways to put a breast into the machine: from above (CC) and at a slant (MLO), where a corner of the chest
-# muscle is in the picture. The map shows what is *loudest* in the vectors, and nobody asked the network what we would like to
-# hear.
+# They are the two ways to put a breast into the machine: from above ([CC](../docs/glossary.md#cc)) and obliquely
+# ([MLO](../docs/glossary.md#mlo)), where a corner of the chest muscle is in the picture. The map shows what is *loudest*
+# in the vectors, and nobody told the network what we would like to hear.
 #
 # Is density on the map at all? Colour it by the columns that we know. Go through all of them.
 
@@ -79,8 +78,9 @@ known = truth[["density", "view", "laterality", "vendor", "thickness_mm", "woman
 PictureMap(tsne, run.thumbnails, known, colour="density", title="240 mammograms, t-SNE")
 
 # %% [markdown]
-# Density runs along *both* islands, from one end to the other, like a slope. It makes no gap. There are also three vendors,
-# which give their images different contrasts, and they seem to be nowhere. Keep that in mind: we shall find them.
+# Density runs along *both* islands, from one end to the other, like a slope. It makes no gap. There are also three
+# vendors, which give their images different contrasts, and they seem to be nowhere. Keep them in mind: we shall find
+# them.
 
 # %% [markdown]
 # ## How do 1280 numbers become two?
@@ -119,32 +119,20 @@ exercise("07.1").check(pca)
 # exercise("07.1").hint()
 
 # %% [markdown]
-# From here on the lesson uses *your* functions wherever they are right. (You can skip an exercise and come back. Where nothing
-# can stand in for it, the cell says so.)
+# From here on the lesson runs on *your* functions wherever they are right, and on the course's own elsewhere. So you can skip
+# an exercise and come back. A line says which of the two it is.
 
 # %%
-from course_utils.analysis.reduction import variance_shares
-
-
-def ready(number, answer):
-    if exercise(number).judge(answer).state == "right":
-        return True
-    print(f"This uses your function once exercise {number} is right.")
-    return False
+from course_utils.teaching import readings
 
 
 def one_number(result):  # in whatever form it comes
     return np.asarray(result).item()
 
 
-def course_pca(vectors, dims):
-    scores = reduce(vectors, "pca", dims=dims)
-    return scores, variance_shares(vectors, scores)
-
-
 # %%
-found = (pca if ready("07.1", pca) else course_pca)(vectors, 50)
-scores, shares = (np.asarray(each, float) for each in found)
+by_pca = exercise("07.1").use(pca, otherwise=readings.pca)
+scores, shares = (np.asarray(each, float) for each in by_pca(vectors, 50))
 for dims in (2, 10, 50):
     print(f"the first {dims:>2} axes hold {shares[:dims].sum():.0%} of the variance")
 
@@ -154,17 +142,16 @@ for dims in (2, 10, 50):
 # group settles where an image lies, about 0 if it says nothing.
 
 
-# %%
+# %% tags=["hide-output"]
 def between(scores, groups):
     """The share of each axis' variance that lies between groups (η²)."""
     axes = pd.DataFrame(scores)
     return axes.groupby(groups.to_numpy()).transform("mean").var() / axes.var()
 
 
-eta = pd.DataFrame(
-    {name: between(scores[:, :6], truth[name]) for name in ("view", "density", "laterality", "vendor")}
-)
-eta.index = [f"axis {number} ({share:.0%})" for number, share in enumerate(shares[:6], start=1)]
+columns = ("view", "density", "laterality", "vendor")
+eta = pd.DataFrame({name: between(scores[:, :6], truth[name]) for name in columns})
+eta.index = [f"axis {j} ({share:.0%})" for j, share in enumerate(shares[:6], start=1)]
 eta.map("{:.2f}".format)
 
 # %% [markdown]
@@ -182,9 +169,10 @@ eta.map("{:.2f}".format)
 # $$p_{j|i} \propto \exp\!\left(-\frac{\lVert x_i - x_j\rVert^2}{2\sigma_i^2}\right), \qquad
 # q_{ij} \propto \frac{1}{1 + \lVert y_i - y_j\rVert^2}.$$
 #
-# Here $x$ are the vectors and $y$ the places on the map. Then it pushes the places about until the $q$ are as much like the $p$ as
-# they can be. (What it makes small is the Kullback–Leibler divergence.) Each image has a $\sigma_i$ of its own, chosen so that about
-# as many neighbours count as the **perplexity** says, 30 if you say nothing. **UMAP** does much the same with other curves.
+# Here $x$ are the vectors and $y$ the places on the map. Then it moves the places about until the $q$ are as close to the
+# $p$ as they can get. (What it minimises is the Kullback–Leibler divergence.) Each image has a $\sigma_i$ of its own,
+# chosen so that about as many neighbours count as the **perplexity** says: 30 by default. **UMAP** does much the same
+# with other curves.
 #
 # (The first call of UMAP has to compile its code, which takes a while. After that it is quick.)
 
@@ -193,7 +181,10 @@ from course_utils.plots import map_scatter, several_maps
 
 umap = reduce(vectors, "umap")
 maps = {"PCA": scores[:, :2], "t-SNE": tsne, "UMAP": umap}
-caption = "The same vectors, three maps. The axes of t-SNE and UMAP mean nothing; PCA's are in units of the vectors."
+caption = (
+    "The same vectors, three maps. The axes of t-SNE and UMAP mean nothing; "
+    "PCA's are in units of the vectors."
+)
 several_maps(maps, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
@@ -210,7 +201,7 @@ several_maps(maps, truth["density"], name="density", caption=caption)
 
 
 # %%
-def neighbours_kept(vectors, coordinates, k):  # (N, D), (N, 2), k -> a number from 0 to 1
+def neighbours_kept(vectors, coordinates, k):  # (N, D), (N, 2), k -> a share, 0 to 1
     ### BEGIN SOLUTION
     nearest = []
     for points in (vectors, coordinates):
@@ -240,43 +231,40 @@ angle = np.empty(len(order))
 angle[order] = 2 * np.pi * np.arange(len(order)) / len(order)
 maps["a ring, by hand"] = np.column_stack([np.cos(angle), np.sin(angle)])
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 from course_utils.analysis import faithfulness
 
-mine = ready("07.2", neighbours_kept)
-ways = {
-    "PCA": "pca",
-    "t-SNE": "tsne",
-    "UMAP": "umap",
-    "a ring, by hand": lambda noise: maps["a ring, by hand"],
-}
+kept_by = exercise("07.2").use(neighbours_kept, otherwise=readings.neighbours_kept)
+ways = {"PCA": "pca", "t-SNE": "tsne", "UMAP": "umap"}
+ways["a ring, by hand"] = lambda noise: maps["a ring, by hand"]
 rows = {}
 for name, points in maps.items():
     found = faithfulness(vectors, points, neighbours=10, method=ways[name])
     kept, noise = found.kept, found.noise
-    share = one_number(neighbours_kept(vectors, points, 10)) if mine else kept.neighbours
+    share = one_number(kept_by(vectors, points, 10))
     rows[name] = {
         "neighbours kept": f"{share:.2f} ({noise.neighbours:.2f})",
         "trustworthiness": f"{kept.trustworthiness:.2f} ({noise.trustworthiness:.2f})",
-        "rank correlation of distances": f"{kept.distances:.2f} ({noise.distances:.2f})",
+        "distances by rank": f"{kept.distances:.2f} ({noise.distances:.2f})",
     }
 pd.DataFrame(rows).T
 
 # %% [markdown]
-# By chance an image would keep 10 of 239, or 0.04. Of its ten neighbours t-SNE keeps six, UMAP nearly as many, PCA fewer than
-# four, the ring two. So t-SNE is *not* as arbitrary as a ring: **half a point for Ben**. The last column compares the distances
-# of all pairs by their rank: it is 1 if the longest in the vectors is the longest on the map, and so on down. There PCA is
-# ahead, and t-SNE has lost a good part: **half a point for Ada**. About that the two papers agree. Their quarrel is what a map
-# is for.
+# By chance an image would keep 10 of 239, or 0.04. Of its ten neighbours t-SNE keeps six, UMAP nearly as many, PCA fewer
+# than four, the ring two. So t-SNE is *not* as arbitrary as a ring: **half a point for Ben**. The last column compares
+# the distances of all pairs by their rank: it is 1 if the longest in the vectors is the longest on the map, and so on
+# down. There PCA is ahead, and t-SNE has lost a good part: **half a point for Ada**. The two papers agree on that much.
+# They quarrel about what a map is for.
 #
-# The middle column, **trustworthiness**, is what you will often read. It takes those who are neighbours on the map only, and
-# punishes each by how far it came from. It sounds good at 0.97. But the ring knows nothing of an image but its view and its
-# class, and gets 0.88. A figure of merit says little until you know what a poor map would get.
+# The middle column, **trustworthiness**, is what you will often read. It looks at images that are neighbours on the map
+# only, and penalises each by how far down the true list of neighbours it stood. At 0.97 it sounds good. But the ring
+# knows nothing about an image except its view and its class, and gets 0.88. A figure of merit says little until you know
+# what a poor map would get.
 #
-# The brackets say what the same method makes of *noise*: random vectors with the same spread in every direction, and no groups
-# among them. The ring, laid out for other images, keeps none of it. But PCA, t-SNE and UMAP copy noise almost as faithfully as
-# mammograms. So these figures say how well a map copies. Whether there is anything on it is another question, and we come to
-# it.
+# The brackets say what the same method makes of *noise*: random vectors with the same spread in every direction, and no
+# groups among them. The ring, laid out for other images, keeps none of it. But PCA, t-SNE and UMAP copy noise almost as
+# faithfully as mammograms. So these figures say how well a map copies. Whether there is anything worth copying is another
+# question; we shall come to it.
 
 # %% [markdown]
 # ## How far apart are the islands?
@@ -309,12 +297,13 @@ exercise("07.3").check(gap)
 # *Predict: in the vectors, are the views more than six spreads apart, or fewer? And on the other two maps?* (To measure on a map,
 # we give your function the map in place of the vectors.)
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 is_cc = (truth["view"] == "CC").to_numpy()
-if ready("07.3", gap):
-    print(f"in the vectors: {one_number(gap(vectors, tsne, is_cc)):.1f} spreads")
-    for name in ("PCA", "t-SNE", "UMAP"):
-        print(f"on the map of {name}: {one_number(gap(maps[name], maps[name], is_cc)):.1f} spreads")
+gap_of = exercise("07.3").use(gap, otherwise=readings.gap)
+print(f"in the vectors: {one_number(gap_of(vectors, tsne, is_cc)):.1f} spreads")
+for name in ("PCA", "t-SNE", "UMAP"):
+    spreads = one_number(gap_of(maps[name], maps[name], is_cc))
+    print(f"on the map of {name}: {spreads:.1f} spreads")
 
 # %% [markdown]
 # One gap, four answers. Perhaps t-SNE only has a unit of its own? Then a gap that is twice as wide should be drawn twice as
@@ -335,25 +324,29 @@ def pulled(times):  # 0: the two views lie on one another; 1: as they are
 flat = {times: reduce(pulled(times), "pca") for times in (0, 0.5, 1, 2, 4, 8)}
 drawn = {times: tsne if times == 1 else reduce(pulled(times), "tsne") for times in flat}
 
-# %%
+# %% tags=["hide-output"]
 titles = {f"true gap × {times}": points for times, points in drawn.items()}
-caption = "t-SNE of the same images, with the views pulled apart; all panels have one scale. Look at the last three."
-several_maps(titles, truth["view"], name="view", columns=3, same_scale=True, caption=caption)
+caption = (
+    "t-SNE of the same images, with the views pulled apart; all panels have one scale. "
+    "Look at the last three."
+)
+look = {"name": "view", "columns": 3, "same_scale": True, "caption": caption}
+several_maps(titles, truth["view"], **look)
 
-# %% tags=["nbval-ignore-output"]
-if ready("07.3", gap):
-    print("true gap ×  vectors   PCA  t-SNE")
-    for times, points in drawn.items():
-        found = [one_number(gap(each, points, is_cc)) for each in (pulled(times), flat[times], points)]
-        print(f"{times:>10}  {found[0]:7.1f} {found[1]:5.1f}  {found[2]:5.1f}")
+# %% tags=["hide-output", "nbval-ignore-output"]
+print("true gap ×  vectors   PCA  t-SNE")
+for times, points in drawn.items():
+    each = (pulled(times), flat[times], points)
+    found = [one_number(gap_of(some, points, is_cc)) for some in each]
+    print(f"{times:>10}  {found[0]:7.1f} {found[1]:5.1f}  {found[2]:5.1f}")
 
 # %% [markdown]
-# In the vectors and with PCA it gets eight times as wide. With t-SNE it stays about as it was. Look back at the first formula:
-# twice as far away or eight times, the weight $p$ is practically zero in both cases, so an image does not feel how far off the
-# other side is. Look at the other end, too. Where the views lie on one another there are no islands (though the colours have
-# not mixed, which we come back to), and half the true distance is enough to part them. So the gap on a t-SNE map says *that*
-# neighbours stop here. It never says *how far* it is to the other side, and the colleague's six spreads are a property of the
-# program.
+# In the vectors and with PCA it gets eight times as wide. With t-SNE it stays about as it was. Look back at the first
+# formula: at twice the distance or at eight times, the weight $p$ is practically zero, so an image does not feel how far
+# off the other side is. Look at the other end, too. Where the views lie on one another there are no islands (though the
+# colours have not mixed, which we come back to), and half the true distance is enough to part them. So the gap on a t-SNE
+# map says *that* neighbours stop here. It never says *how far* it is to the other side, and the colleague's six spreads
+# are a property of the program.
 #
 # For the same reason the *size* of an island says nothing: each image has a $\sigma_i$ of its own, so a dense crowd is blown up
 # until it has as much room as a sparse one. (Wattenberg and others show that with sliders; see *Go further*.)
@@ -361,9 +354,9 @@ if ready("07.3", gap):
 # %% [markdown]
 # ## Which of these is noise?
 #
-# Two maps by t-SNE. One is of our mammograms, with the mean of each view taken off so that the islands do not give them away.
-# The other is of noise: 240 random vectors that spread as far in each direction as these mammograms do, and have no groups
-# whatever. A coin decides which is which. *Predict: which one is the noise, A or B?*
+# Two maps by t-SNE. One is of our mammograms, with the mean of each view taken off, or the islands would give them away.
+# The other is of noise: 240 random vectors that spread as far in each direction as these mammograms do, and have no
+# groups at all. A coin decides which is which. *Predict: which one is the noise, A or B?*
 
 # %%
 from course_utils.analysis.reduction import gaussian_scores, principal_components
@@ -377,7 +370,7 @@ coin = rng.integers(2)
 caption = "One of these maps is of mammograms. Which one?"
 several_maps({"A": pair[coin], "B": pair[1 - coin]}, caption=caption)
 
-# %%
+# %% tags=["hide-output"]
 print("The noise is", "AB"[coin])
 
 # %% [markdown]
@@ -409,7 +402,7 @@ map_scatter(pair[0], four.tolist(), axis="t-SNE", caption=caption)
 
 
 # %%
-def silhouette(vectors, coordinates, labels):  # (N, D), (N, 2), (N,) -> a number from -1 to 1
+def silhouette(vectors, coordinates, labels):  # (N, D), (N, 2), (N,) -> -1 to 1
     ### BEGIN SOLUTION
     distances = np.linalg.norm(vectors[:, None] - vectors, axis=2)
     found = []
@@ -428,7 +421,7 @@ exercise("07.4").check(silhouette)
 # Our colleague takes the silhouette on the map, where the clusters are so easy to see. (Your function does the same if it gets
 # the map in place of the vectors.) *Predict for the noise: how large is it on the map, and how large in the vectors?*
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 cases = {
     "noise, PCA, k = 4": (noise, reduce(noise, "pca"), 4),
     "noise, UMAP, k = 4": (noise, reduce(noise, "umap"), 4),
@@ -436,12 +429,13 @@ cases = {
     "without view, t-SNE, k = 4": (off, pair[1], 4),
     "mammograms, t-SNE, k = 2": (vectors, tsne, 2),
 }
-if ready("07.4", silhouette):
-    print(f"{'':<26} {'map':>5} {'vectors':>8}")
-    for name, (points, drawing, k) in cases.items():
-        labels = cluster(drawing, k=k).labels
-        on_map, in_vectors = (one_number(silhouette(each, drawing, labels)) for each in (drawing, points))
-        print(f"{name:<26} {on_map:5.2f} {in_vectors:8.2f}")
+how_well = exercise("07.4").use(silhouette, otherwise=readings.silhouette)
+print(f"{'':<26} {'map':>5} {'vectors':>8}")
+for name, (points, drawing, k) in cases.items():
+    labels = cluster(drawing, k=k).labels
+    on_map = one_number(how_well(drawing, drawing, labels))
+    in_vectors = one_number(how_well(points, drawing, labels))
+    print(f"{name:<26} {on_map:5.2f} {in_vectors:8.2f}")
 
 # %% [markdown]
 # Noise gets a third or more on *every* map, even on PCA's. k-means cuts a plane into pieces, and pieces of a plane have
@@ -450,13 +444,13 @@ if ready("07.4", silhouette):
 # to 0.3. That 0.3 is the honest figure. How much is a lot? Lesson 08 asks that properly.
 
 # %% [markdown]
-# ## Will it look the same tomorrow?
+# ## Will it look the same tomorrow? (skip on a first reading)
 #
 # "The map was stable over ten random seeds," says a paper. *Predict: with another seed, how far does the point that moves most
 # move?*
 
 
-# %%
+# %% tags=["hide-output"]
 def farthest_move(other):
     return np.linalg.norm(other - first_map, axis=1).max()
 
@@ -471,14 +465,17 @@ print(f"another seed: {farthest_move(reduce(vectors, 'tsne', seed=1)):.1f}")
 # So let us change something. We multiply each number by 1 plus or minus about a millionth. Another processor's rounding
 # may do as much. *Predict again: how far does a point move, and does the map keep more neighbours, or fewer?*
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 rounding = 1 + 1e-6 * np.random.default_rng(3).standard_normal(vectors.shape)
 tomorrow = reduce(vectors * rounding, "tsne")
-print(f"a millionth: {farthest_move(tomorrow):.1f}; the whole map is {np.ptp(tsne[:, 0]):.0f} wide")
-for name, points in {"before": first_map, "after": tomorrow}.items():
-    print(f"{name:>6}: neighbours kept {faithfulness(vectors, points).kept.neighbours:.2f}")
+wide = np.ptp(tsne[:, 0])
+print(f"a millionth: {farthest_move(tomorrow):.1f}; the whole map is {wide:.0f} wide")
+before_after = {"before": first_map, "after": tomorrow}
+for name, points in before_after.items():
+    kept = faithfulness(vectors, points).kept.neighbours
+    print(f"{name:>6}: neighbours kept {kept:.2f}")
 caption = "t-SNE before and after each number changed by about a millionth."
-several_maps({"before": first_map, "after": tomorrow}, truth["density"], name="density", caption=caption)
+several_maps(before_after, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
 # The map has been drawn anew, and as many neighbours are kept as before. *Where* something lies on such a map means nothing; *what
@@ -492,11 +489,12 @@ fifty = reduce(vectors, dims=50)  # what `reduce` gives to t-SNE, too
 
 
 def another(seed, perplexity=30, start="random"):
-    return TSNE(perplexity=perplexity, init=start, random_state=seed).fit_transform(fifty)
+    model = TSNE(perplexity=perplexity, init=start, random_state=seed)
+    return model.fit_transform(fifty)
 
 
 starts = {f"seed {seed}": another(seed) for seed in (0, 1, 2)}
-caption = "t-SNE from three random starts. Where the islands lie, and which way they point, is luck."
+caption = "Three random starts. Where the islands lie, and how they turn, is luck."
 several_maps(starts, truth["density"], name="density", caption=caption)
 
 # %% [markdown]
@@ -510,10 +508,12 @@ from course_utils.teaching.widgets import LivePicture
 def draw(perplexity=5, start="random", seed=0):
     points = another(seed, perplexity, start)
     caption = f"perplexity {perplexity}, start: {start}, seed {seed}"
-    return map_scatter(points, truth["density"], name="density", axis="t-SNE", caption=caption)
+    look = {"name": "density", "axis": "t-SNE", "caption": caption}
+    return map_scatter(points, truth["density"], **look)
 
 
-LivePicture(draw, perplexity=[2, 5, 15, 30, 60, 79], start=["random", "pca"], seed=[0, 1, 2, 3])
+controls = {"perplexity": [2, 5, 15, 30, 60, 79], "start": ["random", "pca"]}
+LivePicture(draw, **controls, seed=[0, 1, 2, 3])
 
 # %% [markdown]
 # There is a way not to choose: draw several maps, and believe what *all* of them say.
@@ -543,21 +543,21 @@ exercise("07.5").check(always_neighbours)
 # exercise("07.5").hint()
 
 # %% [markdown]
-# Who are neighbours in the vectors? Your function can tell that too: the vectors are a "map" of 1280 dimensions. *Predict: of those
-# who are neighbours on one map, how many are neighbours in the vectors? And of those who are neighbours on all five?*
+# Which images are neighbours in the vectors? Your function can tell that too: the vectors are a "map" of 1280 dimensions.
+# *Predict: of the neighbours on one map, how many are neighbours in the vectors? And of the neighbours on all five?*
 
-# %% tags=["nbval-ignore-output"]
+# %% tags=["hide-output", "nbval-ignore-output"]
 five = [*starts.values(), another(0, 5), another(0, 60)]
-if ready("07.5", always_neighbours):
-    real = np.array(always_neighbours([vectors], 10), bool)
-    for count in (1, 3, 5):
-        agreed = np.array(always_neighbours(five[:count], 10), bool)
-        per_image, true = agreed.sum() / len(agreed), agreed[real].sum() / agreed.sum()
-        print(f"on {count} of 5 maps: {per_image:4.1f} neighbours per image, {true:.0%} real")
+always = exercise("07.5").use(always_neighbours, otherwise=readings.always_neighbours)
+real = np.array(always([vectors], 10), bool)
+for count in (1, 3, 5):
+    agreed = np.array(always(five[:count], 10), bool)
+    each, true = agreed.sum() / len(agreed), agreed[real].sum() / agreed.sum()
+    print(f"on {count} of 5 maps: {each:4.1f} neighbours per image, {true:.0%} real")
 
 # %% [markdown]
-# What one map tells you about who belongs together is wrong in four cases out of ten. What several maps say in chorus is wrong
-# less often, but all five agree on only about half as many neighbours. (If neighbours are all you want, you need no map: ask the
+# What one map says about neighbours is wrong four times out of ten. What several maps say in chorus is wrong less often,
+# but all five agree on only about half as many neighbours. (If neighbours are all you want, you need no map: ask the
 # vectors.)
 
 # %% [markdown]
@@ -569,24 +569,27 @@ if ready("07.5", always_neighbours):
 #
 # *Predict: will there be islands?* Then draw around the images at one end, and run the cell below the map.
 
-# %%
+# %% tags=["hide-output"]
 without_view = reduce(off)
-picker = PictureMap(without_view, run.thumbnails, known, colour="density", title="Without the view, PCA")
+look = {"colour": "density", "title": "Without the view, PCA"}
+picker = PictureMap(without_view, run.thumbnails, known, **look)
 picker
 
-# %%
-chosen = list(picker.selected) or np.argsort(without_view[:, 0])[:24]  # nothing drawn: the 24 on the left
-print("the images you drew around:" if picker.selected else "the 24 images on the left:")
+# %% tags=["hide-output"]
+chosen = list(picker.selected) or np.argsort(without_view[:, 0])[:24]
+whose = "images you drew around" if picker.selected else "24 images on the left"
+print(f"the {whose}:")
 print(truth["density"].iloc[chosen].value_counts().sort_index().to_string())
 
 # %% [markdown]
-# No islands. From one end to the other the breasts fill with glandular tissue, and nowhere do the classes come apart. The letters
-# *a* to *d* look like cuts through something that has no steps. But a map cannot prove that; lesson 08 asks the vectors.
+# No islands. From one end to the other the breasts fill with glandular tissue, and the classes come apart nowhere. The
+# letters *a* to *d* look like cuts through something that has no steps. But a map cannot prove that; lesson 08 asks the
+# vectors.
 #
 # We took the view off. *Predict: is it gone?* Colour the map by view, and look at both ends. Then look at the means along the
 # second axis.
 
-# %%
+# %% tags=["hide-output"]
 second = pd.Series(without_view[:, 1], name="second axis")
 second.groupby([truth["density"], truth["view"]]).mean().unstack().round(1)
 
@@ -602,13 +605,14 @@ from course_utils.teaching.picture_map import PictureNeighbours
 
 asked = int(np.argmax(without_view[:, 0]))
 shared = truth[["density", "view", "laterality", "vendor", "woman"]]
-PictureNeighbours(vectors, run.thumbnails, shared, points=without_view, start=asked, colour="density")
+look = {"points": without_view, "start": asked, "colour": "density"}
+PictureNeighbours(vectors, run.thumbnails, shared, **look)
 
 # %% [markdown]
 # One image is an anecdote. Here are all 240, ten neighbours each. A woman's four images share her density and her vendor anyway, so
 # her own do not count. *Predict: which of the four columns do neighbours share no more often than chance?*
 
-# %%
+# %% tags=["hide-output"]
 from scipy.spatial.distance import cdist
 
 same_woman = truth["woman"].to_numpy(object)[:, None] == truth["woman"].to_numpy(object)

@@ -21,7 +21,7 @@ from course_utils.analysis import cluster, faithfulness, reduce
 from course_utils.analysis.reduction import gaussian_scores, principal_components
 from course_utils.imaging.datasets import sample_run
 from course_utils.runs import Extraction
-from course_utils.teaching import exercise
+from course_utils.teaching import exercise, readings
 from course_utils.teaching.exercises import lesson_07 as lesson
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -90,6 +90,11 @@ def agreed_by_counting(maps, k):
         ("07.4", lambda vectors, coordinates, labels: silhouette_samples(vectors, labels).mean()),
         ("07.5", agreed_by_loops),
         ("07.5", lambda maps, k: agreed_by_counting(maps, k).toarray()),
+        ("07.1", readings.pca),
+        ("07.2", readings.neighbours_kept),
+        ("07.3", readings.gap),
+        ("07.4", readings.silhouette),
+        ("07.5", readings.always_neighbours),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
@@ -123,7 +128,7 @@ def names():
     names["truth"] = pd.DataFrame({"view": ["CC", "MLO"] * 12})
     names["maps"] = dict.fromkeys(("PCA", "t-SNE", "UMAP"), vectors[:, :2])
     names["reduce"] = lambda points, *_: points[:, :2]
-    return run_cells(names, "def ready(")
+    return run_cells(names, "def one_number(")
 
 
 @pytest.mark.parametrize("answer", [by_scikit_learn, by_eigenvectors], ids=["arrays", "lists"])

@@ -34,7 +34,7 @@ def _number(got: Any, images: int) -> float:
     return float(array.item())
 
 
-def _unchanged(before: Sequence[Array], after: Sequence[Array]) -> None:
+def _unchanged(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> None:
     if not all(np.array_equal(one, other) for one, other in zip(before, after, strict=True)):
         raise NotYet(
             "your function has changed the arrays that it was given: whoever uses them next gets other "
@@ -397,9 +397,9 @@ def _test_gap(gap: Gap) -> None:
 
 
 def _test_one_gap(gap: Gap, vectors: Array, coordinates: Array, is_cc: NDArray[np.bool_]) -> None:
-    given = vectors.copy(), coordinates.copy()
-    got = _number(tried(gap(*given, is_cc.copy())), len(vectors))
-    _unchanged([vectors, coordinates], given)
+    given = vectors.copy(), coordinates.copy(), is_cc.copy()
+    got = _number(tried(gap(*given)), len(vectors))
+    _unchanged([vectors, coordinates, is_cc], given)
     wanted, mistakes = _gaps(vectors, is_cc)
     if np.isclose(got, wanted, rtol=1e-4):
         return
@@ -518,9 +518,9 @@ def _test_silhouette(silhouette: Silhouette) -> None:
 def _test_one_silhouette(
     silhouette: Silhouette, vectors: Array, coordinates: Array, labels: NDArray[np.int64]
 ) -> None:
-    given = vectors.copy(), coordinates.copy()
-    got = _number(tried(silhouette(*given, labels.copy())), len(vectors))
-    _unchanged([vectors, coordinates], given)
+    given = vectors.copy(), coordinates.copy(), labels.copy()
+    got = _number(tried(silhouette(*given)), len(vectors))
+    _unchanged([vectors, coordinates, labels], given)
     wanted, mistakes = _silhouettes(vectors, labels)
     if np.isclose(got, wanted, atol=1e-5):
         return
