@@ -19,8 +19,9 @@
 # |---|---|---|---|---|
 # | 40 min | under 20 s | under 2 GB | none | not needed |
 #
-# Each lesson has such a card. Its run time is that of [one particular machine](../docs/resource-cards.md) with two cores; on an
-# older laptop count on twice as much.
+# Each lesson has such a card. Where it gives your time twice, the first is for a first reading, without the sections
+# whose headings say so. The run time is that of [one particular machine](../docs/resource-cards.md) with two cores; on an
+# older laptop count on twice as much. Words that you do not know are in the [glossary](../docs/glossary.md).
 
 # %% [markdown]
 # ## Is this machine ready?
