@@ -23,7 +23,7 @@ from course_utils.plots.illustration import (
 def convolution_window(
     picture: ArrayLike, kernel: ArrayLike, row: int, column: int, *, theme: Theme = "light"
 ) -> Illustration:
-    """Show a kernel at one place on a picture: the window, the kernel, their products and the sum of these.
+    """Show a kernel at one place on a picture: window times kernel, their sum, and the map of all sums.
 
     Args:
         picture: `(H, W)` in [0, 1].
@@ -37,45 +37,48 @@ def convolution_window(
     sums = np.einsum("ijkl,kl->ij", windows, weights)
     row, column = min(row, sums.shape[0] - 1), min(column, sums.shape[1] - 1)
     window, mark = windows[row, column], PALETTE[theme][1]
-    figure = new_figure(6.4, 4.6, theme)
+    products = window * weights
+    figure = new_figure(8.0, 4.1, theme)
     figure.set_layout_engine("none")  # finding a layout takes longer than drawing, which a slider would feel
-    room = {"left": 0.03, "right": 0.97, "bottom": 0.03, "top": 0.93, "hspace": 0.16, "height_ratios": (3, 2)}
-    grid = figure.add_gridspec(2, 6, **room)
     most = max(float(np.abs(sums).max()), 1e-9)
     signed, gray = Normalize(-most, most), Normalize(0, 1)
+    largest = Normalize(*(float(np.abs(weights).max()) * np.array([-1.5, 1.5]) + [-1e-9, 1e-9]))
+    tables: list[tuple[str, NDArray[np.float64], str, Normalize]] = [
+        ("window", window, "gray", gray),
+        ("kernel", weights, "PuOr_r", largest),
+        ("products", products, "PuOr_r", largest),
+    ]
+    signs = ("×", "=", f"sum  {products.sum():+.2f}")
+    for number, ((title, values, colours, norm), sign) in enumerate(zip(tables, signs, strict=True)):
+        left = 0.03 + 0.255 * number
+        axes = figure.add_axes((left, 0.58, 0.22, 0.36))
+        axes.imshow(values, cmap=colours, norm=norm, aspect="auto")
+        for (i, j), value in np.ndenumerate(values):
+            dark = colours == "gray" and value < 0.5
+            ink = "white" if dark else "black"
+            axes.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=9, color=ink)
+        axes.set_title(title, fontsize=10, color=INK[theme], pad=4)
+        axes.set(xticks=[], yticks=[])
+        across = left + 0.2375 if number < 2 else 0.885
+        figure.text(across, 0.76, sign, ha="center", va="center", fontsize=13, color=INK[theme])
     parts: list[tuple[Any, str, NDArray[np.float64], str, Normalize, tuple[float, float]]] = [
-        (grid[0, :3], "picture", pixels, "gray", gray, window.shape),
-        (grid[0, 3:], "all sums", sums, "PuOr_r", signed, (1, 1)),
+        ((0.03, 0.03, 0.42, 0.46), "picture", pixels, "gray", gray, window.shape),
+        ((0.49, 0.03, 0.42, 0.46), "all sums", sums, "PuOr_r", signed, (1, 1)),
     ]
     for place, title, values, colours, norm, (height, width) in parts:
-        axes = figure.add_subplot(place)
-        axes.imshow(values, cmap=colours, norm=norm, interpolation="nearest")
+        axes = figure.add_axes(place)
+        shown = axes.imshow(values, cmap=colours, norm=norm, interpolation="nearest", aspect="auto")
         axes.set_title(title, fontsize=10, color=INK[theme], pad=4)
         corner = (column - 0.5, row - 0.5)
         for colour, line in ((GROUND["light"], 4.0), (mark, 2.0)):
             axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=colour, linewidth=line))
         axes.set(xticks=[], yticks=[])
-    products = window * weights
-    largest = Normalize(*(float(np.abs(weights).max()) * np.array([-1.5, 1.5]) + [-1e-9, 1e-9]))
-    title = f"products, sum {products.sum():+.2f}"
-    tables: list[tuple[str, NDArray[np.float64], str, Normalize]] = [
-        ("window", window, "gray", gray),
-        ("kernel", weights, "PuOr_r", largest),
-        (title, products, "PuOr_r", largest),
-    ]
-    for number, (title, values, colours, norm) in enumerate(tables):
-        axes = figure.add_subplot(grid[1, 2 * number : 2 * number + 2])
-        axes.imshow(values, cmap=colours, norm=norm)
-        for (i, j), value in np.ndenumerate(values):
-            dark = colours == "gray" and value < 0.5
-            ink = "white" if dark else "black"
-            axes.text(j, i, f"{value:.2g}", ha="center", va="center", fontsize=8, color=ink)
-        axes.set_title(title, fontsize=10, color=INK[theme], pad=4)
-        axes.set(xticks=[], yticks=[])
+    bar = figure.colorbar(shown, cax=figure.add_axes((0.92, 0.03, 0.018, 0.46)))
+    bar.ax.tick_params(colors=INK[theme], labelsize=8)
     return Illustration(
         figure,
-        "Below: the window's pixels, times the kernel's numbers, are the products; their sum is the outlined "
-        "pixel above. Violet is below zero, orange above.",
+        "Above: each pixel of the window times the kernel's number. Below: the outlined pixel on the right "
+        "is their sum. Violet is below zero, orange above.",
         f"A piece of a mammogram with a window at row {row}, column {column}; the map of all sums; and the "
         f"window's pixels, the kernel and their products in figures, which add up to {products.sum():+.2f}.",
     )
