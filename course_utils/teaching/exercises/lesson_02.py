@@ -17,6 +17,27 @@ TurnLeft = Callable[[np.ndarray, np.ndarray, str | None], np.ndarray]
 Fit = Callable[[np.ndarray, int], np.ndarray]
 
 
+# --- what all four have in common ---------------------------------------------------------------------------
+
+
+def _plain(got: Any) -> Any:
+    """Return numbers in whatever form they come, such as a torch tensor or nested lists, as an array."""
+    if hasattr(got, "detach"):
+        got = got.detach().cpu()
+    return np.asarray(got) if hasattr(got, "__array__") or isinstance(got, list) else got
+
+
+def _leaves_alone(answer: Callable[..., Any], *given: Any) -> None:
+    """Ask a right answer once more, and see whether it gives back its arguments as they were."""
+    before = [each.copy() if isinstance(each, np.ndarray) else each for each in given]
+    answer(*given)
+    if any(not np.array_equal(old, new) for old, new in zip(before, given, strict=True)):
+        raise NotYet(
+            "what comes out is right, but your function has changed the array that it was given. Whoever "
+            "calls it may still need that array: work on a copy, as `array.copy()` makes one."
+        )
+
+
 # --- 02.1: the largest piece --------------------------------------------------------------------------------
 
 
@@ -86,14 +107,26 @@ def _test_find_breast(find_breast: FindBreast) -> None:
             "it holds for one picture, but not for the same one upside down, where the breast is another "
             "piece. Is its number written into your function?"
         )
-    brighter = _mask(find_breast(picture + 0.3, 0.5), picture)
-    if not np.array_equal(brighter, breast):
-        raise NotYet("it holds at the threshold 0.2, but not at 0.5. Is a number written into your function?")
+    y, x = np.mgrid[: picture.shape[0], : picture.shape[1]]
+    gland = ((y - 30) / 9) ** 2 + ((x - 8) / 7) ** 2 < 1
+    lit = np.where(gland, np.float32(0.85), picture)
+    whole, core = (_mask(find_breast(lit.copy(), level), lit) for level in (0.2, 0.6))
+    if np.array_equal(whole, core):
+        raise NotYet(
+            "the same mask comes out at the thresholds 0.2 and 0.6, though the fat of this breast, 0.5, lies "
+            "between them. Compare the picture with the `threshold` that your function is given."
+        )
+    if not (np.array_equal(whole, breast) and np.array_equal(core, gland)):
+        raise NotYet(
+            "at the threshold 0.2 the largest piece is the whole breast, and at 0.6 only its gland: "
+            f"{breast.sum()} and {gland.sum()} pixels, and your masks have {whole.sum()} and {core.sum()}."
+        )
     dim = np.where(breast, np.float32(0.21), np.where(parts["the ground"], picture, 1)).astype(np.float32)
     if not np.array_equal(_mask(find_breast(dim, 0.2), dim), breast):
         raise NotYet(
             "it fails where the breast is dark and the film edge white. Did you add up grays? Count pixels."
         )
+    _leaves_alone(find_breast, picture.copy(), 0.2)
 
 
 def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
@@ -102,7 +135,8 @@ def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
             "out came two things. `scipy.ndimage.label` gives the numbered pieces and how many there are: "
             "`pieces, count = scipy.ndimage.label(…)`. Go on with the pieces."
         )
-    if isinstance(got, int | np.integer):
+    got = _plain(got)
+    if isinstance(got, int | np.integer) or (isinstance(got, np.ndarray) and got.shape == ()):
         raise NotYet(
             f"out came {got}, the number of a piece. Compare with it for a mask: `pieces == number`."
         )
@@ -124,6 +158,21 @@ def _largest_box(picture: np.ndarray, threshold: float) -> np.ndarray:
     pieces = _pieces(picture, threshold)
     boxes = [np.prod([side.stop - side.start for side in box]) for box in ndimage.find_objects(pieces)]
     return pieces == 1 + int(np.argmax(boxes))
+
+
+def _otsu(picture: np.ndarray, threshold: float) -> np.ndarray:
+    levels = np.rint(255 * np.clip(picture, 0, 1)).astype(np.uint8)
+    return _largest(levels, cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0])
+
+
+def _largest(picture: np.ndarray, threshold: float) -> np.ndarray:
+    pieces = _pieces(picture, threshold)
+    return pieces == 1 + np.bincount(pieces.ravel())[1:].argmax()
+
+
+def _blackens(picture: np.ndarray, threshold: float) -> np.ndarray:
+    picture[picture <= threshold] = 0
+    return _largest(picture, 0)
 
 
 def _ground_counted(picture: np.ndarray, threshold: float) -> np.ndarray:
@@ -200,9 +249,11 @@ def _test_share_lost(share_lost: ShareLost) -> None:
         if not np.isclose(got, expected):
             what = "no" if expected else "all of the"
             raise NotYet(f"a crop that holds {what} breast loses {expected:.0f}, and you say {got:.3g}.")
+    _leaves_alone(share_lost, breast.copy(), *crop)
 
 
 def _share(got: Any) -> float:
+    got = _plain(got)
     if isinstance(got, np.ndarray) and got.size == 1:
         got = got.item()
     if not isinstance(got, int | float | np.number) or isinstance(got, bool):
@@ -214,32 +265,56 @@ def _kept(breast: np.ndarray, top: int, bottom: int, left: int, right: int) -> f
     return breast[top:bottom, left:right].sum() / breast.sum()
 
 
+def _wipes(breast: np.ndarray, top: int, bottom: int, left: int, right: int) -> float:
+    whole = breast.sum()
+    breast[top:bottom, left:right] = False
+    return breast.sum() / whole
+
+
 # --- 02.3: which way it looks -------------------------------------------------------------------------------
 
 
-def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray, str | None]]:
-    """Pictures (24, 20) with the chest wall at the left: as usual; bright far from it; reaching both borders.
+def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Pictures and masks with the chest wall at the left, though not all at the left border.
 
+    `small` is bright far from the chest wall; `large` reaches both borders; `apart` touches neither and lies
+    in the far half of its picture. `round` has equal ends, and of `nearly` the right end is a little fuller.
     The bright half, rows and sides all differ, so that each way to turn gives another picture.
     """
     y, x = np.mgrid[:24, :20]
-    small = ((y - 13) / 9) ** 2 + (x / 16) ** 2 < 1
-    large = ((y - 13) / 9) ** 2 + (x / 21) ** 2 < 1
-    bright_ahead = np.where(small, 0.05 + 0.0035 * x**2 + 0.001 * y, 0).astype(np.float32)
-    reaching = np.where(large, 0.9 - 0.02 * x + 0.001 * y, 0).astype(np.float32)
-    return {"small": (bright_ahead, small, "L"), "large": (reaching, large, "L")}
+    wide_y, wide_x = np.mgrid[:24, :34]
+    masks = {
+        "small": ((y - 13) / 9) ** 2 + (x / 16) ** 2 < 1,
+        "large": ((y - 13) / 9) ** 2 + (x / 21) ** 2 < 1,
+        "apart": (((wide_y - 13) / 9) ** 2 + ((wide_x - 15) / 16) ** 2 < 1) & (wide_x >= 15),
+        "round": ((y - 13) / 9) ** 2 + ((x - 9.5) / 9) ** 2 < 1,
+    }
+    masks["nearly"] = masks["round"].copy()
+    masks["nearly"][21, 12:16] = True
+    pictures = {
+        name: np.where(mask, 0.05 + 0.0035 * np.arange(mask.shape[1]) ** 1.9 / 2 + 0.001 * wide_y[:, :1], 0)
+        for name, mask in masks.items()
+    }
+    pictures["large"] = np.where(masks["large"], 0.9 - 0.02 * x + 0.001 * y, 0)
+    return {name: (pictures[name].astype(np.float32), mask) for name, mask in masks.items()}
+
+
+def _turned(turn_left: TurnLeft, name: str, *, flipped: bool, stated: str | None) -> tuple[np.ndarray, ...]:
+    """Return what comes out for one of the breasts, as it is or flipped, and the breast as it is."""
+    picture, mask = _breasts()[name]
+    shown, inside = ((each[:, ::-1] if flipped else each).copy() for each in (picture, mask))
+    return _picture(turn_left(shown, inside, stated), picture), picture
 
 
 def _test_turn_left(turn_left: TurnLeft) -> None:
-    small, mask, _ = _breasts()["small"]
-    flipped, flipped_mask = small[:, ::-1].copy(), mask[:, ::-1].copy()
-    stays = _picture(turn_left(small.copy(), mask.copy(), "L"), small)
-    turned = _picture(turn_left(flipped.copy(), flipped_mask.copy(), "R"), small)
+    stays, small = _turned(turn_left, "small", flipped=False, stated="L")
+    turned, _ = _turned(turn_left, "small", flipped=True, stated="R")
+    flipped = small[:, ::-1]
     if np.array_equal(stays, flipped) and np.array_equal(turned, flipped):
         raise NotYet(
             "both breasts came out with the chest wall at the right. Either the condition is the wrong way "
             "round, or you went by where it is bright: tissue is brightest where the gland is, and that may "
-            "be far from the chest wall. Compare the *mask* at the two borders."
+            "be far from the chest wall. Compare the two ends of the *mask*."
         )
     if np.array_equal(stays, flipped) and np.array_equal(turned, small):
         raise NotYet(
@@ -252,30 +327,62 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
         )
     if np.array_equal(turned, flipped):
         raise NotYet(
-            "a right breast, its chest wall at the right border, came back as it was. The borders at the "
-            "left and the right are the columns `mask[:, 0]` and `mask[:, -1]`."
+            "a right breast, its chest wall at the right border, came back as it was. `mask[:, -6:]` are the "
+            "last six columns of a mask, and `mask[:, :6]` the first six."
         )
     if not (np.array_equal(stays, small) and np.array_equal(turned, small)):
         raise NotYet("the pixels themselves have changed. Turning moves them and does nothing else.")
-    untold = _picture(turn_left(flipped.copy(), flipped_mask.copy(), None), small)
-    mistold = _picture(turn_left(flipped.copy(), flipped_mask.copy(), "L"), small)
-    if not (np.array_equal(untold, small) and np.array_equal(mistold, small)):
+    if not np.array_equal(_turned(turn_left, "small", flipped=True, stated=None)[0], small):
         raise NotYet(
-            "it holds while the header is right. Here the chest wall is at the right, and the header says "
-            "None, or L: nothing was turned. Headers are often empty and sometimes wrong; the mask shows "
-            "where the chest wall is."
+            "it holds while the header is right. Here the chest wall is at the right, plain to see from the "
+            "mask, and the header says nothing (None), as it often does. Nothing was turned."
         )
-    large, mask, _ = _breasts()["large"]
-    stays = _picture(turn_left(large.copy(), mask.copy(), "L"), large)
-    turned = _picture(turn_left(large[:, ::-1].copy(), mask[:, ::-1].copy(), "R"), large)
-    if not (np.array_equal(stays, large) and np.array_equal(turned, large)):
+    if not np.array_equal(_turned(turn_left, "small", flipped=True, stated="L")[0], small):
         raise NotYet(
-            "a large breast reaches both borders, so that touching one says nothing. At the chest wall it "
-            "fills more rows: compare how many."
+            "here the mask shows plainly that the chest wall is at the right, and the header says L. You "
+            "believed the header. Ask the mask first, and the header only where the mask does not say."
         )
+    for side, is_flipped in (("L", False), ("R", True)):
+        got, large = _turned(turn_left, "large", flipped=is_flipped, stated=side)
+        if not np.array_equal(got, large):
+            raise NotYet(
+                "a large breast reaches both borders, so that touching one says nothing. At the chest wall "
+                "it fills more rows: compare how many."
+            )
+    stays, apart = _turned(turn_left, "apart", flipped=False, stated=None)
+    turned, _ = _turned(turn_left, "apart", flipped=True, stated=None)
+    if np.array_equal(stays, apart[:, ::-1]) and np.array_equal(turned, apart[:, ::-1]):
+        raise NotYet(
+            "this breast lies far from its chest wall's border of the picture, with a wide strip of ground "
+            "in between, and you turned it the wrong way. Compare the two ends of the mask's own box, not "
+            "the two halves of the picture."
+        )
+    if not (np.array_equal(stays, apart) and np.array_equal(turned, apart)):
+        raise NotYet(
+            "this mask ends before the border of the picture, so both border columns are empty and say "
+            "nothing. Find the first and the last column that the mask fills, and compare what lies there."
+        )
+    unsure: tuple[tuple[str | None, bool], ...] = (("L", False), ("R", True), (None, False))
+    for stated, is_flipped in unsure:
+        got, alike = _turned(turn_left, "round", flipped=is_flipped, stated=stated)
+        if not np.array_equal(got, alike):
+            raise NotYet(
+                f"a round mask: both ends hold as much, so it does not say where the chest wall is. The "
+                f"header says {stated}, and the picture was {'' if stated != 'R' else 'not '}turned. An L "
+                "stays as it is, an R is turned, and where nobody knows, nothing is turned."
+            )
+    got, nearly = _turned(turn_left, "nearly", flipped=False, stated="L")
+    if not np.array_equal(got, nearly):
+        raise NotYet(
+            "the ends of this mask differ by a few pixels, which may be chance, and you believed the mask. "
+            "Believe it only if one end holds at least a fifth more than the other."
+        )
+    picture, mask = _breasts()["small"]
+    _leaves_alone(turn_left, picture[:, ::-1].copy(), mask[:, ::-1].copy(), "R")
 
 
 def _picture(got: Any, picture: np.ndarray) -> np.ndarray:
+    got = _plain(got)
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
         raise NotYet(
             f"a picture of shape {picture.shape} is needed, and out came {kind_of(got, 'an array')}."
@@ -288,6 +395,28 @@ def _picture(got: Any, picture: np.ndarray) -> np.ndarray:
 def _by_light(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
     half = picture.shape[1] // 2
     return picture if picture[:, :half].sum() >= picture[:, half:].sum() else picture[:, ::-1]
+
+
+def _by_ends(
+    picture: np.ndarray, mask: np.ndarray, laterality: str | None, *, plain: float = 1.2, asked: bool = True
+) -> np.ndarray:
+    columns = np.flatnonzero(mask.any(axis=0))
+    box = mask[:, columns[0] : columns[-1] + 1]
+    third = box.shape[1] // 3
+    left, right = box[:, :third].sum(), box[:, -third:].sum()
+    unsure = left == right or max(left, right) < plain * min(left, right)
+    turn = laterality == "R" if unsure and asked else right > left
+    return picture[:, ::-1] if turn else picture
+
+
+def _in_place(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    picture[:] = _by_ends(picture.copy(), mask, laterality)
+    return picture
+
+
+def _by_halves(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    half = mask.shape[1] // 2
+    return picture[:, ::-1] if mask[:, half:].sum() > mask[:, :half].sum() else picture
 
 
 def _by_touch(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
@@ -318,7 +447,7 @@ def _area(picture: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 def _test_fit(fit: Fit) -> None:
     picture = _tall()
-    got: Any = fit(picture.copy(), 24)
+    got: Any = _plain(fit(picture.copy(), 24))
     if isinstance(got, np.ndarray) and got.shape == (24, 12):
         raise NotYet(
             "the breast has the right size, (24, 12), but a square is needed: fill up the 12 columns that "
@@ -333,6 +462,11 @@ def _test_fit(fit: Fit) -> None:
     if not isinstance(got, np.ndarray) or got.shape != (24, 24):
         raise NotYet(f"a square (24, 24) is needed, and out came {kind_of(got, 'an array')}.")
     small = _area(picture, 24, 12)
+    if any(np.array_equal(got, picture[y : y + 24, x : x + 24]) for y in range(73) for x in range(25)):
+        raise NotYet(
+            "you cut a piece of 24 × 24 out of the picture, and the rest of the breast is gone. All of it "
+            "should be there, made smaller by one factor, 24 / 96."
+        )
     if np.allclose(got, _area(picture, 24, 24), atol=0.02):
         raise NotYet(
             "the breast is stretched to the full width: twice as wide as it is. The factor is 24 / 96 for "
@@ -385,15 +519,16 @@ def _test_fit(fit: Fit) -> None:
             "`cv2.resize` interpolates between a few neighbours unless you ask for "
             "`interpolation=cv2.INTER_AREA`, by that name: its third place is for something else."
         )
-    if got.dtype != np.float32:
-        raise NotYet(f"float32 went in, and {got.dtype} came out. Networks compute in float32.")
     narrow = picture[:75, :30].copy()
-    got = fit(narrow, 40)  # 40 × 16
-    if got.shape != (40, 40) or not np.allclose(got[:, :16], _area(narrow, 40, 16), atol=1e-4):
+    got = _plain(fit(narrow.copy(), 40))  # 40 × 16
+    if np.shape(got) != (40, 40) or not np.allclose(got[:, :16], _area(narrow, 40, 16), atol=1e-4):
         raise NotYet(
             "it holds for 96 × 48 at a size of 24, but not for 75 × 30 at a size of 40. Is a number written "
             "into your function?"
         )
+    if got.dtype != np.float32:
+        raise NotYet(f"float32 went in, and {got.dtype} came out. Networks compute in float32.")
+    _leaves_alone(fit, picture.copy(), 24)
 
 
 def _sized(picture: np.ndarray, size: int, interpolation: int = cv2.INTER_AREA) -> np.ndarray:
@@ -403,6 +538,12 @@ def _sized(picture: np.ndarray, size: int, interpolation: int = cv2.INTER_AREA) 
 
 def _pad_right(picture: np.ndarray, size: int, **how: Any) -> np.ndarray:
     return np.pad(picture, ((0, 0), (0, size - picture.shape[1])), **how)
+
+
+def _clips(picture: np.ndarray, size: int) -> np.ndarray:
+    square = _pad_right(_sized(picture, size), size)
+    picture[:] = np.clip(picture, 0, 0.5)
+    return square
 
 
 def _both_sides(picture: np.ndarray, size: int) -> np.ndarray:
@@ -489,21 +630,18 @@ EXERCISES = (
             ),
             Planted(_most_light, "added up grays", "Did you add up grays?"),
             Planted(
-                lambda picture, threshold: (
-                    ~(
-                        _pieces(picture, threshold)
-                        == 1 + np.bincount(_pieces(picture, threshold).ravel())[1:].argmax()
-                    )
-                ),
+                lambda picture, threshold: ~_largest(picture, threshold),
                 "turned the mask round",
                 "True should stand in the breast",
             ),
+            Planted(_otsu, "found a threshold of its own", "the same mask comes out at"),
+            Planted(_blackens, "blackened the picture itself", "has changed the array"),
         ),
     ),
     Exercise(
         id="02.2",
         title="How much breast does a crop lose?",
-        minutes=5,
+        minutes=4,
         test=_test_share_lost,
         buys="you can say what a crop costs in tissue, and not only in pixels.",
         hints=(
@@ -564,6 +702,7 @@ EXERCISES = (
                 "a percentage",
                 "50 is a percentage",
             ),
+            Planted(_wipes, "wiped the mask", "has changed the array"),
             Planted(
                 lambda breast, top, bottom, left, right: 1 - breast[top:bottom, left:right].mean(),
                 "the share of ground in the crop",
@@ -574,14 +713,17 @@ EXERCISES = (
     Exercise(
         id="02.3",
         title="The chest wall to the left",
-        minutes=6,
+        minutes=9,
         test=_test_turn_left,
         buys="left and right breasts now lie on top of one another, whatever their headers say.",
         hints=(
-            "A breast tapers. At which border does the mask fill more rows?",
-            "`mask[:, 0].sum()` says how many rows the mask fills at the left border, `mask[:, -1].sum()` at "
-            "the right one. `picture[:, ::-1]` turns left and right.",
-            "`return picture[:, ::-1] if mask[:, -1].sum() > mask[:, 0].sum() else picture`.",
+            "A breast tapers. At which end does the mask fill more rows? Its ends need not be the borders of "
+            "the picture.",
+            "`columns = np.flatnonzero(mask.any(axis=0))` are the columns that the mask fills, and `box = "
+            "mask[:, columns[0] : columns[-1] + 1]` is its box. Count the True ones in the box's first and "
+            "last third.",
+            "`if max(left, right) < 1.2 * min(left, right)`, the mask does not say: `turn = stated_side == "
+            '"R"`. Otherwise `turn = right > left`. Then `return picture[:, ::-1] if turn else picture`.',
         ),
         planted=(
             Planted(
@@ -591,9 +733,7 @@ EXERCISES = (
             ),
             Planted(_by_light, "went by the brighter half", "tissue is brightest where the gland is"),
             Planted(
-                lambda picture, mask, laterality: (
-                    mask[:, ::-1] if mask[:, -1].sum() > mask[:, 0].sum() else mask
-                ),
+                lambda picture, mask, laterality: _by_ends(mask, mask, laterality),
                 "turned the mask",
                 "that is the mask",
             ),
@@ -605,9 +745,34 @@ EXERCISES = (
             Planted(
                 lambda picture, mask, laterality: picture[:, ::-1] if laterality == "R" else picture,
                 "trusted the header",
-                "Headers are often empty",
+                "the header says nothing (None), as it often does",
+            ),
+            Planted(
+                lambda picture, mask, laterality: _by_ends(
+                    picture, mask, laterality, plain=1 if laterality is None else 99
+                ),
+                "asked the header first",
+                "You believed the header",
             ),
             Planted(_by_touch, "asked which border it touches", "a large breast reaches both borders"),
+            Planted(
+                lambda picture, mask, laterality: (
+                    picture[:, ::-1] if mask[:, -1].sum() > mask[:, 0].sum() else picture
+                ),
+                "compared the border columns",
+                "both border columns are empty",
+            ),
+            Planted(_by_halves, "compared the halves of the picture", "not the two halves of the picture"),
+            Planted(
+                lambda picture, mask, laterality: _by_ends(picture, mask, laterality, asked=False),
+                "never asked the header",
+                "a round mask",
+            ),
+            Planted(
+                lambda picture, mask, laterality: _by_ends(picture, mask, laterality, plain=1),
+                "believed a difference of a few pixels",
+                "which may be chance",
+            ),
             Planted(lambda picture, mask, laterality: picture, "turned nothing", "came back as it was"),
             Planted(
                 lambda picture, mask, laterality: (
@@ -616,12 +781,13 @@ EXERCISES = (
                 "moved the pixels",
                 "the pixels themselves have changed",
             ),
+            Planted(_in_place, "turned the picture that it was given", "has changed the array"),
         ),
     ),
     Exercise(
         id="02.4",
         title="Onto a square",
-        minutes=8,
+        minutes=7,
         test=_test_fit,
         buys="every breast keeps its proportions, chest walls lie at one border, and nothing is invented.",
         hints=(
@@ -638,6 +804,7 @@ EXERCISES = (
                 "stretched",
                 "stretched to the full width",
             ),
+            Planted(lambda picture, size: picture[:size, :size], "cut a corner out", "you cut a piece"),
             Planted(_both_sides, "padded on both sides", "you padded on both sides"),
             Planted(_gray, "padded with the mean", "a gray bar"),
             Planted(
@@ -664,6 +831,7 @@ EXERCISES = (
                 "left the interpolation as it is",
                 "interpolates between a few neighbours",
             ),
+            Planted(_clips, "clipped the picture that it was given", "has changed the array"),
             Planted(
                 lambda picture, size: _pad_right(_sized(picture, size)[:, ::-1], size)[:, ::-1],
                 "padded on the left",
