@@ -5,6 +5,10 @@ import pytest
 import torch
 from pydicom.dataset import Dataset
 
+from course_utils.embedding import EmbeddingExtractor, load_backbone
+from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging.datasets import real_mammograms, sample_cohort, sample_variants
+from course_utils.imaging.grayscale import shown_by_its_breast
 from course_utils.imaging.transforms import Window, apply_window
 from course_utils.teaching import exercise, grays
 from course_utils.teaching.exercises import lesson_01 as lesson
@@ -135,3 +139,70 @@ def test_the_lessons_own_window_is_that_of_the_standard(width, center):
 def test_one_voi_transform_is_needed():
     with pytest.raises(ValueError, match="a LUT or a window"):
         grays.to_display(np.zeros((2, 2)), 1, 0, None, None, False)
+
+
+# --- what the two lessons claim of their vectors, asked of the weights that need no network ---
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    """The cohort's table, its pictures and vectors, and what embeds more pictures."""
+    cohort, preprocess = sample_cohort(), Preprocessor()
+    pictures = np.stack([preprocess(read_mammogram(path)) for path in cohort.path])
+    embed = EmbeddingExtractor(load_backbone("efficientnet_lite0"), device="cpu").embed
+    return cohort, pictures, embed(pictures), embed
+
+
+def cosines(vectors):
+    unit = vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return unit @ unit.T
+
+
+def shared_with_nearest(vectors, labels):
+    cosine = cosines(vectors)
+    np.fill_diagonal(cosine, -1)
+    labels = np.asarray(labels)
+    return (labels == labels[cosine.argmax(axis=1)]).mean()
+
+
+def test_neighbours_share_view_and_density_but_not_the_vendor_until_the_labels_are_sorted(embedded):
+    cohort, _, vectors, _ = embedded
+    dense = cohort.density.isin(["c", "d"])
+    assert shared_with_nearest(vectors, cohort["view"]) > 0.85
+    assert shared_with_nearest(vectors, dense) > 0.8
+    assert shared_with_nearest(vectors, cohort.density) > 0.4
+    assert shared_with_nearest(vectors, cohort.vendor) < 0.4
+    assert shared_with_nearest(vectors, cohort.sort_values("thickness_mm")["view"]) < 0.65
+
+
+def test_with_its_word_ignored_the_archive_falls_in_two(embedded):
+    cohort, pictures, vectors, embed = embedded
+    negative = (cohort.vendor == "cedar").to_numpy()
+    careless = np.where(negative[:, None, None, None], 1 - pictures, pictures)
+    assert shared_with_nearest(vectors, negative) < 0.75
+    assert shared_with_nearest(embed(careless), negative) > 0.95
+
+
+def test_lossless_moves_no_vector_and_lossy_moves_it_a_little(embedded):
+    _, _, vectors, embed = embedded
+    preprocess = Preprocessor()
+    path = dict(zip(sample_variants().file, sample_variants().path, strict=True))
+    names = ("reference", "rle", "jpeg_ls_near_lossless", "jpeg_2000_lossy")
+    shown = [preprocess(read_mammogram(path[f"{name}.dcm"])) for name in names]
+    away = 1 - cosines(np.concatenate([embed(np.stack(shown)), vectors]))[0]
+    lossless, near, lossy = away[1:4] / away[4:].min()
+    assert abs(lossless) < 1e-5
+    assert 1e-6 < near < lossy < 0.1
+
+
+def test_percentiles_are_robust_to_metal_and_yet_each_films_own():
+    film_of = real_mammograms().set_index(["case", "laterality", "view"]).path
+    grays = []
+    for case in ("benign", "malign"):
+        values, shown = (read_mammogram(film_of[case, "R", "CC"], voi=v).pixels for v in ("none", "auto"))
+        grays.append(shown[np.abs(values - 0.5) < 0.001].mean())
+        stored = (4095 * values[::8, ::8]).astype(np.uint16)
+        marked = stored.copy()
+        marked[20:40, 60:120] = 4095
+        assert np.abs(shown_by_its_breast(marked) - shown_by_its_breast(stored))[100:].max() < 0.02
+    assert grays[0] - grays[1] > 0.1
