@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from course_utils.imaging import MammogramError
-from course_utils.teaching import exercise
+from course_utils.imaging.mask import chest_wall
+from course_utils.teaching import exercise, squares
 from course_utils.teaching import exercises as mechanism
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, all_exercises, tried
 
@@ -198,7 +199,17 @@ def by_hand(picture, threshold):
 
 
 def by_weight(picture, mask, stated_side):
-    return np.fliplr(picture) if np.nonzero(mask)[1].mean() > (mask.shape[1] - 1) / 2 else picture
+    """Asks how far the middle of the breast lies from the middle of its box."""
+    columns = np.nonzero(mask)[1]
+    off = columns.mean() - (columns.min() + columns.max()) / 2
+    plain = abs(off) > 0.03 * np.ptp(columns)
+    return np.fliplr(picture) if (off > 0 if plain else stated_side == "R") else picture
+
+
+def in_tenths(picture, mask, stated_side):
+    """Goes by the mask as the package does."""
+    side = chest_wall(mask) or {"L": "left", "R": "right"}.get(stated_side)
+    return picture[:, ::-1].copy() if side == "right" else picture.copy()
 
 
 def pastes(picture, size):
@@ -258,8 +269,18 @@ def one_by_one(pictures):
             "02.2",
             lambda breast, a, b, c, d: (breast.sum() - np.count_nonzero(breast[a:b, c:d])) / breast.sum(),
         ),
+        ("02.1", lambda picture, threshold: torch.tensor(by_hand(picture, threshold))),
+        ("02.1", lambda picture, threshold: by_hand(picture, threshold).tolist()),
+        ("02.2", lambda breast, *crop: torch.tensor(squares.share_lost(breast, *crop))),
         ("02.3", by_weight),
+        ("02.3", in_tenths),
+        ("02.3", lambda *given: torch.tensor(in_tenths(*given))),
         ("02.4", pastes),
+        ("02.4", lambda picture, size: torch.tensor(pastes(picture, size))),
+        ("02.1", squares.largest_piece),
+        ("02.2", squares.share_lost),
+        ("02.3", squares.wall_to_left),
+        ("02.4", squares.onto_square),
         ("04.1", shared_by_view),
         ("04.1", lambda gray: torch.cat([gray] * 3, dim=1)),
         ("04.2", by_torchvision),
@@ -303,6 +324,37 @@ def grows(network, images, size):
         ("00.1", lambda p, bits: (p / (2**bits - 1)).astype(np.float16), "of dtype float16"),
         ("00.1", lambda p, bits: (p / 255).astype(np.float32), "white came out above 1"),
         ("00.2", lambda v, n: np.stack([v[k] for k in n]) if set(n) <= set(v) else None, "in silence"),
+        (
+            "02.1",
+            lambda picture, threshold: squares.largest_piece(picture, 0.2),
+            "the same mask comes out at the thresholds",
+        ),
+        (
+            "02.1",
+            lambda picture, threshold: squares.largest_piece(picture, picture.mean()),
+            "the same mask comes out at the thresholds",
+        ),
+        (
+            "02.2",
+            lambda breast, top, bottom, left, right: int(breast[top:bottom, left:right].sum()),
+            "20 is a count",
+        ),
+        (
+            "02.3",
+            lambda picture, mask, side: np.fliplr(picture) if not mask[:, 0].any() else picture,
+            "a large breast reaches both borders",
+        ),
+        (
+            "02.3",
+            lambda picture, mask, side: squares.wall_to_left(picture, mask, side or "R"),
+            "where nobody knows, nothing is turned",
+        ),
+        ("02.4", lambda picture, size: picture[-size:, -size:], "you cut a piece"),
+        (
+            "02.4",
+            lambda picture, size: squares.onto_square(picture, size).astype(np.float64),
+            "float32 went in, and float64 came out",
+        ),
         ("05.1", lambda items, size: items, "A batch is itself a list"),
         ("05.1", stops_early, "is `return` inside the loop?"),
         (
