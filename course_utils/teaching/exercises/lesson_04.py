@@ -194,11 +194,11 @@ def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics)
     if bias.shape in (ones.shape, ones.shape[:1] + ones.shape[2:]):
         raise NotYet(
             f"the bias has the shape {tuple(bias.shape)}: a number for each weight. It should be one "
-            "number a "
+            "number per "
             "kernel, so sum over rows and columns as well."
         )
     if bias.shape == weight.shape[:2]:
-        raise NotYet("the bias has a number for each colour. The three add up: one number a kernel.")
+        raise NotYet("the bias has a number for each colour. The three add up: one number per kernel.")
     if bias.shape != wanted.shape:
         raise NotYet(f"the bias has the shape {tuple(bias.shape)}. It should be {tuple(wanted.shape)}.")
     _name(
