@@ -465,7 +465,7 @@ def opencv(how):
 
 ways = {"nearest": opencv(cv2.INTER_NEAREST), "area": opencv(cv2.INTER_AREA)}
 
-# %% tags=["hide-input"]
+# %% tags=["hide-input", "hide-output"]
 caption = "The same 60 × 60 pixels: the grain of the film, and its mean."
 resized = {name: way(crop) for name, way in ways.items()}
 enlarged(resized, slice(260, 320), slice(60), caption=caption)
@@ -876,8 +876,9 @@ shifts(moved, between, kept=columns, chance=chance)
 # 0.56. What is done to everybody does little harm to neighbours.
 #
 # The last column is where it bites. Mirror, stretch or centre half of the women, and nine times out of ten the nearest
-# neighbour is one who was treated alike: the archive falls into two halves, and neither of them is anatomy. Nobody does that
-# on purpose. Two clinics with two scripts do, or two versions of a library. Not every shortcut shows so plainly, the letters
+# neighbour is one who was treated alike: the archive falls into two halves, and neither of them is anatomy. Nobody does
+# that on purpose. Two clinics with two scripts do, or two versions of a library. One scale for half of them is noticed as
+# well, about six times in ten, where chance would give four and a half. Not every shortcut shows so plainly, the letters
 # least of all. They moved a vector by a short way only, and a ruler read them off all the same.
 
 # %% [markdown]
