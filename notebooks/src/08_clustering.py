@@ -16,14 +16,14 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 30 s | under 1 GB | none | not needed |
+# | 75 min, 85 with all | under 30 s | under 1 GB | none | not needed |
 
 # %% [markdown]
 # ## Can a machine sort mammograms that nobody has sorted?
 #
-# Sixty women, four mammograms each. The pictures are synthetic, so everything about them is known: how dense the breast is,
-# from which direction it was taken, on whose machine. All of that is in a table, and the table stays closed for now. We start
-# with what any archive can give you: a vector for each picture, and whose it is.
+# Sixty women, four mammograms each. The pictures are synthetic, so everything about them is known: how dense the breast
+# is, from which direction it was taken, on whose machine. All of that is in a table, and the table stays closed for now.
+# We start with what any archive can give you: a vector for each picture, and which woman it belongs to.
 
 # %%
 import numpy as np
@@ -36,18 +36,20 @@ run = sample_run()
 extraction = Extraction.read(run)
 vectors, pictures = extraction.vectors, extraction.thumbnails
 women = extraction.table["patient_key"].to_numpy()  # a pseudonym for each woman
-print(vectors.shape, "vectors of", len(np.unique(women)), "women, made by", extraction.record.backbone)
+print(vectors.shape, "vectors of", len(np.unique(women)), "women")
+print("made by", extraction.record.backbone)
 
 # %% [markdown]
-# (The vectors come with the course, so this lesson prints the same figures whichever network you have installed.) That is
-# 1280 columns, more than a clustering needs, and many of them say the same thing. The first fifty principal components keep
+# (The vectors come with the course, so this lesson prints the same figures whichever network is installed.) That is 1280
+# columns, more than a clustering needs, and many of them say the same thing. The first fifty principal components keep
 # most of what differs between the pictures:
 
 # %%
 from course_utils.analysis import reduce
 
 space = reduce(vectors, dims=50)
-print(f"variance kept by 50 components: {space.var(axis=0).sum() / vectors.var(axis=0).sum():.0%}")
+kept = space.var(axis=0).sum() / vectors.var(axis=0).sum()
+print(f"variance kept by 50 components: {kept:.0%}")
 
 # %% [markdown]
 # ## What does k-means do?
@@ -57,8 +59,8 @@ print(f"variance kept by 50 components: {space.var(axis=0).sum() / vectors.var(a
 #
 # $$\sum_{i=1}^{N} \lVert x_i - c_{l(i)} \rVert^2$$
 #
-# where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. There are only so many
-# ways to sort the images, so it must come to an end.
+# where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. There are only so
+# many ways to sort the images, so it has to end.
 #
 # Here are three centres, all starting on the same island of the map. *Predict: where will they be after ten rounds? Will any
 # of them have crossed over?* Then move the slider. (On a web page you see only the start.)
@@ -105,8 +107,8 @@ exercise("08.1").check(kmeans)
 # exercise("08.1").hint()
 
 # %% [markdown]
-# From here on the lesson uses *your* functions once they are right. Until then the library stands in for you, or the line
-# is left out, so you can skip an exercise and come back.
+# From here on the lesson runs on *your* functions wherever they are right, and on the course's own elsewhere. So you can
+# skip an exercise and come back. A line says which of the two it is.
 #
 # On the slider, one of the three centres crossed over, and after six rounds nothing moved. Where k-means ends can depend on
 # where it began. *Predict: with two centres, with four and with six, how many different ends
@@ -115,24 +117,16 @@ exercise("08.1").check(kmeans)
 # %%
 from sklearn.cluster import KMeans, kmeans_plusplus
 
+from course_utils.teaching import groups
 
-def ready(number, answer):
-    return exercise(number).judge(answer).state == "right"
-
-
-def library_kmeans(points, centres):
-    model = KMeans(len(centres), init=centres, n_init=1).fit(points)
-    return model.labels_, model.cluster_centers_
+one_run = exercise("08.1").use(kmeans, otherwise=groups.kmeans)
 
 
-one_run = kmeans if ready("08.1", kmeans) else library_kmeans
-
-
-# %%
+# %% tags=["hide-output"]
 def ten_runs(points, k):  # -> for each of ten starts: sum of squares, labels, centres
     found = []
     for seed in range(10):
-        start, _ = kmeans_plusplus(points, k, random_state=seed)  # random, but far apart
+        start, _ = kmeans_plusplus(points, k, random_state=seed)  # far apart
         labels, centres = map(np.asarray, one_run(points, start))
         found.append((((points - centres[labels]) ** 2).sum(), labels, centres))
     return sorted(found, key=lambda run: run[0])  # the best is first
@@ -140,7 +134,8 @@ def ten_runs(points, k):  # -> for each of ten starts: sum of squares, labels, c
 
 for k in (2, 4, 6):
     sums = [run[0] for run in ten_runs(space, k)]
-    print(f"k = {k}: different ends {len(set(np.round(sums)))}, sums {sums[0]:.0f} to {sums[-1]:.0f}")
+    ends = len(set(np.round(sums)))
+    print(f"k = {k}: different ends {ends}, sums {sums[0]:.0f} to {sums[-1]:.0f}")
 
 # %% [markdown]
 # That is why libraries start several times and keep the best. With two centres, all ten starts end in the same place. Remember
@@ -148,10 +143,10 @@ for k in (2, 4, 6):
 #
 # ## What do four methods find?
 #
-# Three other methods work quite differently. **Ward** starts with every image by itself and, again and again, joins the two
-# groups that it costs least to join. A **Gaussian mixture** takes the data for a sum of bell-shaped clouds and gives each
-# image a probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no $k$; it
-# tells you how many it has found.
+# Three other methods work quite differently. **Ward** starts with every image by itself and, again and again, joins the
+# two groups that cost least to join. A **Gaussian mixture** models the data as a sum of bell-shaped clouds and gives each
+# image a probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no
+# $k$; it tells you how many it has found.
 #
 # Ada says: *"They know nothing of each other. If all four agree on two groups, there are two kinds of breast, and I know my
 # archive: it will be the fatty ones and the dense ones."* Ben says: *"They all look at the same vectors. They could agree on
@@ -160,7 +155,7 @@ for k in (2, 4, 6):
 # *Predict: how well will each agree with the best of your ten runs, and how many clusters will HDBSCAN find?* The **adjusted
 # Rand index** (ARI) is 1 for the same clusters, whatever their numbers, and about 0 for agreement by chance.
 
-# %%
+# %% tags=["hide-output"]
 from sklearn.metrics import adjusted_rand_score as ari
 
 from course_utils.analysis import cluster
@@ -171,7 +166,7 @@ found["hdbscan"] = cluster(vectors, "hdbscan").labels  # how many? it decides
 _, best, _ = ten_runs(space, 2)[0]
 for name, labels in found.items():
     counts = np.unique(labels, return_counts=True)[1]
-    print(f"{name:<8} sizes {counts}   ARI with the best of ten {ari(labels, best):.2f}")
+    print(f"{name:<8} sizes {counts}   ARI with your best {ari(labels, best):.2f}")
 
 # %% [markdown]
 # All 240 images, four methods, one answer. But what have they agreed on? The **prototypes** of a cluster are the images
@@ -190,14 +185,14 @@ names_of_two = {0: "…", 1: "…"}  # your names
 # %% [markdown]
 # Now open the table. *Predict: which of its four columns agree with the clusters, and how well?*
 
-# %%
-truth = pd.read_csv(run / "manifest.csv")  # one row per image, in the order of the vectors
+# %% tags=["hide-output"]
+truth = pd.read_csv(run / "manifest.csv")  # a row per image, in the vectors' order
 same = (truth["file"] == extraction.table["file"]).sum()
 print(f"{same} of {len(truth)} rows name the same file; your names: {names_of_two}")
 for column in ("density", "view", "laterality", "vendor"):
     print(f"{column:<12} ARI {ari(truth[column], two.labels):+z.2f}")
 
-# %%
+# %% tags=["hide-output"]
 pd.crosstab(truth["view"], pd.Series(two.labels, name="cluster"))
 
 # %% [markdown]
@@ -214,19 +209,25 @@ pd.crosstab(truth["view"], pd.Series(two.labels, name="cluster"))
 # The view is written in every file; nobody needs a network to find it. So take it away: subtract from each vector the mean of
 # all vectors of its view. *Predict: will Ward and the mixture still agree with k-means?*
 
-# %%
-off = vectors - pd.DataFrame(vectors).groupby(truth["view"]).transform("mean").to_numpy()
+# %% tags=["hide-output"]
+view_mean = pd.DataFrame(vectors).groupby(truth["view"]).transform("mean")
+off = vectors - view_mean.to_numpy()
 space_off = reduce(off, dims=50)
 
 three = cluster(off, "kmeans", k=3)
 for name in ("ward", "gmm"):
     for k in (2, 3):
-        labels = cluster(off, name, k=k).labels
-        print(f"k = {k}, {name} with kmeans: ARI {ari(labels, cluster(off, 'kmeans', k=k).labels):.2f}")
+        agreement = ari(*(cluster(off, each, k=k).labels for each in (name, "kmeans")))
+        print(f"k = {k}, {name} with kmeans: ARI {agreement:.2f}")
 
 # %% [markdown]
-# Anything from 0.27 to 0.90: each method draws its borders somewhere else. Keep that in mind, too. And HDBSCAN? It has a knob
-# of its own, the size below which a crowd does not count as a cluster. What lies in no crowd is **noise** and gets the label −1.
+# Anything from 0.27 to 0.90: each method draws its borders somewhere else. Keep that in mind, too.
+
+# %% [markdown]
+# ## And HDBSCAN? (skip on a first reading)
+#
+# It has a knob of its own: the size below which a crowd does not count as a cluster. What lies in no crowd is [**noise**](../docs/glossary.md#noise-point) and
+# gets the label −1.
 
 # %% [markdown]
 # ### Exercise 08.2: noise is no cluster (4 minutes)
@@ -247,21 +248,22 @@ exercise("08.2").check(count_clusters)
 # exercise("08.2").hint()
 
 # %% [markdown]
-# *Predict: as the smallest size goes from 3 to 10, does the number of clusters settle?* (`in a hurry` is `len(set(labels))`,
-# which takes the noise for a cluster. `view still in` is the same count for the vectors as they were, and `ARI with view` says
-# what these clusters are.)
+# *Predict: as the smallest size goes from 3 to 10, does the number of clusters settle?* (`in a hurry` is
+# `len(set(labels))`, which mistakes the noise for a cluster. `view still in` is the same count for the vectors as they
+# were, and `ARI with view` says what these clusters are.)
 
-# %%
+# %% tags=["hide-output"]
+count = exercise("08.2").use(count_clusters, otherwise=groups.count_clusters)
 sizes = (3, 4, 5, 6, 8, 10)
 runs = {size: cluster(off, "hdbscan", min_cluster_size=size).labels for size in sizes}
-table = pd.DataFrame({"in a hurry": {size: len(set(labels)) for size, labels in runs.items()}})
 before = [cluster(vectors, "hdbscan", min_cluster_size=size).labels for size in sizes]
+table = pd.DataFrame(index=list(sizes))
+table["in a hurry"] = [len(set(labels)) for labels in runs.values()]
 table["view still in"] = [len(set(labels)) for labels in before]
 table["ARI with view"] = [round(ari(labels, truth["view"]), 2) for labels in before]
-if ready("08.2", count_clusters):
-    counted = {size: count_clusters(labels) for size, labels in runs.items()}
-    table["clusters"] = {size: number for size, (number, _) in counted.items()}
-    table["images in one"] = {size: f"{share:.0%}" for size, (_, share) in counted.items()}
+counted = [count(labels) for labels in runs.values()]
+table["clusters"] = [number for number, _ in counted]
+table["images in one"] = [f"{share:.0%}" for _, share in counted]
 table.rename_axis("smallest size")
 
 # %% [markdown]
@@ -294,13 +296,14 @@ ks = np.arange(2, 9)
 # scikit-learn's k-means: it does what yours does, and we need more than a thousand runs
 def silhouettes(points):
     models = [KMeans(k, n_init=10, random_state=0) for k in ks]
-    return np.array([silhouette_score(points, model.fit_predict(points)) for model in models])
+    labels = [model.fit_predict(points) for model in models]
+    return np.array([silhouette_score(points, each) for each in labels])
 
 
 curve = silhouettes(space_off)
 
 
-# %%
+# %% tags=["hide-input"]
 def at_k(k=3):
     labels = cluster(off, "kmeans", k=k).labels
     return map_and_silhouettes(space_off[:, :2], labels, dict(zip(ks, curve)))
@@ -312,12 +315,13 @@ LivePicture(at_k, k=(2, 8))
 # Now the cloud: as many points, and the same spread along each component, but one centre and no clusters. We draw nineteen such
 # clouds and put each through the same steps.
 
-# %%
+# %% tags=["hide-output"]
 rng = np.random.default_rng(0)
 spread = space_off.std(axis=0)
 clouds = [rng.standard_normal(space_off.shape) * spread for _ in range(19)]
-null = np.array([silhouettes(cloud) for cloud in clouds])  # (19 clouds, 7 numbers of clusters)
+null = np.array([silhouettes(cloud) for cloud in clouds])  # (19 clouds, 7 k)
 
+noise = np.random.default_rng(0).standard_normal(space_off.shape)  # round
 print("our images: best silhouette at k =", ks[curve.argmax()])
 print("the clouds: best silhouette at k =", *ks[null.argmax(axis=1)])
 
@@ -353,13 +357,12 @@ exercise("08.3").check(best_k)
 excess = curve - null.mean(axis=0)
 print("excess:", *(f"k = {k}: {each:.3f}" for k, each in zip(ks, excess)), sep="  ")
 print("largest among the clouds:", f"{(null - null.mean(axis=0)).max():.3f}")
-if ready("08.3", best_k):
-    print("k = {}, p = {:.2f}".format(*best_k(ks, curve, null)))
+choose = exercise("08.3").use(best_k, otherwise=groups.best_k)
+print("k = {}, p = {:.2f}".format(*choose(ks, curve, null)))
 
 caption = "Gray: nineteen clouds without clusters. Where do the images stand out most?"
-map_and_silhouettes(
-    space_off[:, :2], three.labels, dict(zip(ks, curve)), dict(zip(ks, null.T)), caption=caption
-)
+ours, theirs = dict(zip(ks, curve)), dict(zip(ks, null.T))
+map_and_silhouettes(space_off[:, :2], three.labels, ours, theirs, caption=caption)
 
 # %% [markdown]
 # The largest excess is at eight, the largest $k$ that we tried; every $k$ has some. (Density has four classes, and four has the
@@ -368,40 +371,39 @@ map_and_silhouettes(
 # images of a woman lie together. Not to be a Gaussian cloud is one thing; to have clusters is another.
 
 # %% [markdown]
-# ## And what does AIC say?
+# ## And what does AIC say? (skip on a first reading)
 #
-# A mixture has a likelihood, so there is a criterion with more theory behind it: Akaike's, $\mathrm{AIC} = 2m - 2\ln L$, for
-# $m$ free parameters and the likelihood $L$. The smaller the better: each parameter must earn its place. *Predict: how many
-# components, from 1 to 8, does it choose for noise, where the truth is one? And for our images?* The `floor` is added to every
-# variance; the first is scikit-learn's default.
+# A mixture has a likelihood, so there is a criterion with more theory behind it: Akaike's, $\mathrm{AIC} = 2m - 2\ln L$,
+# for $m$ free parameters and the likelihood $L$. Smaller is better: each parameter has to earn its place. *Predict: how
+# many components, from 1 to 8, does it choose for noise, where the truth is one? And for our images?* The `floor` is
+# added to every variance; the first is scikit-learn's default.
 
-# %%
+# %% tags=["hide-output"]
 from sklearn.mixture import GaussianMixture
-
-noise = np.random.default_rng(0).standard_normal(space_off.shape)
 
 
 def best_by_aic(points, floor):
-    models = [GaussianMixture(k, reg_covar=floor, random_state=0).fit(points) for k in range(1, 9)]
+    settings = {"reg_covar": floor, "random_state": 0}
+    models = [GaussianMixture(k, **settings).fit(points) for k in range(1, 9)]
     return 1 + np.argmin([model.aic(points) for model in models])
 
 
 for floor in (1e-6, 0.03, 0.1, 0.3):
-    print(f"floor {floor:<5g} noise: {best_by_aic(noise, floor)}, images: {best_by_aic(space_off, floor)}")
+    of_noise, of_images = best_by_aic(noise, floor), best_by_aic(space_off, floor)
+    print(f"floor {floor:<5g} noise: {of_noise}, images: {of_images}")
 
 # %% [markdown]
-# For noise it chooses eight, the most that it was offered. With eight components, each has about thirty points, and thirty
-# points in fifty dimensions lie in a flat sheet. The component that fits them has no thickness across the sheet, so its
-# density there is as large as the floor allows, and no penalty keeps up with that. With a thick enough floor the criterion
-# says one. For our images it says eight, four, two or one, as you set the floor: another knob.
-#
-# So no curve has told us how many. Let us take three, because three rows are easy to look at, and say so.
+# For noise it chooses eight, the most that it was offered. With eight components, each has about thirty points, and
+# thirty points in fifty dimensions lie in a flat sheet. The component that fits them has no thickness across the sheet,
+# so its density there is as large as the floor allows, and no penalty keeps up with that. With a high enough floor the
+# criterion says one. For our images it says eight, four, two or one, depending on the floor: another knob.
 
 # %% [markdown]
 # ## What would you call them?
 #
-# Three clusters, view off, and again nobody has told the method anything. Name the rows before you go on. *Predict: which
-# column of the table will agree with them?*
+# No curve has told us how many clusters there are. Let us take three, because three rows are easy to look at, and say so.
+# The view is off, and again nobody has told the method anything. Name the rows before you go on. *Predict: which column
+# of the table will agree with them?*
 
 # %%
 prototypes(pictures, nearest_to_centre(off, three.labels, count=6, params=three.params))
@@ -409,7 +411,7 @@ prototypes(pictures, nearest_to_centre(off, three.labels, count=6, params=three.
 # %%
 names_of_three = {0: "…", 1: "…", 2: "…"}  # your names
 
-# %%
+# %% tags=["hide-output"]
 print("your names:", names_of_three)
 for column in ("density", "view", "laterality", "vendor"):
     print(f"{column:<12} ARI {ari(truth[column], three.labels):+z.2f}")
@@ -419,8 +421,9 @@ pd.crosstab(truth["density"], pd.Series(three.labels, name="cluster"))
 # There is Ada's density, from a, fatty, to d, very dense. One cluster is mostly a, one is mostly d, and the third holds what
 # lies between. It is not the muscle this time: both views are in every row of pictures, and the ARI with the view is 0.00.
 #
-# Could it be chance? Shuffle the densities many times, and see how often the agreement is as good. All images of a woman have
-# the same density, so the shuffling is between *women*; her views differ, so those are shuffled among her own images.
+# Could it be chance? Shuffle the densities many times, and count how often the agreement is as good. All images of a
+# woman have the same density, so the shuffling is between *women*; her views differ, so those are shuffled among her own
+# images.
 
 # %%
 import textwrap
@@ -432,8 +435,8 @@ for one in associations(three.labels, known, groups=women).found:
     print(textwrap.fill(one.sentence, 110), "\n")
 
 # %% [markdown]
-# The clusters are **associated** with density, well beyond chance. (Look at the p of the view. Try four columns, and one of them
-# easily falls below 0.05 by luck. That is why p is corrected for their number.)
+# The clusters are **associated** with density, well beyond chance. (Look at the p of the view. If you try four columns,
+# one of them easily falls below 0.05 by luck. That is why p is corrected for their number.)
 
 # %% [markdown]
 # ## Does anything lie between them?
@@ -458,14 +461,15 @@ def two_centres(points):  # k-means, the best of ten
 
 
 data = {"view": space, "density": space_off, "noise": noise}
-positions = {name: position(points, *two_centres(points)) for name, points in data.items()}
+positions = {name: position(each, *two_centres(each)) for name, each in data.items()}
 
 # %% [markdown]
-# Three data sets: `view`, the vectors as they are, whose two clusters are the views; `density`, the vectors with the view off,
-# whose two clusters lie towards dense and towards fatty; and `noise`, that of the section on AIC. *Predict: which of the three
-# have a valley in the middle, and whose is the deepest?*
+# Three data sets: `view`, the vectors as they are, whose two clusters are the views; `density`, the vectors with the view
+# off, whose two clusters lie towards dense and towards fatty; and `noise`, as many random points in as many dimensions,
+# one round cloud without any clusters. *Predict: which of the three have a valley in the middle, and whose is the
+# deepest?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.plots import histograms
 
 histograms(positions)
@@ -491,20 +495,20 @@ exercise("08.4").check(deepest_puddle)
 # exercise("08.4").hint()
 
 # %%
-rains = ready("08.4", deepest_puddle)
+puddle = exercise("08.4").use(deepest_puddle, otherwise=groups.deepest_puddle)
 for name, values in positions.items():
     counts, _ = np.histogram(values, 12)
-    print(f"{name:<8}", counts, f" deepest puddle: {deepest_puddle(counts)} images" if rains else "")
+    print(f"{name:<8}", counts, f" deepest puddle: {puddle(counts)} images")
 
 # %% [markdown]
-# The views are apart. And *noise has a deeper valley than density*: 26 images (from 14 up to 40) against 13. Two things are
+# The views are apart. And *noise has a deeper valley than density*: 26 images (from 14 up to 40) against 11. Two things are
 # wrong with what we did, and each has a cure.
 #
 # You see the first if you move the slider: the depth depends on the number of bars. We shall come back to that. The second is
 # the noise.
 
 
-# %%
+# %% tags=["hide-input"]
 def rain(bins=12):
     return histograms(positions, bins, rain=True)
 
@@ -514,9 +518,9 @@ LivePicture(rain, bins=(4, 40))
 # %% [markdown]
 # ## Why does noise have a valley?
 #
-# Perhaps because the points on the line are the ones that drew it. In fifty dimensions there are very many directions to look
-# from, and k-means looks for the one from which the points fall apart best. There is always a best one. To find out whether it
-# means anything, ask points that had no say in it.
+# Perhaps because the points on the line are the ones that drew it. In fifty dimensions there are very many directions to
+# look from, and k-means looks for the one from which the points fall apart best. There is always a best one. To find out
+# whether it means anything, ask points that had no say in the choice.
 #
 # Here that means other *women*: a woman's left breast is no stranger to clusters that her right breast helped to make. So half
 # of the women make the clusters and the other half are asked, one image each, since four images of one woman would be one
@@ -532,7 +536,7 @@ LivePicture(rain, bins=(4, 40))
 
 
 # %%
-def ask_others(vectors, women, makers, two_centres, rng):  # -> positions, (number of others,)
+def ask_others(vectors, women, makers, two_centres, rng):  # -> (number of others,)
     ### BEGIN SOLUTION
     first, second = two_centres(vectors[np.isin(women, makers)])
     others = np.setdiff1d(women, makers)
@@ -545,14 +549,14 @@ exercise("08.5").check(ask_others)
 # exercise("08.5").hint()
 
 # %% [markdown]
-# *Predict: what share of the images lies in the middle fifth of the way, at positions 0.4 to 0.6? Of the makers' images, and of
-# the others'? In which of the three data sets will the two differ?* (If your function draws in another order than ours, your
-# figures from here on will differ a little from those in the text.)
+# *Predict: what share of the images lies in the middle fifth of the way, at positions 0.4 to 0.6, among the makers and
+# among the others? In which of the three data sets will the two differ?* (If your function draws in another order than
+# ours, your figures from here on will differ a little from those in the text.)
 
 # %%
 from course_utils.teaching.others import positions_of_others
 
-ask = ask_others if ready("08.5", ask_others) else positions_of_others
+ask = exercise("08.5").use(ask_others, otherwise=positions_of_others)
 everybody = np.unique(women)
 
 
@@ -565,7 +569,7 @@ def in_the_middle(positions):
     return (np.abs(positions - 0.5) < 0.1).mean()
 
 
-# %%
+# %% tags=["hide-output"]
 for name, points in data.items():
     own, others, rng = [], [], np.random.default_rng(0)
     for _ in range(9):
@@ -573,8 +577,8 @@ for name, points in data.items():
         theirs = points[np.isin(women, makers)]
         own.append(in_the_middle(position(theirs, *two_centres(theirs))))
         others.append(in_the_middle(answers))
-    shares = f"{np.mean(own):4.0%} of the makers', {np.mean(others):4.0%} of the others'"
-    print(f"{name:<8} in the middle: {shares}")
+    own, others = (f"{np.mean(each):4.0%}" for each in (own, others))
+    print(f"{name:<8} in the middle: {own} of the makers', {others} of the others'")
 
 # %% [markdown]
 # In the noise, the makers leave a valley just where a quarter of the others are. Between the views there is nobody, whoever is
@@ -590,10 +594,12 @@ for name, points in data.items():
 # How far is the curve from the nearest curve with only one hill? That distance is **Hartigan's dip**: no bars, no width to
 # choose, one number. *Predict: put the three dips in order. Is that of density nearer to that of the views or of the noise?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.plots import cumulative_dips
 
-answers = {name: one_halving(points, np.random.default_rng(0))[1] for name, points in data.items()}
+answers = {}
+for name, points in data.items():
+    answers[name] = one_halving(points, np.random.default_rng(0))[1]
 cumulative_dips(answers)
 
 # %% [markdown]
@@ -619,7 +625,7 @@ for name, values in answers.items():
 # One thing is left to chance: which half makes the clusters. *Predict: if you halve the women anew, nine times over, how much
 # will the p of density change?*
 
-# %%
+# %% tags=["hide-output"]
 tosses = {}
 for name, points in data.items():
     rng = np.random.default_rng(1)
@@ -641,7 +647,8 @@ for name, ps in tosses.items():
 
 # %%
 caption = "All images with the view off, coloured by density. Where would you cut?"
-histograms({"density": positions["density"]}, 16, kinds=truth["density"], caption=caption)
+look = {"kinds": truth["density"], "caption": caption}
+histograms({"density": positions["density"]}, 16, **look)
 
 # %% [markdown]
 # So Ada is right that the clusters follow density, and Ben is right that following is not enough: nothing here keeps them
@@ -656,12 +663,14 @@ histograms({"density": positions["density"]}, 16, kinds=truth["density"], captio
 # fork, with many halvings and both halves in turn, for any method. Four clusters make three forks. *Predict: with four clusters
 # of the vectors as they are, at how many of the forks is there a valley?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.analysis.validity import valley
 
 four = cluster(vectors, k=4)
-for name, given, found in (("as they are, k = 4", vectors, four), ("view off, k = 3", off, three)):
-    print(textwrap.fill(f"{name}: {valley(given, found, groups=women).sentence}", 110), "\n")
+asked = {"as they are, k = 4": (vectors, four), "view off, k = 3": (off, three)}
+for name, (given, found) in asked.items():
+    sentence = valley(given, found, groups=women).sentence
+    print(textwrap.fill(f"{name}: {sentence}", 110), "\n")
 pd.crosstab(truth["view"], pd.Series(four.labels, name="cluster"))
 
 # %% [markdown]
@@ -669,16 +678,16 @@ pd.crosstab(truth["view"], pd.Series(four.labels, name="cluster"))
 # for four clusters, and no valley was found between its halves.
 
 # %% [markdown]
-# ## What could we have missed?
+# ## What could we have missed? (skip on a first reading)
 #
-# "No valley was found" does not mean "there is none". How wide must a gap be for sixty women to show it? Make one: take the
-# women whose images lie beyond the middle on average, push them further out along the line, and ask again. *Predict: how far
-# must you push?* (The unit is the distance between the two centres.)
+# "No valley was found" does not mean "there is none". How wide must a gap be for sixty women to show it? Make one: take
+# the women whose images lie beyond the middle on average, push them further out along the line, and ask again. *Predict:
+# how far do you have to push?* (The unit is the distance between the two centres.)
 
-# %%
+# %% tags=["hide-output"]
 first, second = two_centres(space_off)
 line = pd.Series(position(space_off, first, second))
-beyond = (line.groupby(women).transform("mean") > 0.5).to_numpy()  # by woman: hers stay together
+beyond = (line.groupby(women).transform("mean") > 0.5).to_numpy()  # by woman
 for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
     pushed = space_off + np.outer(beyond, push * (second - first))
     rng = np.random.default_rng(1)

@@ -9,7 +9,7 @@ import pytest
 from scipy.spatial.distance import cdist
 from sklearn.cluster import KMeans
 
-from course_utils.teaching import exercise
+from course_utils.teaching import exercise, groups
 from course_utils.teaching.exercises import lesson_08 as lesson
 from course_utils.teaching.others import position, positions_of_others
 
@@ -119,6 +119,10 @@ def with_a_mean_of_the_other_draws(ks, found, null):
         ("08.4", drop_by_drop),
         ("08.5", by_a_table),
         ("08.5", positions_of_others),
+        ("08.1", groups.kmeans),
+        ("08.2", groups.count_clusters),
+        ("08.3", groups.best_k),
+        ("08.4", groups.deepest_puddle),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(number, answer):
