@@ -62,8 +62,8 @@ print(f"variance kept by 50 components: {kept:.0%}")
 # where $x_i$ is the vector of image $i$, $l(i)$ its cluster and $c_{l(i)}$ the centre of that cluster. There are only so
 # many ways to sort the images, so it has to end.
 #
-# Here are three centres, all starting on the same island of the map. *Predict: where will they be after ten rounds? Will any
-# of them have crossed over?* Then move the slider. (On a web page you see only the start.)
+# Here are three centres, all starting on the same island of the map. *Where will they be after ten rounds? Will any of
+# them have crossed over?* Note your answer, then move the slider. (On a web page you see only the start.)
 
 # %%
 from course_utils.plots import kmeans_rounds
