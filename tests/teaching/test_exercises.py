@@ -12,7 +12,7 @@ import torch
 
 from course_utils.imaging import MammogramError
 from course_utils.imaging.mask import chest_wall
-from course_utils.teaching import exercise, squares
+from course_utils.teaching import exercise, grays, squares
 from course_utils.teaching import exercises as mechanism
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, all_exercises, tried
 
@@ -251,6 +251,10 @@ def one_by_one(pictures):
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
+        ("00.1", lambda pixels, bits: np.interp(pixels, [0, 2**bits - 1], [0, 1]).astype(np.float32)),
+        ("00.2", lambda vectors, names: pd.DataFrame(vectors).T.loc[names].to_numpy()),
+        ("01.2", lambda x, c, w: np.vectorize(lambda each: float(in_three_branches(each, c, w)))(x)),
+        ("01.3", lambda stored, bits, padding: np.where(stored == padding, 0, stored ^ (2**bits - 1))),
         ("01.1", by_rule),
         ("01.2", in_three_branches),
         ("01.3", turns_in_place),
@@ -294,6 +298,11 @@ def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
     assert verdict.state == "right", verdict.text
 
 
+def one_by_one_to_display(stored, slope, intercept, lut, window, low_is_bright):
+    shown = [[(lut or window)(slope * float(each) + intercept) for each in row] for row in stored]
+    return 1 - np.array(shown) if low_is_bright else np.array(shown)
+
+
 def stops_early(items, size):
     for batch in yields(items, size):
         return [batch]
@@ -311,6 +320,31 @@ def grows(network, images, size):
 @pytest.mark.parametrize(
     ("exercise_id", "answer", "says"),
     [
+        ("00.1", lambda p, bits: np.where(p == 0, np.inf, p), "is divided by which"),
+        ("00.1", lambda p, bits: p / (2**bits + 1), "becomes 0.9995"),
+        ("00.1", lambda p, bits: np.minimum(p / 255, 1), "2048 and 3000 both became 1"),
+        ("00.2", lambda v, n: np.stack([v[n[0]]]), "Is `return` inside the loop?"),
+        ("00.2", lambda v, n: np.stack([v[k] for k in n]).squeeze(), "one name should make an array (1, 4)"),
+        ("00.2", lambda v, n: np.stack([v[k] / 2 for k in n]), "none of the vectors: c has 20.25"),
+        ("00.2", lambda v, n: np.stack([v[k] for k in n]).astype(int), "of dtype int64"),
+        ("00.2", lambda v, n: np.stack([*v.values()][: len(n)]), "the first three of the dictionary"),
+        ("01.1", lambda header: 3, "out came an int"),
+        ("01.1", lambda header: ["SeriesInstanceUID"], "(0020,000E), SeriesInstanceUID"),
+        ("01.2", lambda x, c, w: grays.linear(x, c, w) * np.nan, "became nan"),
+        ("01.2", lambda x, c, w: np.clip((x - c + 0.5) / (w - 1) + 0.5, 1, 0), "Are two things exchanged"),
+        ("01.2", lambda x, c, w: grays.linear(x, c, w).round(2), "Is the result rounded"),
+        ("01.2", lambda x, c, w: grays.linear(x, c, w) * (1 // (w != 1)), "with a ZeroDivisionError"),
+        ("01.2", lambda x, c, w: grays.linear(x, c, w) if w > 1 else None, "with width 1: your function"),
+        ("01.3", lambda s, bits, padding: s, "or not at all?"),
+        ("01.3", lambda s, bits, padding: np.ma.masked_equal(s, padding), "a masked array came out"),
+        ("01.3", lambda s, b, p: np.where(s == p, 0, 2 ^ b - 1 - s), "the power is `2**12`"),
+        ("01.3", lambda s, b, p: grays.as_monochrome2(s, b, p).astype("uint8"), "an array of 8 bits"),
+        ("01.3", lambda s, b, p: np.where(s == p, -1, 2**b - 1 - s.astype(int)), "padding became -1. It"),
+        ("01.4", one_by_one_to_display, "take the whole array of modality values at once"),
+        ("01.4", lambda s, m, b, lut, window, low: m * s + b, "the result reaches 1900"),
+        ("01.4", lambda s, m, b, lut, window, low: (lut or window)(s), "the window got the stored values"),
+        ("01.4", lambda s, m, b, lut, window, low: (lut or window)(s + b), "the slope was left out"),
+        ("01.4", lambda s, m, b, lut, window, low: (lut or window)(m * s).astype(int), "became 0 or 1"),
         ("01.1", lambda header: "PatientName", "a list of keywords and tags is needed"),
         ("01.1", lambda header: ["Patient's Name"], "is neither a keyword"),
         ("01.1", lambda header: ["EthnicGroup"], "the header has no element (0010,2160)"),

@@ -85,8 +85,8 @@ def _test_identifying(find: Identifying) -> None:
             "a header came back. Asked for is a list of what has to go, with the header left as it is."
         )
     if isinstance(got, str) or not isinstance(got, Iterable):
-        raise NotYet(f"a list of keywords and tags is needed, and out came a {type(got).__name__}.")
-    tags = {_tag(one) for one in got}
+        raise NotYet(f"a list of keywords and tags is needed, and out came {kind_of(got)}.")
+    tags = {_tag(one): one for one in got}
     if header != planted_header():
         raise NotYet(
             "your function has changed the header that it was given. Only list what has to go, and delete "
@@ -95,11 +95,8 @@ def _test_identifying(find: Identifying) -> None:
     missed = [name for name in _IDENTIFYING if Tag(name) not in tags]
     wrong = [name for name in _HARMLESS if Tag(name) in tags]
     known = {Tag(name) for name in (*_IDENTIFYING, *_HARMLESS, *_DISPUTED)}
-    if strange := sorted(tags - known):
-        raise NotYet(
-            f"the header has no element {strange[0]}. Print it, and take the names from there; the numbers "
-            "of a tag are hexadecimal and begin with 0x."
-        )
+    if strange := sorted(set(tags) - known):
+        raise NotYet(_no_element(strange[0], tags[strange[0]]))
     if not missed and not wrong:
         return
     if len(wrong) == len(_HARMLESS):
@@ -118,7 +115,25 @@ def _test_identifying(find: Identifying) -> None:
     raise NotYet(" ".join(said))
 
 
+def _no_element(tag: BaseTag, given: Any) -> str:
+    if isinstance(given, str):
+        return f"the header has no element {tag}, {given}. Print it, and take the names from there."
+    return (
+        f"the header has no element {tag}. Print it, and take the tags from there; the numbers of a tag are "
+        "hexadecimal and begin with 0x."
+    )
+
+
 def _tag(one: Any) -> BaseTag:
+    if one == "":
+        raise NotYet(
+            "one of the keywords is empty: an element that is private to a vendor has none. Give its `tag`."
+        )
+    if isinstance(one, list | tuple | set) and any(isinstance(each, str) for each in one):
+        raise NotYet(
+            f"there is a {type(one).__name__} within the list, with {next(iter(one))!r} in it. One list is "
+            "needed: two of them are joined by `+`."
+        )
     try:
         return Tag(getattr(one, "tag", one))
     except (ValueError, OverflowError, TypeError):
@@ -156,6 +171,13 @@ def _test_one_window(got: np.ndarray, x: np.ndarray) -> None:
     expected = np.array([_linear_by_the_standard(value, 0, 100) for value in x.tolist()])
     if np.allclose(got, expected, atol=1e-6):
         return
+    if np.isnan(got).any():
+        raise NotYet(f"with centre 0 and width 100, {x[np.isnan(got)][0]} became nan, which is no number.")
+    if len(np.unique(got)) == 1:
+        raise NotYet(
+            f"with centre 0 and width 100, all numbers from {x[0]} to {x[-1]} became {got[0]:.4g}. Are two "
+            "things exchanged, such as the centre and the width, or the two ends of the clipping?"
+        )
     if got.max() > 1.5:
         raise NotYet(
             f"the result reaches {got.max():.4g}. The output goes from 0 to 1 here; where is the "
@@ -186,7 +208,17 @@ def _test_one_window(got: np.ndarray, x: np.ndarray) -> None:
         raise NotYet(
             f"the -0.5 at the centre is there, but 49 becomes {at[49]:.3f} and not 1. By what is divided?"
         )
-    worst = int(np.nanargmax(np.abs(got - expected))) if not np.isnan(got).all() else 0
+    if np.allclose(got, np.clip((x - 0.5) / 99 + 0.5, 0, 1), atol=1e-6):
+        raise NotYet(
+            f"the -1 at the width is there, but 0 becomes {at[0]:.4f} and not 0.5051. Mind the brackets of "
+            "`x - (c - 0.5)`: without them it is `x - c + 0.5`."
+        )
+    worst = int(np.argmax(np.abs(got - expected)))
+    if np.allclose(got, expected, atol=5.1e-3):
+        raise NotYet(
+            f"nearly: {x[worst]} should become {expected[worst]:.4f} and becomes {got[worst]:.4f}. Is the "
+            "result rounded, or of a dtype with few digits?"
+        )
     raise NotYet(
         f"with centre 0 and width 100, {x[worst]} should become {expected[worst]:.4g} and becomes "
         f"{got[worst]:.4g}. Compare with the last line of the equation, bracket by bracket."
@@ -210,7 +242,15 @@ def _test_other_windows(linear: Linear) -> None:
 def _test_width_1(linear: Linear) -> None:
     for center in (2048.0, 0.0):  # both are examples in the standard's notes
         x = center - 0.5 + np.array([-1000, -0.5, 0, 0.5, 1000])
-        got = _numbers(linear(x, center, 1.0), x.shape)
+        try:
+            got = _numbers(linear(x, center, 1.0), x.shape)
+        except ZeroDivisionError:
+            raise NotYet(
+                "with width 1 it stopped with a ZeroDivisionError. There `width - 1` is 0, and what is left "
+                f"of the equation is its first two lines, a step just above {center - 0.5:g}."
+            ) from None
+        except NotYet as problem:
+            raise NotYet(f"with width 1: {problem}") from None
         wrong = ~np.isclose(got, [0, 0, 0, 1, 1], atol=1e-6)
         if wrong.any():
             at = int(np.argmax(wrong))
@@ -224,6 +264,11 @@ def _test_width_1(linear: Linear) -> None:
 def _numbers(got: Any, shape: tuple[int, ...]) -> np.ndarray:
     if not isinstance(got, np.ndarray) or got.shape != shape:
         raise NotYet(f"an array of shape {shape} went in, and out came {kind_of(got)}.")
+    if isinstance(got, np.ma.MaskedArray):
+        raise NotYet(
+            "a masked array came out, and where it is masked there is no number. `.filled(0)` makes an "
+            "ordinary array of it, with 0 there."
+        )
     return got.astype(np.float64)
 
 
@@ -236,10 +281,14 @@ def _test_as_monochrome2(answer: AsMonochrome2) -> None:
     if not got.any():
         raise NotYet(f"it holds for padding 0, but with padding 4095 {_EQUAL}")
     if not np.array_equal(got, [[95, 1095, 0], [3895, 0, 4095]]):
+        why = "Was the padding looked for before anything was turned?"
+        if got[1, 2] == 0:
+            why = "0 is not padding here. Is 0 written into your function, where `padding_value` is meant?"
+        if got[0, 2] == 4095:
+            why = "Padding is to become 0, whatever it was."
         raise NotYet(
             "it holds for padding 0, but not for padding 4095: 4000, 4095 and 0 should become 95, 0 and "
-            f"4095, and became {got[0, 0]:.6g}, {got[0, 2]:.6g} and {got[1, 2]:.6g}. Was the padding looked "
-            "for before anything was turned?"
+            f"4095, and became {got[0, 0]:.6g}, {got[0, 2]:.6g} and {got[1, 2]:.6g}. {why}"
         )
     middle = np.array([[16383, 600, 500, 499], [9, 500, 501, 0]], dtype=np.uint16)  # 14 bits; 500
     got = _numbers(convert(middle, 14, 500), middle.shape)
@@ -260,10 +309,15 @@ _EQUAL = (
 def _test_low_padding(got: np.ndarray, stored: np.ndarray) -> None:
     expected = np.array([[95, 1095, 3095], [3895, 0, 0]])
     picture, came = stored > 0, f"4000 became {got[0, 0]:.6g}"
+    if not got[picture].any() and got[~picture].all():
+        raise NotYet(
+            "the breast became 0, and the padding did not. Are two things exchanged: `==` and `!=`, or what "
+            "comes second and third in `np.where`?"
+        )
     if not got[picture].any():
         raise NotYet(f"with padding 0 {_EQUAL}")
     if np.array_equal(got[picture], stored[picture]):
-        raise NotYet("the picture came out as it went in. Is it turned twice?")
+        raise NotYet("the picture came out as it went in. Is it turned twice, or not at all?")
     if any(np.array_equal(got[picture], ends - stored[picture]) for ends in (4000.0, 4200.0)):
         raise NotYet(
             f"{came}: 4000 is the darkest value here, but not the darkest that 12 bits can hold. With "
@@ -280,14 +334,23 @@ def _test_low_padding(got: np.ndarray, stored: np.ndarray) -> None:
         raise NotYet(
             f"{came}. `1 - x` turns numbers from 0 to 1, `-x` turns about 0; these go from 0 to 4095."
         )
-    if np.array_equal(got[picture] % 65536, (13.0 - stored[picture]) % 65536):
+    without_brackets = (2 ^ (11 - stored[picture].astype(np.int64))) % 65536
+    if np.array_equal(got[picture] % 65536, (13.0 - stored[picture]) % 65536) or np.array_equal(
+        got[picture] % 65536, without_brackets
+    ):
         raise NotYet(f"{came}. In Python `2^12` is 14, an exclusive or; the power is `2**12`.")
-    if got.max() <= 1:
+    if got.min() >= 0 and got.max() <= 1:
         raise NotYet(f"{came}. Whole numbers from 0 to 4095 are asked for, as a file would store them.")
     if np.array_equal(got[picture], expected[picture]) and not np.array_equal(got, expected):
+        ground = ": a white ground" if got[1, 1] == 4095 else ""
         raise NotYet(
-            f"the breast is right, but the padding became {got[1, 1]:.6g}: a white ground. It is no picture, "
-            "and must end dark. Note where it is before you turn."
+            f"the breast is right, but the padding became {got[1, 1]:.6g}{ground}. It is no picture, and "
+            "must end dark, at 0. Note where it is before you turn."
+        )
+    if np.array_equal(got[picture], expected[picture] % 256):
+        raise NotYet(
+            f"1000 should become 3095 and became {got[0, 2]:.6g}, which is 3095 in an array of 8 bits: it "
+            "has no room for more than 256 numbers."
         )
     if not np.array_equal(got, expected):
         raise NotYet(
@@ -301,10 +364,10 @@ def _test_to_display(answer: ToDisplay) -> None:
     stored = np.array([[0, 100, 300], [400, 700, 1000]], dtype=np.uint16)
 
     def table(values: np.ndarray) -> np.ndarray:
-        return np.clip((values + 100) / 2500, 0, 1) ** 2
+        return np.clip((_whole(values) + 100) / 2500, 0, 1) ** 2
 
     def window(values: np.ndarray) -> np.ndarray:
-        return np.clip((values - 300) / 2500, 0, 1)
+        return np.clip((_whole(values) - 300) / 2500, 0, 1)
 
     def got(lut: Lookup | None, chosen: Lookup | None, inverted: bool) -> np.ndarray:
         return _numbers(to_display(stored, 2.0, -100.0, lut, chosen, inverted), stored.shape)
@@ -319,8 +382,7 @@ def _test_to_display(answer: ToDisplay) -> None:
         raise NotYet("the rescale came after the window. Its centre and width are in modality units.")
     if np.allclose(shown, 1 - window(modality)):
         raise NotYet("`low_is_bright` is False here, and the picture was turned all the same.")
-    if not np.allclose(shown, window(modality)):
-        raise NotYet("with a window alone, the result should be `window(slope * stored + intercept)`.")
+    _test_modality(shown, stored, modality, window)
     both = got(table, window, False)
     if np.allclose(both, shown):
         raise NotYet("this file has both, and the window won. Where a VOI LUT is chosen, no window applies.")
@@ -335,12 +397,62 @@ def _test_to_display(answer: ToDisplay) -> None:
         raise NotYet("low values are bright, and it holds with a window, but not with a VOI LUT.")
 
 
+def _whole(values: Any) -> np.ndarray:
+    """Return what a student gave to a window or LUT as floats, as the lesson's own windows do."""
+    if not isinstance(values, np.ndarray):
+        raise NotYet(
+            "`lut` and `window` take the whole array of modality values at once, and this one got "
+            f"{kind_of(values)}."
+        )
+    return values.astype(np.float64)
+
+
+def _test_modality(shown: np.ndarray, stored: np.ndarray, modality: np.ndarray, window: Lookup) -> None:
+    right = window(modality)
+    if np.allclose(shown, right):
+        return
+    if shown.max() > 1 + 1e-6:
+        raise NotYet(
+            f"with a window alone the result reaches {shown.max():.4g}. Gray values go from 0 to 1 here, and "
+            "the window gives them."
+        )
+    if np.all((shown == 0) | (shown == 1)):
+        raise NotYet(
+            "with a window alone every gray value became 0 or 1. Are whole numbers made of them, or is the "
+            "window given something else than modality values?"
+        )
+    below = modality < 0
+    if np.allclose(shown[~below], right[~below]):
+        raise NotYet(
+            f"a modality value of {modality[below][0]:g} should become {right[below][0]:g} and became "
+            f"{shown[below][0]:.4g}. Modality values may be negative, which unsigned integers cannot hold."
+        )
+    others = {
+        "the intercept was left out": stored * 2.0,
+        "the slope was left out": stored - 100.0,
+        "the intercept was added before the slope multiplied": (stored - 100.0) * 2,
+        "the intercept was subtracted": stored * 2.0 + 100,
+    }
+    for what, values in others.items():
+        if np.allclose(shown, window(values)):
+            raise NotYet(f"{what}. The modality value is `slope * stored + intercept`.")
+    at = np.unravel_index(np.argmax(np.abs(shown - right)), right.shape)
+    raise NotYet(
+        "with a window alone, the result should be `window(slope * stored + intercept)`: a stored "
+        f"{stored[at]} should become {right[at]:.4g} and becomes {shown[at]:.4g}."
+    )
+
+
 def _test_inversion(turned: np.ndarray, stored: np.ndarray, modality: np.ndarray, window: Lookup) -> None:
     if np.allclose(turned, window(modality)):
         raise NotYet("low values are bright in this file, and the picture was not turned.")
     if np.allclose(turned, window(modality).max() - window(modality)):
         raise NotYet("turned by the picture's own maximum. After the VOI the range is 0 to 1, in every file.")
-    early = (1 - modality, modality.max() - modality, (float(stored.max()) - stored) * 2 - 100)
+    early = (
+        1 - modality,
+        modality.max() - modality,
+        *((highest - stored) * 2 - 100 for highest in (float(stored.max()), 4095.0, 65535.0)),
+    )
     if any(np.allclose(turned, window(values)) for values in early):
         raise NotYet(
             "it was turned before the VOI. The window's numbers are meant for values as they are: turn last."
@@ -439,6 +551,16 @@ EXERCISES = (
                 "SOPInstanceUID, StudyInstanceUID were missed",
             ),
             Planted(
+                lambda header: [*_keywords(header, lambda e: True), ""],
+                "gave the private element's empty keyword",
+                "one of the keywords is empty",
+            ),
+            Planted(
+                lambda header: [list(_IDENTIFYING)[:3], list(_IDENTIFYING)[3:]],
+                "put lists into the list",
+                "there is a list within the list",
+            ),
+            Planted(
                 lambda header: [element.tag for element in header],
                 "flagged everything",
                 "you flagged everything",
@@ -469,6 +591,11 @@ EXERCISES = (
                 lambda x, center, width: np.clip((x - center) / (width - 1) + 0.5, 0, 1),
                 "left out the -0.5",
                 "0 becomes 0.5000 and not 0.5051",
+            ),
+            Planted(
+                lambda x, center, width: np.clip((x - center - 0.5) / (width - 1) + 0.5, 0, 1),
+                "left out the brackets of the centre",
+                "without them it is",
             ),
             Planted(
                 lambda x, center, width: np.clip((x - (center - 0.5)) / width + 0.5, 0, 1),
@@ -546,6 +673,16 @@ EXERCISES = (
                 "a white ground",
             ),
             Planted(
+                lambda stored, bits, padding: np.where(stored == padding, 2**bits - 1 - stored, 0),
+                "exchanged the two ends of np.where",
+                "the breast became 0, and the padding did not",
+            ),
+            Planted(
+                lambda stored, bits, padding: np.where(stored == padding, padding, 2**bits - 1 - stored),
+                "left the padding as it was",
+                "Padding is to become 0, whatever it was",
+            ),
+            Planted(
                 lambda stored, bits, padding: np.where(stored == padding, 0, 2**bits - stored),
                 "one off",
                 "What is the largest number in 12 bits?",
@@ -558,7 +695,7 @@ EXERCISES = (
             Planted(
                 lambda stored, bits, padding: 2**bits - 1 - (2**bits - 1 - stored),
                 "turned it twice",
-                "Is it turned twice?",
+                "Is it turned twice",
             ),
             Planted(
                 lambda stored, bits, padding: np.where(stored == padding, 0, (2 ^ bits) - 1 - stored),
@@ -573,7 +710,7 @@ EXERCISES = (
             Planted(
                 lambda stored, bits, padding: np.where(stored == 0, 0, 4095 - stored),
                 "wrote the numbers in",
-                "not for padding 4095",
+                "Is 0 written into your function",
             ),
             Planted(
                 lambda stored, bits, padding: np.where(stored == padding, 0, 4095 - stored.astype(int)),
@@ -620,6 +757,18 @@ EXERCISES = (
                 ),
                 "rescaled after the VOI",
                 "the rescale came after the window",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (lut or window)(slope * stored),
+                "forgot the intercept",
+                "the intercept was left out",
+            ),
+            Planted(
+                lambda stored, slope, intercept, lut, window, low: (lut or window)(
+                    (slope * stored + intercept).astype(np.uint16)
+                ),
+                "made unsigned integers of the modality values",
+                "which unsigned integers cannot hold",
             ),
             Planted(
                 lambda stored, slope, intercept, lut, window, low: (window or lut)(
