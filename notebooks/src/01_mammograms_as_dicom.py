@@ -16,7 +16,7 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 75 min, 95 with all | under 20 s | under 2 GB | none | not needed |
+# | 75 min, 90 with all | under 20 s | under 2 GB | none | not needed |
 
 # %% [markdown]
 # ## What is in the file?
@@ -226,45 +226,19 @@ modality_lines(x, lines)
 # histogram. *Predict: which of the three shows its breast with the strongest contrast?*
 
 
-# %%
-from course_utils.imaging.transforms import Window, apply_window, read_windows
-
-
-def windowed(function, center, width):  # a window: a function from values to grays
-    return lambda x: apply_window(x.astype("float32"), Window(center, width, function))
-
-
-def window_of(header):  # the first window of a header, or None
-    windows, _ = read_windows(header)
-    if not windows:
-        return None
-    return windowed(windows[0].function, windows[0].center, windows[0].width)
-
-
-# %%
-def lut_of(header):  # the first VOI LUT of a header, or None
-    if "VOILUTSequence" not in header:
-        return None
-    table, _ = read_lut(header.VOILUTSequence[0])
-    return lambda x: apply_lut(x, table) / (2**table.bits - 1)
-
-
-def voi_of(header):
-    return lut_of(header) or window_of(header)
-
-
 # %% tags=["hide-output"]
 from course_utils.plots.grays import curves_over_values
+from course_utils.teaching import grays
 
 first = cohort.query("density == 'b'").groupby("vendor").path.first()
 examples = first.map(pydicom.dcmread)
 shown = {}
 for vendor, one in examples.items():
     kind = "VOI LUT" if "VOILUTSequence" in one else f"window, {one.VOILUTFunction}"
-    shown[f"{vendor}: {kind}"] = (one.pixel_array, voi_of(one))
-    values = one.pixel_array
+    values, curve = one.pixel_array, grays.voi_of(one)
+    shown[f"{vendor}: {kind}"] = (values, curve)
     inside = values[(values > 300) & (values < 3800)]  # neither ground nor label
-    slopes = 4095 * np.gradient(voi_of(one)(x))
+    slopes = 4095 * np.gradient(curve(x))
     print(f"{vendor}: mean slope in the breast {slopes[inside].mean():.1f}")
 
 caption = "Blue: which gray a value gets. Hills: how many pixels have it (cut off)."
@@ -290,7 +264,8 @@ curves_over_values(shown, caption=caption, alt=alt)
 
 # %%
 for width in (4096, 16):
-    y, exact = (windowed(name, 2048, width)(x) for name in ("LINEAR", "LINEAR_EXACT"))
+    both = ("LINEAR", "LINEAR_EXACT")
+    y, exact = (grays.windowed(function, 2048, width)(x) for function in both)
     difference = np.abs(y - exact).max()
     print(f"width {width:>4}: LINEAR and LINEAR_EXACT differ by up to {difference:.4f}")
 
@@ -329,18 +304,8 @@ exercise("01.2").check(linear_window)
 # choose the synthetic picture: do your settings for the film suit it?
 
 # %%
-from course_utils.teaching import grays
-
 window = exercise("01.2").use(linear_window, otherwise=grays.linear)
 
-
-def windowed(function, center, width):
-    if function == "LINEAR":
-        return lambda x: np.asarray(window(x, center, width))
-    return lambda x: apply_window(x.astype("float32"), Window(center, width, function))
-
-
-# %%
 phantom = cohort.set_index("file").path["W07_RMLO.dcm"]
 small = {}
 for name, path in (("real", film_of["malign", "R", "MLO"]), ("synthetic", phantom)):
@@ -355,7 +320,7 @@ from course_utils.teaching.widgets import LivePicture
 
 
 def draw(centre=1500, width=2600, function="LINEAR", image="real"):
-    curve = windowed(function, centre, width)
+    curve = grays.windowed(function, centre, width, linear=window)
     label = f"{function}, centre {centre}, width {width}"
     values = small[image]
     return gray_curves(values, {label: curve}, picture=curve(values), unit="value")
@@ -381,7 +346,7 @@ LivePicture(draw, **sliders, function=kinds, image=list(small))
 # %%
 cedar = cohort.query("vendor == 'cedar' and density == 'b'").path.iloc[0]
 raw = pydicom.dcmread(cedar)
-ignored, heeded = voi_of(raw)(raw.pixel_array), read_mammogram(cedar).pixels
+ignored, heeded = grays.voi_of(raw)(raw.pixel_array), read_mammogram(cedar).pixels
 
 both = {"the word ignored": ignored[:, -350:], "the word heeded": heeded[:, -350:]}
 caption = "The same file. On the left the ground is white, the gland dark: a negative."
@@ -452,9 +417,11 @@ exercise("01.3").check(as_monochrome2)
 # exercise("01.3").hint()
 
 # %%
+from course_utils.imaging.transforms import mirror
+
 turn = exercise("01.3").use(as_monochrome2, otherwise=grays.as_monochrome2)
 padded = pydicom.dcmread(variants["padding_monochrome1"])
-alike = 2**padded.BitsStored - 1 - padded.pixel_array.astype(int)
+alike = mirror(padded.pixel_array, 4095)  # the ends of 12 bits change places
 aside = turn(padded.pixel_array, padded.BitsStored, padded.PixelPaddingValue)
 
 both = {"all turned alike": alike / 4095, "padding set aside": np.asarray(aside) / 4095}
@@ -475,10 +442,10 @@ side_by_side(both, caption=caption, alt=alt)
 # %% tags=["hide-output"]
 print("slope", slope, "intercept", intercept)
 print("window: centre", rescaled.WindowCenter, "width", rescaled.WindowWidth)
-part = rescaled.pixel_array[:, :170]
+part, its_window = rescaled.pixel_array[:, :170], grays.window_of(rescaled, window)
 orders = {
-    "modality, VOI": voi_of(rescaled)(slope * part + intercept),
-    "VOI alone": voi_of(rescaled)(part),
+    "modality, VOI": grays.to_display(part, slope, intercept, None, its_window, False),
+    "VOI alone": its_window(part),
 }
 
 caption = "The same numbers, the same window. The second looks like a bad exposure."
@@ -488,8 +455,8 @@ side_by_side(orders, caption=caption, alt=alt)
 # %% [markdown]
 # ### Exercise 01.4: which transform, and in which order? (6 minutes)
 #
-# Write `to_display`, all three steps. `lut` and `window` are functions from modality values to gray values in [0, 1], like
-# those that `lut_of` and `window_of` return; one of them may be `None`. If `low_is_bright`, the file is MONOCHROME1.
+# Write `to_display`, all three steps. `lut` and `window` are functions from modality values to gray values in [0, 1], to be called
+# with an array; one of them may be `None`. If `low_is_bright`, the file is MONOCHROME1.
 
 
 # %%
@@ -513,7 +480,8 @@ for name in ("monochrome1", "rescaled", "voi_lut_and_window", "sigmoid"):
     one = pydicom.dcmread(variants[name])
     line = float(one.get("RescaleSlope", 1)), float(one.get("RescaleIntercept", 0))
     low_is_bright = one.PhotometricInterpretation == "MONOCHROME1"
-    mine = display(one.pixel_array, *line, lut_of(one), window_of(one), low_is_bright)
+    voi = grays.lut_of(one), grays.window_of(one, window)
+    mine = display(one.pixel_array, *line, *voi, low_is_bright)
     off = np.abs(np.asarray(mine) - read_mammogram(variants[name]).pixels).max()
     print(f"{name:>20}: at most {off:.4f} from what read_mammogram shows")
 

@@ -1,6 +1,7 @@
 """Exercises of lessons 00 and 01: other right answers, and wrong ones that once got past."""
 
 import numpy as np
+import pydicom
 import pytest
 import torch
 from pydicom.dataset import Dataset
@@ -134,6 +135,33 @@ def test_the_lessons_own_window_is_that_of_the_standard(width, center):
     x = center - 0.5 + np.linspace(-3000, 3000, 601)
     expected = [lesson._linear_by_the_standard(each, center, width) for each in x]
     assert np.allclose(grays.linear(x, center, width), expected, atol=1e-4)
+
+
+def variant(name):
+    return pydicom.dcmread(
+        dict(zip(sample_variants().file, sample_variants().path, strict=True))[f"{name}.dcm"]
+    )
+
+
+@pytest.mark.parametrize("name", ["reference", "sigmoid", "linear_exact", "voi_lut_12", "voi_lut_and_window"])
+def test_a_headers_own_voi_shows_what_the_package_shows(name):
+    header = variant(name)
+    shown = read_mammogram(header.filename).pixels
+    assert np.allclose(grays.voi_of(header)(header.pixel_array), shown, atol=1e-5)
+
+
+def test_a_linear_window_goes_through_the_students_own_and_no_other_does():
+    half = lambda x, center, width: torch.full(x.shape, 0.5)  # noqa: E731
+    assert (grays.window_of(variant("reference"), half)(np.zeros((2, 2))) == 0.5).all()
+    assert (grays.window_of(variant("sigmoid"), half)(np.zeros((2, 2))) != 0.5).all()
+    assert isinstance(grays.windowed("LINEAR", 5, 3, half)(np.zeros(2)), np.ndarray)
+
+
+def test_a_header_without_transforms_has_none():
+    header = variant("no_voi")
+    assert grays.lut_of(header) is grays.window_of(header) is None
+    with pytest.raises(ValueError, match="neither a VOI LUT nor a window"):
+        grays.voi_of(header)
 
 
 def test_one_voi_transform_is_needed():
