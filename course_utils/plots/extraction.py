@@ -74,6 +74,89 @@ def batch_in_order(
     )
 
 
+def batch_rates(
+    batch_sizes: Sequence[int],
+    rates: ArrayLike,
+    *,
+    caption: str | None = None,
+    theme: Theme = "light",
+) -> Illustration:
+    """Draw pictures a second over the batch size, from zero.
+
+    Args:
+        batch_sizes: in rising order, each twice the one before.
+        rates: pictures per second, one for each.
+        caption: what to look for; None: says what was measured.
+        theme: light or dark background.
+    """
+    values = np.asarray(rates, float)
+    figure = new_figure(6.4, 3.0, theme)
+    axes = figure.subplots()
+    axes.plot(batch_sizes, values, "o-", color=PALETTE[theme][0])
+    for size, rate in zip(batch_sizes, values, strict=True):
+        offset = (0, -14)
+        axes.annotate(
+            f"{rate:.0f}", (size, rate), offset, textcoords="offset points", ha="center", color=INK[theme]
+        )
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(batch_sizes, [str(size) for size in batch_sizes])
+    axes.set(xlabel="batch size (pictures)", ylabel="pictures a second", ylim=(0, 1.1 * values.max()))
+    axes.minorticks_off()
+    plain_axes(axes, theme)
+    if caption is None:
+        caption = "Resizing and network, without reading files. Your machine has a curve of its own."
+    each = ", ".join(
+        f"{rate:.0f} in batches of {size}" for size, rate in zip(batch_sizes, values, strict=True)
+    )
+    return Illustration(figure, caption, f"Line of pictures a second: {each}.")
+
+
+def shares_moved(
+    shares: Mapping[str, float], *, caption: str | None = None, theme: Theme = "light"
+) -> Illustration:
+    """Draw how far vectors moved, on a logarithmic axis; what did not move at all stands at its left end.
+
+    Args:
+        shares: by what was changed: the largest difference as a share of the largest number, 0 to 1.
+        caption: what to look for; None: says what a mark is.
+        theme: light or dark background.
+    """
+    figure = new_figure(8.2, 0.4 * len(shares) + 1.1, theme)
+    axes = figure.subplots()
+    none = 1e-9
+    for place, share in enumerate(shares.values()):
+        colour, marker = PALETTE[theme][share > 1e-3], "os"[share > 1e-3]
+        where = max(share, none)
+        axes.plot([none, where], [place, place], color=GRAY[theme], linewidth=0.8, zorder=1)
+        face = colour if share else GROUND[theme]
+        axes.plot([where], [place], marker, color=colour, markerfacecolor=face, markersize=8)
+        words = f"{share:.0%}" if share > 1e-3 else f"{share:.0e}" if share else "not one bit"
+        axes.annotate(
+            words,
+            (where, place),
+            (9, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK[theme],
+            fontsize=9,
+        )
+    axes.set(xscale="log", xlim=(none / 2, 20))
+    axes.set_xticks(
+        [none, 1e-7, 1e-5, 1e-3, 1e-1], ["0", "one in\n10 million", "one in\n100 000", "0.1%", "10%"]
+    )
+    axes.minorticks_off()
+    axes.set_yticks(range(len(shares)), list(shares))
+    axes.set_ylim(len(shares) - 0.5, -0.5)
+    axes.set_xlabel("how far vectors moved, as a share of their largest number")
+    plain_axes(axes, theme)
+    if caption is None:
+        caption = "Each step of the axis is a factor of a hundred. Squares: moved by more than 0.1%."
+    each = "; ".join(
+        f"{name}, {share:.1g}" if share else f"{name}, not at all" for name, share in shares.items()
+    )
+    return Illustration(figure, caption, f"Marks on a logarithmic axis, how far vectors moved: {each}.")
+
+
 class Span(NamedTuple):
     """One piece of work: its thread, kind and name, when it began and when it ended (seconds)."""
 
@@ -136,7 +219,7 @@ def timeline(
     )
     if caption is None:
         caption = "A line is a thread, a bar a piece of work with its number. White is waiting."
-    of = "; ".join(f"{name}, {len(lanes[name])} threads" for name in runs)
+    of = "; ".join(f"{name}, {len(each)} thread{'s'[: len(each) - 1]}" for name, each in lanes.items())
     return Illustration(figure, caption, f"Bars along time, a line for each thread, two kinds of work: {of}.")
 
 

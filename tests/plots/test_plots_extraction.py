@@ -39,3 +39,22 @@ def test_a_square_of_the_throughput_map_holds_its_rate_and_an_untried_one_a_ques
     assert [text.get_text() for text in small.texts] == ["?", "21.0", "?", "?"]
     assert [outline.get_xy() for outline in large.patches] == [(0.5, 0.5)]
     assert not small.patches
+
+
+def test_the_rate_of_each_batch_size_is_drawn_from_zero_and_said():
+    shown = plots.extraction.batch_rates([1, 2, 4], [10, 15, 18])
+    axes = shown.figure.axes[0]
+    assert axes.lines[0].get_xydata().tolist() == [[1, 10], [2, 15], [4, 18]]
+    assert axes.get_ylim()[0] == 0
+    assert "15 in batches of 2" in shown.alt
+
+
+def test_what_did_not_move_stands_at_the_left_end_of_a_logarithmic_axis():
+    shown = plots.extraction.shares_moved({"nothing": 0.0, "rounding": 3e-7, "training": 0.5})
+    axes = shown.figure.axes[0]
+    assert axes.get_xscale() == "log"
+    places = [line.get_xdata()[0] for line in axes.lines[1::2]]
+    assert places == sorted(places)
+    assert places[1:] == [3e-7, 0.5]
+    assert [text.get_text() for text in axes.texts] == ["not one bit", "3e-07", "50%"]
+    assert "nothing, not at all; rounding, 3e-07; training, 0.5" in shown.alt

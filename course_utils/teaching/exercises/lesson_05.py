@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import UserDict
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ Read = Callable[[str], np.ndarray]
 ReadAll = Callable[[Read, Sequence[str]], tuple[list[str], list[np.ndarray], dict[str, str]]]
 Labels = Sequence[tuple[str, int]]
 LabelsOf = Callable[[Sequence[str], Labels], Iterable[int | None]]
-Vectors = dict[str, np.ndarray]
+Vectors = MutableMapping[str, np.ndarray]
 Digest = Callable[[str], str]
 Compute = Callable[[Sequence[str]], Sequence[np.ndarray]]
 Resume = Callable[[Sequence[str], Digest, Vectors, Compute], Iterable[np.ndarray]]
@@ -35,7 +36,8 @@ def _test_batches(batches: Batches) -> None:
 
 
 def _test_cut(batches: Batches, files: list[str], size: int) -> None:
-    cut: list[Any] = list(batches(list(files), size))
+    given = list(files)
+    cut: list[Any] = list(batches(given, size))
     came = f"{len(files)} files in batches of {size} became {cut}."
     if any(isinstance(batch, str) for batch in cut):
         raise NotYet(f"{came} A batch is itself a list: `[[a, b], [c]]`, not `[a, b, c]`.")
@@ -61,6 +63,11 @@ def _test_cut(batches: Batches, files: list[str], size: int) -> None:
         raise NotYet(f"{came} An empty batch is no batch.")
     if [len(batch) for batch in got] != _sizes(len(files), size):
         raise NotYet(f"{came} Full batches first: the sizes should be {_sizes(len(files), size)}.")
+    if given != files:
+        raise NotYet(
+            f"the batches are right, but afterwards the list that you were given holds {len(given)} of its "
+            f"{len(files)} files. It belongs to whoever called you: cut slices from it, and take nothing out."
+        )
 
 
 def _sizes(number: int, size: int) -> list[int]:
@@ -106,7 +113,7 @@ def _test_embed_all(embed_all: EmbedAll) -> None:
 def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
     with torch.inference_mode():
         expected = _network().eval()(images)
-    network, passes = _network().train(), list[_Pass]()
+    network, passes, given = _network().train(), list[_Pass](), images.clone()
     saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
 
     def watch(layer: nn.Module, inputs: tuple[torch.Tensor], _: torch.Tensor) -> None:
@@ -118,7 +125,7 @@ def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
 
     network[-1].register_forward_hook(watch)  # on a layer: `network.forward(batch)` is seen too
     with torch.autograd.graph.saved_tensors_hooks(save, lambda box: box.tensor):
-        got = tried(embed_all(network, images.clone(), size))
+        got = tried(embed_all(network, given, size))
 
     if not isinstance(got, torch.Tensor):
         raise NotYet(
@@ -152,6 +159,11 @@ def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
             "the numbers are right, but every batch keeps its graph until the end, and memory grows with "
             "each. Let none come up: torch.inference_mode() around the loop."
         )
+    if not torch.equal(given, images):
+        raise NotYet(
+            "the vectors are right, but the images that you were given have other values now. They belong to "
+            "whoever called you: change a copy."
+        )
 
 
 def _test_lengths(lengths: list[int], size: int) -> None:
@@ -169,14 +181,18 @@ def _test_read_all(read_all: ReadAll) -> None:
     pictures = {name: np.full((2, 2), number, np.float32) for number, name in enumerate("abde")}
     reasons = {"c": "c is no DICOM file", "x": "x holds no pixels"}
 
+    reads: list[str] = []
+
     def read(name: str) -> np.ndarray:
+        reads.append(name)
         if name in reasons:
             raise MammogramError(reasons[name])
         return pictures[name]
 
     names = ["d", "a", "c", "e", "x", "b"]
+    given = list(names)
     try:
-        got: Any = read_all(read, list(names))
+        got: Any = read_all(read, given)
     except MammogramError:
         raise NotYet("the first bad file stopped everything. Catch MammogramError around one file.") from None
     if not isinstance(got, Sequence) or isinstance(got, str) or len(got) != 3:
@@ -211,6 +227,16 @@ def _test_read_all(read_all: ReadAll) -> None:
                 f"the reason for {name} should be the string {reason!r}, and is {failures[name]!r}. The "
                 "exception brings its sentence: `str(error)`."
             )
+    if len(reads) > len(names):
+        raise NotYet(
+            f"the three are right, but `read` was called {len(reads)} times for {len(names)} files. Reading "
+            "is what takes the time: call it once a file, and keep what it gives."
+        )
+    if given != names:
+        raise NotYet(
+            "the three are right, but the list of names that you were given is another one now. It belongs "
+            "to whoever called you: begin a list of your own."
+        )
     _test_lets_bugs_out(read_all)
 
 
@@ -238,16 +264,19 @@ def _test_lets_bugs_out(read_all: ReadAll) -> None:
 def _test_labels_of(labels_of: LabelsOf) -> None:
     # 0 is a label; z/9 has no row; the labels have an order of their own; names end alike, or begin alike.
     labels = [("b/10", 3), ("a/2", 0), ("z/9", 4), ("c/4", 1), ("a/1", 2), ("b/1", 5)]
-    _test_join(labels_of, ["a/1", "b/10", "c/4"], [labels[0], *labels[2:5]])
-    _test_join(labels_of, ["c/4", "b/1", "a/1", "b/10", "a/2"], labels)
-    _test_join(labels_of, ["c/4", "d/5", "b/10", "a/2"], labels)
+    # Both orders of the labels: whoever takes the first match is fooled by the one, or else by the other.
+    for order in (1, -1):
+        _test_join(labels_of, ["a/1", "b/10", "c/4"], [labels[0], *labels[2:5]][::order])
+        _test_join(labels_of, ["c/4", "b/1", "a/1", "b/10", "a/2"], labels[::order])
+        _test_join(labels_of, ["c/4", "d/5", "b/10", "a/2"], labels[::order])
 
 
 def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int]]) -> None:
     known = dict(labels)
     expected = [known.get(row) for row in rows]
+    given = list(rows), list(labels)
     try:
-        found: Any = tried(labels_of(list(rows), list(labels)))
+        found: Any = tried(labels_of(*given))
     except KeyError as error:
         raise NotYet(
             f"row {error} has no label, and your function stopped. It should get None: one image without a "
@@ -257,6 +286,11 @@ def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int
         raise NotYet(f"a list is needed, one label a row, and out came a {type(found).__name__}.")
     got = [_plain(each) for each in found]
     if got == expected:
+        if given != (rows, labels):
+            raise NotYet(
+                "the labels are right, but the lists that you were given have changed. They belong to "
+                "whoever called you: sort or shorten a copy."
+            )
         return
     came = f"the rows {', '.join(rows)} got the labels {got}."
     if got == [label for _, label in labels][: len(rows)]:
@@ -281,11 +315,16 @@ def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int
         raise NotYet(f"{came} Nobody has labelled {first}: what it got is made up. It should be None.")
     if all(expected[i] == 0 and got[i] is None for i in wrong):
         raise NotYet(f"{came} The label of {first} is 0, and 0 is a label. `or` takes it for nothing.")
-    alike = [label for file, label in labels if file[-2:] == first[-2:] or file.startswith(first)]
-    if got[wrong[0]] in alike:
+    whose = {label: file for file, label in labels}.get(got[wrong[0]], "")
+    if whose and (whose in first or first in whose):
         raise NotYet(
-            f"{came} {first} got another's. Compare whole names: b/10 begins with b/1 and is another file, "
-            "and two folders may each hold a file 1."
+            f"{came} {first} got the label of {whose}. One name is a part of the other, and still they are "
+            "two files: look for an equal name (`==`), not for one that is `in` it or begins with it."
+        )
+    if whose and whose.rpartition("/")[2] == first.rpartition("/")[2]:
+        raise NotYet(
+            f"{came} {first} got the label of {whose}. Two folders may each hold a file of that name: the "
+            "folder belongs to the name."
         )
     raise NotYet(f"{came} It should be {expected}.")
 
@@ -305,7 +344,8 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
     vectors = {
         content: np.full(2, i) for i, content in enumerate(dict.fromkeys([*in_store, *contents.values()]))
     }
-    store = {content: vectors[content] for content in in_store}
+    # No plain dictionary: an answer may change no list and no dict that it is given, and this it has to fill.
+    store = UserDict({content: vectors[content] for content in in_store})
     calls: list[list[str]] = []
 
     def compute(wanted: Sequence[str]) -> list[np.ndarray]:
@@ -313,7 +353,8 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
         return [vectors[contents[name]] for name in calls[-1]]
 
     files = list(contents)
-    found: Any = tried(resume(list(files), contents.__getitem__, store, compute))
+    given = list(files)
+    found: Any = tried(resume(given, contents.__getitem__, store, compute))
     held = [name for name in files if contents[name] in in_store]
     state = f"of the files {', '.join(files)} the store held {', '.join(held) or 'none'}"
     if any(name in store for name in files):
@@ -329,6 +370,11 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
     if any(store[content] is not vectors[content] for content in contents.values()):
         raise NotYet("the store has a vector under the key of another file: do keys and vectors keep step?")
     _test_rows(found, [vectors[contents[name]] for name in files], state)
+    if given != files:
+        raise NotYet(
+            "the rows are right, but the list of files that you were given is another one now. It belongs to "
+            "whoever called you: collect what is missing in a list of your own."
+        )
 
 
 def _test_computed(
@@ -433,6 +479,16 @@ def _sorted_out(
     return list(pictures), list(pictures.values()), failures
 
 
+def _read_twice(read: Read, names: Sequence[str]) -> Any:
+    _, _, failures = _sorted_out(read, names)
+    good = [name for name in names if name not in failures]
+    return good, [read(name) for name in good], failures
+
+
+def _inside_a_name(rows: Sequence[str], labels: Labels) -> Any:
+    return [next((label for file, label in labels if row in file), None) for row in rows]
+
+
 def _sorted_names(rows: Sequence[str], labels: Labels) -> Any:
     known = dict(labels)
     return [known[row] for row in sorted(rows) if row in known]
@@ -491,6 +547,14 @@ def _one_at_a_time(files: Sequence[str], digest: Digest, store: Vectors, compute
         if digest(file) not in store:
             store[digest(file)] = compute([file])[0]
     return [store[digest(file)] for file in files]
+
+
+def _taken_out(items: list[Any], size: int) -> list[list[Any]]:
+    found = []
+    while items:
+        found.append(items[:size])
+        del items[:size]
+    return found
 
 
 def _one_list(items: Sequence[Any], size: int) -> list[list[Any]]:
@@ -590,6 +654,7 @@ EXERCISES = (
                 "Full batches first",
             ),
             Planted(_one_list, "emptied a batch that was already handed over", "one and the same list"),
+            Planted(_taken_out, "took the files out of the list that it was given", "take nothing out"),
         ),
     ),
     Exercise(
@@ -641,6 +706,7 @@ EXERCISES = (
             Planted(_list_of_failures, "made a list of the failures", "should be a dictionary"),
             Planted(_other_order, "gave the failures back first", "first the list of names"),
             Planted(_catch_everything, "caught every exception", "you caught everything"),
+            Planted(_read_twice, "read every good file twice", "call it once a file"),
         ),
     ),
     Exercise(
@@ -678,7 +744,8 @@ EXERCISES = (
                 "took label 0 for none",
                 "0 is a label",
             ),
-            Planted(_last_part, "compared the last part of the names", "Compare whole names"),
+            Planted(_last_part, "compared the last part of the names", "the folder belongs to the name"),
+            Planted(_inside_a_name, "looked for the name inside others", "One name is a part of the other"),
             Planted(
                 lambda rows, labels: [dict(labels)[row] for row in rows],
                 "stopped at a row without a label",
