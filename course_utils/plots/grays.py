@@ -145,7 +145,7 @@ def curves_over_values(
         counts, edges = np.histogram(np.asarray(values), bins=96, range=(0, 4096))
         highest = np.sort(counts)[-3]  # the dark ground would dwarf the rest
         hills = np.minimum(counts / highest, 1)
-        axes.fill_between(edges[:-1], hills, step="post", color=GRAY[theme], alpha=0.45, linewidth=0)
+        axes.stairs(hills, edges, fill=True, color=GRAY[theme], alpha=0.45, linewidth=0)
         axes.plot(x, curve(x), color=PALETTE[theme][0], linewidth=2)
         axes.set(xlabel="stored value")
         plain_axes(axes, theme)

@@ -56,6 +56,14 @@ def test_values_are_counted_inside_only_and_the_legend_crosses_no_curve():
     assert curves.get_legend().get_window_extent().y0 >= curves.get_window_extent().y1 - 1
 
 
+def test_a_ground_of_the_largest_number_is_drawn():
+    values = np.append(np.arange(4096), np.full(4096, 4095))  # as MONOCHROME1 stores its ground
+    figure = grays.curves_over_values({"window": (values, lambda x: x / 4095)}, **WORDS).figure
+    (hills,) = (patch.get_data() for patch in figure.axes[0].patches)
+    assert hills.edges[-1] == 4096
+    assert hills.values[-1] == 1
+
+
 def test_bars_and_diamonds_stand_where_the_numbers_say():
     axes = every_figure()["shares"].figure.axes[0]
     assert [bar.get_width() for bar in axes.patches] == [1.0, 0.2]
