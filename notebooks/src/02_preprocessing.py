@@ -15,7 +15,7 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 75 min, 95 with all | under 60 s | under 3 GB | none | not needed |
+# | 75 min, 95 with all | under 45 s | under 3 GB | none | not needed |
 
 # %% [markdown]
 # ## What arrives at the network?
