@@ -26,8 +26,8 @@
 # %% [markdown]
 # ## Is this machine ready?
 #
-# Run the cell below (Shift + Enter). Each line says `[ok]`, or what to do. A missing GPU is no fault:
-# everything in this course runs on an ordinary laptop.
+# Run the cell below (Shift + Enter). Each line says `[ok]`, or gives a note, or, after `[!!]`, says what to do. A
+# missing GPU is no fault: everything in this course runs on an ordinary laptop.
 
 # %% tags=["nbval-ignore-output"]
 from course_utils.doctor import doctor
@@ -84,8 +84,8 @@ from course_utils.plots.findings import what_readers_look_for
 what_readers_look_for(Phantom(density="a", seed=12).render().pixels / 4095)
 
 # %% [markdown]
-# This course finds none of the four. In the picture that the network gets, a pixel is about a millimetre wide, and
-# most grains of calcium are smaller than that.
+# This course finds none of the four. Its networks shrink every picture to 224 × 224 pixels, each about a millimetre
+# wide, and most grains of calcium are smaller than that.
 
 # %% [markdown]
 # ## What may you do with a mammogram?
@@ -168,7 +168,7 @@ from course_utils.plots.grays import from_file_to_vector
 from_file_to_vector(mammogram.pixels, picture, vector)
 
 # %% [markdown]
-# With ResNet-50 there are 2048 numbers, with the smaller EfficientNet-Lite0 1280: about one for every two
+# With ResNet-50 there are 2048 numbers, with the smaller EfficientNet-Lite0 1280: less than one for every
 # hundred that went in. (It is laid out in 32 rows only to fit on the page; neighbouring cells have nothing to do
 # with one another.) Each number says how strongly one pattern, learnt from photographs, was found in the
 # picture. Most are near zero, and a few light up. Such a vector is called an

@@ -205,7 +205,7 @@ table = sample_variants()
 variants = dict(zip(table.file.str.removesuffix(".dcm"), table.path))
 rescaled = pydicom.dcmread(variants["rescaled"])
 slope, intercept = float(rescaled.RescaleSlope), float(rescaled.RescaleIntercept)
-falling, _ = read_lut(pydicom.dcmread(variants["modality_lut"]).ModalityLUTSequence[0])
+by_table, _ = read_lut(pydicom.dcmread(variants["modality_lut"]).ModalityLUTSequence[0])
 
 # %% tags=["hide-output"]
 from course_utils.plots.grays import modality_lines
@@ -213,7 +213,7 @@ from course_utils.plots.grays import modality_lines
 x = np.arange(4096.0)  # all numbers of 12 bits
 lines = {"slope 1, intercept 0, as the standard has it": x}
 lines[f"slope {slope:g}, intercept {intercept:g}"] = slope * x + intercept
-lines["a table that runs downwards"] = apply_lut(x, falling)
+lines["a table, with an entry for each number"] = apply_lut(x, by_table)
 modality_lines(x, lines)
 
 # %% [markdown]
@@ -241,7 +241,7 @@ for vendor, one in examples.items():
     slopes = 4095 * np.gradient(curve(x))
     print(f"{vendor}: mean slope in the breast {slopes[inside].mean():.1f}")
 
-caption = "Blue: which gray a value gets. Hills: how many pixels have it (cut off)."
+caption = "Blue: which gray a value gets. Hills: how many pixels have it, the top cut off."
 alt = "Three histograms, each under a curve: a straight line and two shaped like an S."
 curves_over_values(shown, caption=caption, alt=alt)
 
@@ -270,7 +270,7 @@ for width in (4096, 16):
     print(f"width {width:>4}: LINEAR and LINEAR_EXACT differ by up to {difference:.4f}")
 
 # %% [markdown]
-# At the usual widths nobody sees half a step; where a file brings eight bits and a narrow window, or where two programs
+# At the usual widths nobody sees one gray in four thousand; where a file brings eight bits and a narrow window, or where two programs
 # must agree to the bit, it counts. Why the odd constants? With $c = 2048$ and $w = 4096$, LINEAR takes 0 to black and
 # 4095 to white exactly: twelve bits, both ends used.
 
@@ -448,11 +448,13 @@ orders = {
     "VOI alone": its_window(part),
 }
 
-caption = "The same numbers, the same window. The second looks like a bad exposure."
-alt = "A well exposed breast, and the same breast too dark."
+caption = "The same numbers, the same window, with the step before it and without."
+alt = "A breast, and beside it the same breast, as if it had been badly exposed."
 side_by_side(orders, caption=caption, alt=alt)
 
 # %% [markdown]
+# Darker. The window waits for numbers twice as large, and what comes out looks like a bad exposure, not like a mistake.
+#
 # ### Exercise 01.4: which transform, and in which order? (6 minutes)
 #
 # Write `to_display`, all three steps. `lut` and `window` are functions from modality values to gray values in [0, 1], to be called
@@ -532,7 +534,7 @@ def hung(side, view):
 
 
 pairs = {view: np.hstack([hung("R", view), hung("L", view)]) for view in ("CC", "MLO")}
-caption = "Four films of one woman, as they hang: the right breast is on the left."
+caption = "Four films of one woman, as radiologists hang them: by pairs, back to back."
 alt = "Two pairs of mammograms that meet at the chest wall like mirror images."
 side_by_side(pairs, caption=caption, alt=alt)
 
@@ -630,7 +632,7 @@ packed_sizes(share, lossy)
 # %% [markdown]
 # To about a sixth, for this picture. (`implicit_vr` is not packed at all.) How small depends on the picture: an even ground costs next
 # to nothing, and most of this one is ground; the noise in the breast hardly packs at all. (RLE packs runs of equal bytes. The eight
-# films are in RLE: 8 to 14 MB, of 24 to 27.) To make it smaller still, one has to change the numbers. *Predict: where will they have
+# films are in RLE: 8 to 14 MB, of 24 to 26.) To make it smaller still, one has to change the numbers. *Predict: where will they have
 # changed?*
 
 # %% tags=["hide-output"]
@@ -692,7 +694,7 @@ side_by_side(looks, caption=caption, alt=alt)
 # ## One door
 #
 # All of this happens inside one function. `read_mammogram` first refuses what is not a single gray mammogram. Then it decodes the
-# pixels, sets the padding aside, and takes the three steps in their order: modality, VOI, presentation. Names become pseudonyms. What
+# pixels, sets the padding aside, and takes the three steps in their order: modality, VOI, presentation. Identifying numbers become pseudonyms. What
 # comes out is a `Mammogram`:
 
 # %%
@@ -716,7 +718,7 @@ for name in ("truncated.dcm", "bomb.dcm"):
         print(f"{name}: {error}")
 
 # %% [markdown]
-# Its header is of harmless size, and its pixels would unpack to far more. Expect a few broken files among ten thousand from
+# Its header promises a small picture, and its pixels would unpack to a far larger one. Expect a few broken files among ten thousand from
 # elsewhere, mostly by accident. In lesson 05 such a file costs one row, and not the whole night's run.
 
 # %% [markdown]
