@@ -268,8 +268,8 @@ for name, word in can.items():
 # %% [markdown]
 # ## What does a crop cost?
 #
-# Back to the cut for photographs. It drops about half of a film's rows, as its shape tells. But how much of the *breast*?
-# That needs a mask.
+# Back to the cut for photographs. It drops about half of a film's rows, as you can tell from its shape. But how much of
+# the *breast*? That needs a mask.
 #
 # ### Exercise 02.2: how much breast does a crop lose? (4 minutes)
 #
@@ -335,8 +335,8 @@ lost_tissue(mammograms["malignant LMLO"].pixels[::12, ::12], gone[::12, ::12], l
 # Tom: *"Leave left and right as they are, ask for two clusters, and you get left and right."* Mira: *"A network that saw
 # each photograph mirrored as well, in its training, does not care."* Take the twelve women from above once more, and the
 # mirror image of each, as if it were the other breast. Nothing is turned. `cluster` sorts them into two groups so that
-# those in one group are alike (lesson 07 and 08 show how). *Predict: do the groups follow the side when we sort the pictures
-# themselves? And when we sort their vectors?*
+# those in one group are alike (lessons 07 and 08 show how). *Predict: do the groups follow the side when we sort the
+# pictures themselves? And when we sort their vectors?*
 
 # %%
 from sklearn.metrics import adjusted_rand_score
@@ -383,7 +383,7 @@ print(f"once turned, a picture and its mirror image differ by at most {far:.4f}"
 #
 # A right breast faces left, and a left one faces right. That is not anatomy either, so the course turns every chest wall
 # to the left. But which pictures have to be turned? The header says `L` or `R`, if it says anything. But headers are
-# wrong now and then, and a film can be scanned from its back. The mask knows better, since a breast tapers away from the
+# wrong now and then, and a film can be scanned from the back. The mask knows better, since a breast tapers away from the
 # chest wall.
 #
 # Beware of the border, though. Here is how many rows of each film the mask fills in the outermost column at the chest wall:
@@ -609,9 +609,9 @@ print(f"both: {max(every) / min(every):.2f}-fold")
 print(f"a mass of 10 mm: {wide[0]:.0f} to {wide[1]:.0f} pixels wide")
 
 # %% [markdown]
-# The same mass covers more than twice as many pixels in one picture as in another. And most of that goes with the *view*: every
-# MLO here is drawn smaller than every CC, since an oblique view is taller. Whatever the network makes of size and texture,
-# it sees both through a lens of another strength in each woman, and in each view.
+# The same mass covers more than twice as many pixels in one picture as in another. And a good part of that goes with the
+# *view*: every MLO here is drawn smaller than every CC, since an oblique view is taller. Whatever the network makes of
+# size and texture, it sees both through a lens of another strength in each woman, and in each view.
 #
 # The other way is one scale for all: `mm_per_pixel`. *Predict: what does the network then see of a small breast?*
 
@@ -670,7 +670,7 @@ except MammogramError as error:
 #
 # Work it out for a breast of one even gray $g$ that fills a share $p$ of the frame, on black. Then $\mu = p\,g$ and
 # $\sigma = g \sqrt{p (1 - p)}$, and the ground becomes $-\mu / \sigma = -\sqrt{p / (1 - p)}$. The gray has dropped out.
-# What is left is $p$: *how much of the frame is breast*. Real breasts are not even, so let us see how far that holds, with
+# What is left is $p$: *how much of the frame is breast*. Breasts are not even, so let us see how far that holds, with
 # three of them on wider and wider detectors.
 
 
@@ -698,12 +698,12 @@ from course_utils.plots.treatments import ground_by_share
 ground_by_share(share, ground)
 
 # %% [markdown]
-# Not a pixel of tissue has changed, and its numbers have. The three lines run down beside the dashed curve (above it, since
-# a real breast is not even): what they tell is above all how much of the frame is breast. A network that gets such numbers
-# knows who is large, and which detector was used.
+# Not a pixel of tissue has changed, and its numbers have. The three lines run down beside the dashed curve (above it,
+# since a breast is not even): what they tell is above all how much of the frame is breast. A network that gets such
+# numbers knows who is large, and which detector was used.
 #
 # *Equalising the histogram* gives each pixel its rank among all pixels in place of its gray, from the darkest, 0, to the
-# brightest, 1; CLAHE does that tile by tile. It shows an eye more. What does it take away?
+# brightest, 1; CLAHE does that tile by tile. It shows the eye more. What does it take away?
 #
 # A dense breast is not brighter on average, in these phantoms as on a machine that controls its exposure: the mean is
 # held. But gland and fat lie further apart in it. So measure the *spread* of grays inside the breast, their standard
@@ -743,8 +743,8 @@ by_class(spreads, classes, xlabel=xlabel, caption=caption, alt=alt)
 # %% [markdown]
 # From *a* to *d* the spread grows by two thirds, and no fatty breast comes near a dense one. Ranks have a spread of
 # $1/\sqrt{12} = 0.29$, whoever she is: what told one breast from another is gone. So the course does neither. (The mean
-# and standard deviation that a network wants to be subtracted and divided by are constants, the same for every picture.
-# They are part of the network.)
+# and the standard deviation that go with a network are constants, the same for every picture. They are part of the
+# network.)
 
 # %% [markdown]
 # ## And where the file names no window? (skip on a first reading)
@@ -785,10 +785,10 @@ for name, rule in rules.items():
     print(f"{name:<19}", "     ".join(f"{each:6.2f}" for each in gray))
 
 # %% [markdown]
-# Percentiles do not feel the clip. They are *robust*, which a minimum and a maximum are not. But they do feel the muscle: the
-# same tissue, not touched, has another gray because of what else was on the film. And whatever makes a whole film darker or
-# brighter, a longer exposure as well as more gland, is stretched away, for the brightest half per cent is always white. That
-# is the cost.
+# Percentiles do not feel the clip. They are *robust*, which a minimum and a maximum are not. But they do feel the muscle:
+# the same tissue, untouched, gets another gray because of what else was on the film. And whatever makes a whole film
+# darker or brighter, a longer exposure as well as more gland, is stretched away, for the brightest half per cent is
+# always white. That is the cost.
 #
 # A fixed range costs nothing of the kind, *if* the numbers mean the same in every file. From one scanner with one setting
 # they do, and you may set `voi` yourself. From films of unknown age, exposure and scanner they do not, and then there is
@@ -867,8 +867,8 @@ chance = {"same view": 1 / 2, "same density": 2 / 11, "treated alike": 10 / 22}
 shifts(moved, between, kept=columns, chance=chance)
 
 # %% [markdown]
-# In the stored figure, which is EfficientNet-Lite0's, Tom wins: mirrored padding moves a picture more than half as far as the
-# distance to another woman. Stretching comes close. (With ResNet-50 the dots lie elsewhere. Who wins on your machine?)
+# In the stored figure, which is EfficientNet-Lite0's, Tom wins: mirrored padding moves a picture more than half of the
+# way to another woman. Stretching comes close. (With ResNet-50 the dots lie elsewhere. Who wins on your machine?)
 #
 # Now the columns. If all pictures are treated alike, every neighbour keeps its view, and most rows keep their density
 # about as often as the right way does. Three fall to about what chance would give. But one image of 24 is four per cent,
@@ -878,8 +878,8 @@ shifts(moved, between, kept=columns, chance=chance)
 # The last column is where it bites. Mirror, stretch or centre half of the women, and nine times out of ten the nearest
 # neighbour is one who was treated alike: the archive falls into two halves, and neither of them is anatomy. Nobody does
 # that on purpose. Two clinics with two scripts do, or two versions of a library. One scale for half of them is noticed as
-# well, about six times in ten, where chance would give four and a half. Not every shortcut shows so plainly, the letters
-# least of all. They moved a vector by a short way only, and a ruler read them off all the same.
+# well, about six times in ten, where chance would give four and a half. Not every shortcut shows so plainly. The letters
+# moved a vector by a short way only, and a ruler read them off all the same.
 
 # %% [markdown]
 # ## What must preprocessing never do?
