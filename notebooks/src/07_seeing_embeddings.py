@@ -256,10 +256,10 @@ pd.DataFrame(rows).T
 # down. There PCA is ahead, and t-SNE has lost a good part: **half a point for Ada**. The two papers agree on that much.
 # They quarrel about what a map is for.
 #
-# The middle column, **trustworthiness**, is what you will often read. It looks at images that are neighbours on the map
-# only, and penalises each by how far down the true list of neighbours it stood. At 0.97 it sounds good. But the ring
-# knows nothing about an image except its view and its class, and gets 0.88. A figure of merit says little until you know
-# what a poor map would get.
+# The middle column, **[trustworthiness](../docs/glossary.md#trustworthiness)**, is what you will often read. It looks at
+# images that are neighbours on the map only, and penalises each by how far down the true list of neighbours it stood. At
+# 0.97 it sounds good. But the ring knows nothing about an image except its view and its class, and gets 0.88. A figure of
+# merit says little until you know what a poor map would get.
 #
 # The brackets say what the same method makes of *noise*: random vectors with the same spread in every direction, and no
 # groups among them. The ring, laid out for other images, keeps none of it. But PCA, t-SNE and UMAP copy noise almost as
@@ -384,9 +384,10 @@ caption = "Noise in four clusters. It could be a figure in a paper."
 map_scatter(pair[0], four.tolist(), axis="t-SNE", caption=caption)
 
 # %% [markdown]
-# How good are these clusters? The index that nearly everybody uses is the **silhouette**. For an image let $a$ be its mean
-# distance to the others of its cluster, and $b$ its mean distance to the images of the nearest other cluster (the smallest
-# such mean). Its silhouette is
+# How good are these clusters? The index that nearly everybody uses is the
+# **[silhouette](../docs/glossary.md#silhouette)**. For an image let $a$ be its mean distance to the others of its
+# cluster, and $b$ its mean distance to the images of the nearest other cluster (the smallest such mean). Its silhouette
+# is
 #
 # $$s = \frac{b - a}{\max(a, b)},$$
 #

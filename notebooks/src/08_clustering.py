@@ -152,8 +152,9 @@ for k in (2, 4, 6):
 # archive: it will be the fatty ones and the dense ones."* Ben says: *"They all look at the same vectors. They could agree on
 # anything."* (If you come from lesson 07, you have a suspicion. Ada does not.)
 #
-# *Predict: how well will each agree with the best of your ten runs, and how many clusters will HDBSCAN find?* The **adjusted
-# Rand index** (ARI) is 1 for the same clusters, whatever their numbers, and about 0 for agreement by chance.
+# *Predict: how well will each agree with the best of your ten runs, and how many clusters will HDBSCAN find?* The
+# **[adjusted Rand index](../docs/glossary.md#adjusted-rand-index)** (ARI) is 1 for the same clusters, whatever their
+# numbers, and about 0 for agreement by chance.
 
 # %% tags=["hide-output"]
 from sklearn.metrics import adjusted_rand_score as ari
@@ -326,9 +327,9 @@ print("our images: best silhouette at k =", ks[curve.argmax()])
 print("the clouds: best silhouette at k =", *ks[null.argmax(axis=1)])
 
 # %% [markdown]
-# Two, every time. Cut a longish cloud in the middle, and the two halves have a better silhouette than three thirds would. So
-# "k = 2 by the best silhouette" is what you would report about noise. What could tell us something is where the images stand
-# out *from the clouds*.
+# Two, every time. Cut an elongated cloud in the middle, and the two halves have a better silhouette than three thirds
+# would. So "k = 2 by the best silhouette" is what you would report about noise. What could tell us something is where the
+# images stand out *from the clouds*.
 
 # %% [markdown]
 # ### Exercise 08.3: how many, beside how many in noise (7 minutes)
@@ -365,10 +366,10 @@ ours, theirs = dict(zip(ks, curve)), dict(zip(ks, null.T))
 map_and_silhouettes(space_off[:, :2], three.labels, ours, theirs, caption=caption)
 
 # %% [markdown]
-# The largest excess is at eight, the largest $k$ that we tried; every $k$ has some. (Density has four classes, and four has the
-# smallest.) And no cloud reaches what the images reach, so $p$ is 1/20, as small as nineteen clouds allow. It says that the
-# images are no Gaussian cloud, and that is all. Vectors of images hardly ever are: their columns are lopsided, and the four
-# images of a woman lie together. Not to be a Gaussian cloud is one thing; to have clusters is another.
+# The largest excess is at eight, the largest $k$ that we tried; every $k$ has some. (Density has four classes, and four
+# has the smallest.) And no cloud reaches what the images reach, so $p$ is 1/20, as small as nineteen clouds allow. It
+# says that the images are no Gaussian cloud, and that is all. Vectors of images hardly ever are: their columns are
+# lopsided, and the four images of a woman lie together. Being no Gaussian cloud is one thing; having clusters is another.
 
 # %% [markdown]
 # ## And what does AIC say? (skip on a first reading)
@@ -529,10 +530,10 @@ LivePicture(rain, bins=(4, 40))
 # %% [markdown]
 # ### Exercise 08.5: ask women who did not make the clusters (9 minutes)
 #
-# Write `ask_others`. It gets vectors $(N, D)$; whose they are, `women` $(N,)$; an array of the women who make the clusters,
-# `makers`; the function `two_centres`, which makes two centres from the rows it is given; and a generator `rng`. Make the
-# centres from all images of the makers. Return positions $(M,)$ for the $M$ women who are not makers: of each, one image drawn
-# with `rng.choice`. (Use the function `position` from above.)
+# Write `ask_others`. It gets vectors $(N, D)$; whose they are, `women` $(N,)$; an array of the women who make the
+# clusters, `makers`; the function `two_centres`, which makes two centres from the rows it is given; and a generator
+# `rng`. Make the centres from all images of the makers. Return positions $(M,)$ for the $M$ women who are not makers, of
+# one image each, drawn with `rng.choice`. (Use the function `position` from above.)
 
 
 # %%
@@ -591,8 +592,9 @@ for name, points in data.items():
 # images up to there. Where images crowd, that curve is steep; over a valley it is flat. One hill makes a curve that bends
 # upwards as far as the top of the hill, and downwards from there. A second hill would have to bend it upwards once more.
 #
-# How far is the curve from the nearest curve with only one hill? That distance is **Hartigan's dip**: no bars, no width to
-# choose, one number. *Predict: put the three dips in order. Is that of density nearer to that of the views or of the noise?*
+# How far is the curve from the nearest curve with only one hill? That distance is Hartigan's
+# **[dip](../docs/glossary.md#dip)**: no bars, no width to choose, one number. *Predict: put the three dips in order. Is
+# that of density nearer to that of the views or of the noise?*
 
 # %% tags=["hide-output"]
 from course_utils.plots import cumulative_dips
@@ -652,9 +654,10 @@ histograms({"density": positions["density"]}, 16, **look)
 
 # %% [markdown]
 # So Ada is right that the clusters follow density, and Ben is right that following is not enough: nothing here keeps them
-# apart. **Association** asks whether two ways of sorting agree. **Separation** asks whether there is anything to sort. On this
-# line density is one long slope; the four classes are cuts across it that people have agreed on, and the three clusters are
-# cuts that k-means made. Both may be useful. Neither is a discovery of kinds.
+# apart. **[Association](../docs/glossary.md#association)** asks whether two ways of sorting agree.
+# **[Separation](../docs/glossary.md#separation)** asks whether there is anything to sort. On this line density is one
+# long slope; the four classes are cuts across it that people have agreed on, and the three clusters are cuts that k-means
+# made. Both may be useful. Neither is a discovery of kinds.
 
 # %% [markdown]
 # ## The same, with every method and any k
