@@ -17,9 +17,7 @@ from course_utils import cli
 from course_utils.embedding import (
     DeviceUnavailable,
     EmbeddingError,
-    EmbeddingExtractor,
     Extraction,
-    load_backbone,
     shards,
 )
 from course_utils.embedding.distributed import Processes, Recipe, extract_in_shards
@@ -30,25 +28,6 @@ from course_utils.imaging.datasets import sample_cohort
 LITE = {"name": "efficientnet_lite0"}
 EXACT = {"device": "cpu", "deterministic": True}
 PREPROCESSOR = Preprocessor(size=224)
-
-
-@pytest.fixture(scope="module")
-def archive(tmp_path_factory):
-    """Return ten files in order, the fourth of which is no mammogram, and their names."""
-    folder = tmp_path_factory.mktemp("archive")
-    paths = list(sample_cohort()["path"])[:9]
-    broken = folder / "broken.dcm"
-    broken.write_bytes(b"no mammogram")
-    paths.insert(3, broken)
-    return paths, [f"{number}/{path.name}" for number, path in enumerate(paths)]
-
-
-@pytest.fixture(scope="module")
-def alone(archive):
-    """Return what one process makes of the archive."""
-    paths, names = archive
-    extractor = EmbeddingExtractor(load_backbone(**LITE), **EXACT)
-    return extractor.extract(paths, PREPROCESSOR, names=names, progress=False)
 
 
 class InThisProcess:

@@ -1,0 +1,96 @@
+"""The same on a real Ray, where it is installed (`.[scale]`) and can be started; else tests say why not."""
+
+import os
+import sys
+
+import pytest
+from test_distributed import DiesOfAFile, DiesOnce, recipe, same_but_for_the_run
+
+from course_utils.embedding import EmbeddingError, Extraction, on_ray
+from course_utils.embedding.distributed import extract_in_shards
+from course_utils.embedding.on_ray import RayActors
+from course_utils.embedding.shards import ENDED_ITS_PROCESS
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Return the address of a cluster of two nodes on this machine, one core each."""
+    pytest.importorskip("ray", reason="Ray is not installed: pip install -e .[scale]")
+    from ray.cluster_utils import Cluster
+
+    before = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # for the nodes' processes
+    try:
+        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+        made.add_node(num_cpus=1)
+        made.wait_for_nodes()
+    except Exception as error:
+        pytest.skip(f"Ray cannot be started here ({type(error).__name__})")
+    yield made
+    made.shutdown()
+    if before is None:
+        del os.environ["PYTHONPATH"]
+    else:
+        os.environ["PYTHONPATH"] = before
+
+
+def test_two_nodes_give_what_one_process_gives(cluster, archive, alone, tmp_path):
+    paths, names = archive
+    backend = RayActors(cluster.address, cores=1)
+    extract_in_shards(tmp_path, paths, recipe(), backend, names=names, shard_files=2)
+    same_but_for_the_run(Extraction.read(tmp_path), alone)
+
+
+def test_an_actor_that_is_lost_loses_nothing_and_doubles_nothing(cluster, archive, alone, tmp_path):
+    paths, names = archive
+    backend = RayActors(cluster.address, cores=1)
+    extract_in_shards(tmp_path, paths, recipe(DiesOnce), backend, names=names, shard_files=5)
+    same_but_for_the_run(Extraction.read(tmp_path), alone)
+
+
+def test_a_file_that_ends_its_actor_twice_becomes_a_failure(cluster, archive, tmp_path):
+    paths, names = archive
+    backend = RayActors(cluster.address, count=1, cores=1)
+    extract_in_shards(tmp_path, paths[:5], recipe(DiesOfAFile), backend, names=names[:5], shard_files=5)
+    found = Extraction.read(tmp_path)
+    assert found.table["file"].tolist() == [names[0], names[1], names[4]]
+    assert found.failures.iloc[0].tolist() == [names[2], "read", ENDED_ITS_PROCESS]
+
+
+def test_a_node_that_is_lost_loses_nothing(cluster, archive, alone, tmp_path):
+    paths, names = archive
+    lost = []
+
+    class LosesANode(RayActors):
+        def run(self, todo, folder, recipe):
+            for shard in super().run(todo, folder, recipe):
+                if not lost:
+                    lost.append(cluster.list_all_nodes()[1])
+                    cluster.remove_node(lost[0], allow_graceful=False)
+                yield shard
+
+    extract_in_shards(
+        tmp_path, paths, recipe(), LosesANode(cluster.address, cores=1), names=names, shard_files=1
+    )
+    assert lost
+    same_but_for_the_run(Extraction.read(tmp_path), alone)
+
+
+def test_without_ray_it_says_how_to_do_without(archive, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    paths, names = archive
+    with pytest.raises(EmbeddingError, match="Ray is not installed: pip install"):
+        extract_in_shards(tmp_path, paths[:1], recipe(), RayActors(), names=names[:1])
+
+
+def test_a_cluster_that_cannot_be_reached_is_a_sentence(archive, tmp_path, monkeypatch):
+    class Unreachable:
+        def init(self, address, **options):
+            assert options == {"log_to_driver": False, "logging_level": "error"}
+            raise ConnectionError("10.1.2.3: secret token")
+
+    monkeypatch.setitem(sys.modules, "ray", Unreachable())
+    with pytest.raises(EmbeddingError, match="--shards works in processes") as caught:
+        on_ray._started("10.1.2.3:6379")
+    assert "secret" not in str(caught.value)
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
