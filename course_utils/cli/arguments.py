@@ -141,12 +141,18 @@ def _add_embed(every: Any) -> None:
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
-    embed.add_argument(
+    archive = embed.add_mutually_exclusive_group()
+    archive.add_argument(
         "--shards",
         type=values.positive,
         metavar="N",
         help="for archives: N processes, each given about a hundred files at a time; a process that ends is "
         "replaced, and a file that ends two of them becomes a failure",
+    )
+    archive.add_argument(
+        "--ray",
+        metavar="local|auto|ADDRESS",
+        help="the same on a Ray cluster: one started on this machine, the one it belongs to, or another",
     )
 
 

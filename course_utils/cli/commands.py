@@ -132,17 +132,21 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
     }
     preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
     store = None if arguments.no_cache else EmbeddingStore(arguments.cache)
-    table, shards = (getattr(arguments, name, None) for name in ("table", "shards"))
-    if table and shards and store is None:  # the processes would not have the key of the table's pseudonyms
-        raise UsageError("--table with --shards needs a store's key: leave out --no-cache")
+    table, shards, ray = (getattr(arguments, name, None) for name in ("table", "shards", "ray"))
+    if table and (shards or ray) and store is None:  # they would not have the key of the table's pseudonyms
+        raise UsageError(
+            f"--table with --{'shards' if shards else 'ray'} needs a store's key: leave out --no-cache"
+        )
     told = told_of(table, names, store.key if store else None)
-    if shards:
+    if shards or ray:
         from course_utils.embedding.distributed import Processes, Recipe, extract_in_shards
+        from course_utils.embedding.on_ray import RayActors
 
+        backend = RayActors(ray) if ray else Processes(arguments.shards)
         recipe = Recipe(
             backbone, network, preprocessor, None if store is None else store.folder, arguments.workers
         )
-        return extract_in_shards(arguments.output, files, recipe, Processes(shards), names=names, told=told)
+        return extract_in_shards(arguments.output, files, recipe, backend, names=names, told=told)
     extractor = EmbeddingExtractor(load_backbone(**backbone), **network)
     return extractor.extract_to(
         arguments.output,
