@@ -241,7 +241,7 @@ for vendor, one in examples.items():
     slopes = 4095 * np.gradient(curve(x))
     print(f"{vendor}: mean slope in the breast {slopes[inside].mean():.1f}")
 
-caption = "Blue: which gray a value gets. Hills: how many pixels have it, the top cut off."
+caption = "Blue: the gray that a value gets. Hills: how many pixels have it (cut off)."
 alt = "Three histograms, each under a curve: a straight line and two shaped like an S."
 curves_over_values(shown, caption=caption, alt=alt)
 
