@@ -134,6 +134,7 @@ def gradients_by_layer(
                 place, norms[kind, depth], line + mark, color=ink, ms=3, lw=1.2, label=f"{depth} layers"
             )
         plain_axes(axes, theme)
+        axes.tick_params(which="minor", colors=INK[theme])
         axes.set_title(kind, fontsize=10, color=INK[theme])
     axes.legend(fontsize=8, labelcolor=INK[theme], frameon=False)
     figure.supxlabel("layer, from the first (0) to the last (1)", fontsize=9, color=INK[theme])
@@ -236,7 +237,7 @@ def shuffled_places(
         right.plot(vector, mark, mfc="none", ms=size, color=ink, label=name)
     plain_axes(right, theme)
     right.set(xlabel="feature", ylabel="value", ylim=(0, None))
-    right.set_title(f"{shown} of {len(before)}", fontsize=10, color=INK[theme])
+    right.set_title(f"{min(shown, len(before))} of {len(before)}", fontsize=10, color=INK[theme])
     right.legend(fontsize=8, labelcolor=INK[theme], frameon=False)
     return Illustration(
         figure,

@@ -77,7 +77,9 @@ def corners(errors: Mapping[str, ArrayLike], *, side: int = 10, theme: Theme = "
     for axes in grid[-1]:
         axes.set_xlabel("column", fontsize=8, color=INK[theme])
     if shown is not None:
-        figure.colorbar(shown, ax=grid, label="error (share of the largest output)")
+        bar = figure.colorbar(shown, ax=grid)
+        bar.set_label("error (share of the largest output)", color=INK[theme])
+        bar.ax.tick_params(colors=INK[theme])
     return Illustration(
         figure,
         "Error of the naive fold: two corners of each stem's output, enlarged. At the left: whose weights.",

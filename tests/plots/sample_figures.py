@@ -10,12 +10,14 @@ from course_utils.analysis import cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
 from course_utils.analysis.resampling import Stability
 from course_utils.analysis.validity import Join, Valley
+from course_utils.plots import resnet, stems
 
 RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
 VECTORS = np.eye(20)[TRUTH] * 8 + RNG.standard_normal((18, 20))
 PICTURES = [RNG.random((1, 32, 32)).astype(np.float32) for _ in TRUTH]
 TRACE = {"read": np.eye(40, 30), "crop": np.eye(30, 20), "pad": np.eye(30, 30)}
+KERNELS = np.random.default_rng(1).standard_normal((32, 3, 3, 3))
 MOVED = {"far": [0.2, 0.4, 0.3], "near": [0.0, 0.1, 0.02]}
 VIEWS = ["CC", "MLO", None] * 6
 JOINS = (
@@ -87,5 +89,18 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "splits": plots.two_splits({"side": ([0.5, 0.52], [0.4, 0.45])}, {"side": 0.5}, theme=theme),
         "doses": plots.shortcut_doses((0.5, 1.0), {"vendor": ([0.7, 0.9], [0.7, 0.1])}, theme=theme),
         "label curves": plots.label_curves({"plain": ((5, 9), [[0.5, 0.6], [0.6, 0.8]])}, 0.25, theme=theme),
+        "bottleneck": resnet.bottleneck_drawing(theme=theme),
+        "gradients": resnet.gradients_by_layer({(kind, 4): [1, 2, 3, 4] for kind in "abcd"}, theme=theme),
+        "losses": resnet.learning_curves({("plain", "20 layers"): [0.7, 0.5, 0.1]}, theme=theme),
+        "first kernels": resnet.first_kernels(KERNELS, "Kernels of a first layer, on noise.", theme=theme),
+        "maps by part": resnet.maps_by_part(dict.fromkeys("ab", KERNELS[0]), "Maps of noise.", theme=theme),
+        "shuffled": resnet.shuffled_places(KERNELS[0], KERNELS[0, :, ::-1], theme=theme),
+        "on gray": stems.kernels_on_gray(KERNELS, np.arange(32), theme=theme),
+        "colours": stems.channels_as_colours(dict.fromkeys("abc", KERNELS[0] % 1), theme=theme),
+        "corners": stems.corners({"net": PICTURES[0][0]}, theme=theme),
+        "padded": stems.padded_with(PICTURES[0], PICTURES[0][0], [0, 1], [1, 2], 0.25, "net", theme=theme),
+        "ones": stems.ones_convolved(np.eye(3), 3 - np.eye(8), 1, (1, 1), theme=theme),
+        "shares": stems.shifts_as_shares(MOVED, [0.1, 0.3, 0.2], theme=theme),
+        "intervals": stems.shares_with_intervals({"view": {"a": (0.5, 0.2, 0.8)}}, theme=theme),
         "search": plots.silhouette_against_null(evaluate(VECTORS, cluster(VECTORS), draws=3), theme=theme),
     }
