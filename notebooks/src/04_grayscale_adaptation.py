@@ -295,8 +295,8 @@ for name, off in black.items():
     print(f"{name:<20}up to {off.max():.0%}; wrong rows: {above} above, {below} below")
 
 # %% [markdown]
-# Inside the frame there is nothing; in the frame, the error is far beyond rounding. Why are there two wrong rows above and one below
-# in ResNet-50? Its kernel has 7 rows and moves by 2, with 3 rows of zeros above. The first output row hangs over by 3, the
+# Inside the frame there is nothing; in the frame, the error is far beyond rounding. Why are there two wrong rows above and one
+# below in ResNet-50? Its kernel has 7 rows and moves by 2, with 3 rows of zeros above. The first output row hangs over by 3, the
 # second by 1, the third not at all; below, the last row hangs over by 2. Work out Lite0's by yourself: 3 rows, a step of 2,
 # and zeros on the right and below only.
 #
@@ -486,8 +486,8 @@ print(f"naive: {same_way} of {len(moves)} pictures move the same way as the othe
 # %% [markdown]
 # Is the naive error large? No: as the next section shows, a vector moves by less than a hundredth of the distance between
 # women in the stored run, since a thin frame is a small part of a picture. But it is the same frame in every picture, so it
-# moves them all the same way, much as letters beside the breast do (lesson 02). Compare your vectors with those of the original network, and
-# there is a difference that nobody wrote down. It costs nothing to be exact.
+# moves them all the same way, much as letters beside the breast do (lesson 02). Compare your vectors with those of the original
+# network, and there is a difference that nobody wrote down. It costs nothing to be exact.
 
 # %% [markdown]
 # ## Sum, average or luminance?
