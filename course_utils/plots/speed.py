@@ -93,15 +93,21 @@ def roofline(
     peaks: Mapping[str, float],
     bandwidth: float,
     *,
+    cache: float | None = None,
+    before: Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]] | None = None,
     caption: str | None = None,
     theme: Theme = "light",
 ) -> Illustration:
     """Draw what a machine can attain over arithmetic intensity, and what each layer attained.
 
+    Of the layers that wait for arithmetic, the one farthest below its roof is marked, with how far.
+
     Args:
         layers: for each kind of layer, three arrays `(n,)`: FLOP, bytes moved, and seconds.
         peaks: the most FLOP per second measured, by name (a precision, say), the first one solid.
         bandwidth: bytes per second to and from memory.
+        cache: bytes per second to and from the processor's cache, a second slope.
+        before: layers as they were before something was changed, hollow.
         caption: what to look for; None: says what lines and points are.
         theme: light or dark background.
 
@@ -110,6 +116,7 @@ def roofline(
     figure = new_figure(7.2, 4.0, theme)
     axes = figure.subplots()
     points = {kind: [np.asarray(part, float) for part in parts] for kind, parts in layers.items()}
+    earlier = {kind: [np.asarray(part, float) for part in parts] for kind, parts in (before or {}).items()}
     intensity = np.concatenate([flop / moved for flop, moved, _ in points.values()])
     x = np.geomspace(min(intensity.min(), 0.2) / 2, intensity.max() * 3, 200)
     for (name, peak), dashes in zip(peaks.items(), ("-", "--", ":"), strict=False):
@@ -123,9 +130,31 @@ def roofline(
             label=f"{name}: {peak / 1e9:.0f} GFLOP/s",
         )
     axes.plot([], [], " ", label=f"memory: {bandwidth / 1e9:.0f} GB/s")
-    for (kind, (flop, moved, seconds)), colour, marker in zip(
-        points.items(), PALETTE[theme], MARKERS, strict=False
-    ):
+    if cache is not None:
+        slope = x[cache * x < max(peaks.values())]
+        axes.plot(
+            slope,
+            cache * slope / 1e9,
+            linestyle=(0, (1, 1.5)),
+            color=INK[theme],
+            linewidth=1.6,
+            label=f"cache: {cache / 1e9:.0f} GB/s",
+        )
+    looks = zip(PALETTE[theme], MARKERS, strict=False)
+    styles = dict(zip(dict.fromkeys([*earlier, *points]), looks, strict=False))
+    for kind, (flop, moved, seconds) in earlier.items():
+        colour, marker = styles[kind]
+        axes.scatter(
+            flop / moved,
+            flop / seconds / 1e9,
+            s=22,
+            marker=marker,
+            facecolors="none",
+            edgecolors=colour,
+            alpha=0.6,
+        )
+    for kind, (flop, moved, seconds) in points.items():
+        colour, marker = styles[kind]
         axes.scatter(
             flop / moved,
             flop / seconds / 1e9,
@@ -136,7 +165,24 @@ def roofline(
             linewidths=0,
             label=kind,
         )
+    if earlier:
+        axes.scatter(
+            [], [], s=22, marker="o", facecolors="none", edgecolors=INK[theme], label="hollow: before"
+        )
     axes.set(xscale="log", yscale="log", xlim=(x[0], x[-1]))
+    lowest = _lowest(points, next(iter(peaks.values())), bandwidth)
+    if lowest is not None:
+        where, rate, times = lowest
+        axes.annotate(
+            f"{times:.0f} times below its roof",
+            (where, rate / 1e9),
+            (0, -26),
+            textcoords="offset points",
+            ha="center",
+            arrowprops={"arrowstyle": "-", "color": GRAY[theme]},
+            fontsize=8.5,
+            color=INK[theme],
+        )
     axes.set(xlabel="arithmetic intensity (FLOP a byte)", ylabel="attained (GFLOP a second)")
     plain_axes(axes, theme)
     legend_beside(axes, "limits and layers", theme)
@@ -146,8 +192,23 @@ def roofline(
             "the flat part arithmetic. A point is a layer; how far below its roof it lies can be gained."
         )
     kinds = ", ".join(f"{len(parts[0])} {kind}" for kind, parts in points.items())
-    alt = f"Roofline on logarithmic axes, a slope that turns flat, with points below it: {kinds}."
+    below = "" if lowest is None else f" The lowest that waits for arithmetic is {lowest[2]:.0f} times below."
+    second = "" if cache is None else " A second, steeper slope is that of the cache."
+    alt = f"Roofline on logarithmic axes, a slope that turns flat, with points: {kinds}.{second}{below}"
     return Illustration(figure, caption, alt)
+
+
+def _lowest(
+    points: Mapping[str, Sequence[np.ndarray]], peak: float, bandwidth: float
+) -> tuple[float, float, float] | None:
+    """Return intensity, rate and how many times below the peak, of the slowest layer right of the ridge."""
+    found = [
+        (f / b, f / s, peak * s / f)
+        for flop, moved, seconds in points.values()
+        for f, b, s in zip(flop, moved, seconds, strict=True)
+        if f / b > peak / bandwidth
+    ]
+    return max(found, key=lambda each: each[2], default=None)
 
 
 def ladder(
@@ -203,6 +264,52 @@ def ladder(
         caption = "Each bar is one step further. Lines: what this machine cannot pass."
     steps = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
     return Illustration(figure, caption, f"Bars of {unit}: {steps}.")
+
+
+def parts_of_an_image(
+    parts: Mapping[str, Sequence[float]],
+    names: Sequence[str],
+    *,
+    caption: str,
+    theme: Theme = "light",
+) -> Illustration:
+    """Draw what an image costs, part after part, as one bar for each way to store it.
+
+    Args:
+        parts: milliseconds of each part, one for each name.
+        names: the bars, first on top.
+        caption: what to look for.
+        theme: light or dark background.
+    """
+    figure = new_figure(7.2, 0.5 * len(names) + 1.0, theme)
+    axes = figure.subplots()
+    left = np.zeros(len(names))
+    for (part, widths), colour, hatch in zip(
+        parts.items(), PALETTE[theme], ("", "//", "..", "xx"), strict=False
+    ):
+        bar: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": GROUND[theme]}
+        axes.barh(range(len(names)), list(widths), left=left, height=0.72, label=part, **bar)
+        left += widths
+    for place, whole in enumerate(left):
+        axes.annotate(
+            f"{whole:.0f} ms",
+            (whole, place),
+            (4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK[theme],
+        )
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.set(xlabel="milliseconds an image, one after the other", xlim=(0, 1.12 * left.max()))
+    plain_axes(axes, theme)
+    legend_beside(axes, "parts", theme)
+    each = "; ".join(
+        f"{name}: " + ", ".join(f"{part} {widths[i]:.0f}" for part, widths in parts.items())
+        for i, name in enumerate(names)
+    )
+    return Illustration(figure, caption, f"Stacked bars of milliseconds an image. {each}.")
 
 
 def reading_threads(

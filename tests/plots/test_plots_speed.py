@@ -87,3 +87,26 @@ def test_a_ladder_names_every_step_and_limit_with_its_rate():
     assert [bar.get_width() for bar in axes.patches] == [10, 24.5]
     assert axes.get_legend().get_texts()[0].get_text() == "limit: 30"
     assert "fused 24.5" in shown.alt
+
+
+def test_a_cache_has_a_steeper_slope_and_what_was_before_is_hollow():
+    faster = {"convolution": ([4e9, 2e9], [1e7, 4e7], [0.01, 0.008])}
+    shown = plots.roofline(faster, {"fp32": 4e11}, 4e10, cache=2e11, before=LAYERS)
+    axes = shown.figure.axes[0]
+    slope = next(line for line in axes.lines if line.get_label() == "cache: 200 GB/s").get_xydata()
+    np.testing.assert_allclose(slope[:, 1], 200 * slope[:, 0])
+    assert slope[:, 1].max() <= 400
+    before = axes.collections[:2]
+    assert all(len(marks.get_facecolors()) == 0 for marks in before)
+    np.testing.assert_allclose(axes.collections[2].get_offsets(), [[400, 400], [50, 250]])
+    assert "1.6" not in shown.alt
+    assert "2 times below" in shown.alt
+
+
+def test_the_parts_of_an_image_lie_one_after_the_other():
+    shown = plots.speed.parts_of_an_image(
+        {"read": [10, 30], "network": [40, 40]}, ["plain", "packed"], caption="Two ways."
+    )
+    bars = [(bar.get_x(), bar.get_width()) for bar in shown.figure.axes[0].patches]
+    assert bars == [(0, 10), (0, 30), (10, 40), (30, 40)]
+    assert shown.alt.endswith("plain: read 10, network 40; packed: read 30, network 40.")

@@ -1,4 +1,4 @@
-"""Exercises 05.4 and 05.5: other right answers, rarer mistakes. And the live tool of lesson 05 measures."""
+"""Exercises of lesson 05: other right answers, rarer mistakes. And the live tool of the lesson measures."""
 
 import ast
 from pathlib import Path
@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from course_utils.embedding import EmbeddingExtractor, load_backbone
-from course_utils.imaging import Preprocessor, read_mammogram
+from course_utils.imaging import MammogramError, Preprocessor, read_mammogram
 from course_utils.imaging.datasets import sample_cohort
 from course_utils.plots import throughput_maps
 from course_utils.teaching import exercise
@@ -67,6 +68,64 @@ def test_another_way_to_the_same_answer_is_right_too(exercise_id, answer):
     assert verdict.state == "right", verdict.text
 
 
+def spent(items, size):
+    """Yield batches, and empty the list while doing so."""
+    while items:
+        yield [items.pop(0) for _ in range(min(size, len(items)))]
+
+
+def part_of_it(rows, labels):
+    return [next((label for file, label in labels if file in row), None) for row in rows]
+
+
+def last_match(rows, labels):
+    return [([None] + [label for file, label in labels if file.startswith(row)])[-1] for row in rows]
+
+
+def sorts_the_labels(rows, labels):
+    labels.sort()
+    return [dict(labels).get(row) for row in rows]
+
+
+def clears(network, images, size):
+    network.eval()
+    with torch.inference_mode():
+        rows = torch.cat([network(batch) for batch in images.split(size)])
+    images.zero_()
+    return rows
+
+
+def asks_first(read, names):
+    good = []
+    for name in names:
+        try:
+            read(name)
+            good.append(name)
+        except MammogramError:
+            pass
+    return good, [read(name) for name in good], {n: f"{n}" for n in names if n not in good}
+
+
+def takes_names_out(read, names):
+    pictures, failures = [], {}
+    for name in list(names):
+        try:
+            pictures.append(read(name))
+        except MammogramError as error:
+            failures[name] = str(error)
+            names.remove(name)
+    return names, pictures, failures
+
+
+def drops_files(files, digest, store, compute):
+    all_files = list(files)
+    for file in all_files:
+        if digest(file) in store or [digest(f) for f in files].count(digest(file)) > 1:
+            files.remove(file)
+    store.update(zip(map(digest, files), compute(list(files)), strict=True))
+    return [store[digest(file)] for file in all_files]
+
+
 def only_new(files, digest, store, compute):
     missing = {digest(file): file for file in files if digest(file) not in store}
     store.update(zip(missing, compute(list(missing.values())), strict=True))
@@ -91,8 +150,16 @@ def out_of_step(files, digest, store, compute):
         (
             "05.4",
             lambda rows, labels: [next((lb for f, lb in labels if f.startswith(row)), None) for row in rows],
-            "b/1 got another's. Compare whole names",
+            "b/1 got the label of b/10. One name is a part of the other",
         ),
+        ("05.1", spent, "take nothing out"),
+        ("05.2", clears, "the images that you were given have other values now"),
+        ("05.3", asks_first, "should be the string"),
+        ("05.3", takes_names_out, "the list of names that you were given is another one now"),
+        ("05.4", part_of_it, "One name is a part of the other"),
+        ("05.4", last_match, "One name is a part of the other"),
+        ("05.4", sorts_the_labels, "the lists that you were given have changed"),
+        ("05.5", drops_files, "the list of files that you were given is another one now"),
         ("05.4", lambda rows, labels: by_merging(rows, labels).fillna(-1), "d/5: what it got is made up"),
         ("05.5", only_new, "6 files need 6 vectors"),
         ("05.5", nothing_new, "you computed nothing"),
@@ -113,7 +180,7 @@ def test_moving_a_slider_of_the_live_tool_measures_a_setting_that_was_not_tried_
     preprocess = Preprocessor()
     tried = {archive: {}}
     names = {
-        "extractor": EmbeddingExtractor(load_backbone("efficientnet_lite0"), device="cpu"),
+        "backbone": load_backbone("efficientnet_lite0"),
         "EmbeddingExtractor": EmbeddingExtractor,
         "pictures": np.stack([preprocess(read_mammogram(path)) for path in paths]),
         "preprocess": preprocess,

@@ -3,11 +3,13 @@
 import hashlib
 import itertools
 import json
+import pickle
 import statistics
 import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import deque
 
 import numpy as np
@@ -21,26 +23,35 @@ from course_utils.teaching.exercises import NotYet
 from course_utils.teaching.exercises import lesson_06 as lesson
 
 
-def warms_up_thrice(action, synchronise, clock, repeats):
-    for _ in range(3):
-        action()
-    times = np.empty(repeats)
-    for i in range(repeats):
-        synchronise()
-        start = clock()
-        action()
-        synchronise()
-        times[i] = clock() - start
-    return np.median(times)
+def by_numpy(actions, synchronise, clock, turns):
+    rows = []
+    for _ in turns:
+        row = []
+        for action in actions.values():
+            synchronise()
+            begin = clock()
+            action()
+            synchronise()
+            row.append(clock() - begin)
+        rows.append(row)
+    return dict(zip(actions, np.median(rows[1:] or rows, axis=0), strict=True))
 
 
-def reads_one_clock_between(action, synchronise, clock, repeats):
-    readings = []
-    for _ in range(repeats + 1):
-        action()
+def reads_one_clock_between(actions, synchronise, clock, turns):
+    times = {name: deque() for name in actions}
+    for number, _ in enumerate(turns):
+        if number == 1:
+            for each in times.values():
+                each.clear()
         synchronise()
-        readings.append(clock())
-    return statistics.median(b - a for a, b in itertools.pairwise(readings))
+        readings = [clock()]
+        for action in reversed(actions.values()):
+            action()
+            synchronise()
+            readings.append(clock())
+        for name, (begin, end) in zip(reversed(actions), itertools.pairwise(readings), strict=True):
+            times[name].append(end - begin)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
 def fills_first(read, names, pool, ahead):
@@ -104,10 +115,24 @@ def readable(job):
     return "; ".join([*parts, hashlib.sha256(job["content"]).hexdigest()])
 
 
+def pickled(job):
+    kept = {name: job[name] for name in job if name not in ("file", "batch_size", "device", "started")}
+    kept["preprocessing"] = json.dumps(kept["preprocessing"], sort_keys=True)
+    return hashlib.md5(pickle.dumps(sorted(kept.items()))).hexdigest()
+
+
+def with_content(key):
+    def of(job):
+        kept = [job[n] for n in ("preprocessing", "backbone", "weights", "adapter", "precision", "engine")]
+        return json.dumps([kept, key(job["content"])], sort_keys=True)
+
+    return of
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
-        ("06.1", warms_up_thrice),
+        ("06.1", by_numpy),
         ("06.1", reads_one_clock_between),
         ("06.2", fills_first),
         ("06.2", keeps_by_number),
@@ -116,11 +141,41 @@ def readable(job):
         ("06.3", lock_of_the_module),
         ("06.4", leaves_out),
         ("06.4", readable),
+        ("06.4", pickled),
+        ("06.4", with_content(zlib.crc32)),  # of all of it
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(number, answer):
     verdict = exercise(number).judge(answer)
     assert verdict.state == "right", verdict.text
+
+
+def numbers_of_turns(actions, synchronise, clock, turns):
+    for _ in range(turns):
+        pass
+    return {}
+
+
+def after_the_turn(actions, synchronise, clock, turns):
+    """Wait once a turn: only the last action's time holds what all of them took."""
+    times = {name: [] for name in actions}
+    for _ in turns:
+        begin = {}
+        for name, action in actions.items():
+            begin[name] = clock()
+            action()
+        synchronise()
+        for name in actions:
+            times[name].append(clock() - begin[name])
+    return {name: statistics.median(each[1:]) for name, each in times.items()}
+
+
+def takes_from_the_queue(read, names, pool, ahead):
+    waiting = []
+    while names or waiting:
+        while names and len(waiting) < ahead:
+            waiting.append(pool.submit(read, names.pop(0)))
+        yield waiting.pop(0).result()
 
 
 def counts_under_the_lock_and_looks_again(table, vector):
@@ -148,7 +203,10 @@ def takes_it_twice(table, vector):
 @pytest.mark.parametrize(
     ("number", "answer", "says"),
     [
-        ("06.1", lambda action, synchronise, clock, repeats: action() or clock(), "`range(repeats)`"),
+        ("06.1", lambda actions, synchronise, clock, turns: {}, "In each turn each action runs once"),
+        ("06.1", numbers_of_turns, "cannot be interpreted as an integer"),
+        ("06.1", after_the_turn, "the median of its runs after the first is"),
+        ("06.2", takes_from_the_queue, "the list of names that you were given is shorter now"),
         ("06.2", lambda read, names, pool, ahead: "pictures", "A slow file was overtaken"),
         ("06.2", lambda read, names, pool, ahead: 3, "one by one (`yield`)"),
         ("06.3", counts_under_the_lock_and_looks_again, "not held from the first look"),
@@ -157,6 +215,11 @@ def takes_it_twice(table, vector):
         ("06.4", lambda job: 7, "a key is a string"),
         ("06.4", lambda job: job["file"], "`content` changed"),
         ("06.4", lambda job: hashlib.sha256(repr(job).encode()).hexdigest(), "Leave `file` out"),
+        ("06.4", with_content(len), "as long as before"),
+        ("06.4", with_content(lambda content: [len(content), str(content[:64])]), "as long as before"),
+        ("06.4", with_content(sum), "changed places"),
+        ("06.4", with_content(lambda content: str(content[:-1])), "the last byte is another"),
+        ("06.4", with_content(lambda content: str(content[1:])), "the first byte is another"),
     ],
 )
 def test_a_rarer_mistake_is_named_too(number, answer, says):

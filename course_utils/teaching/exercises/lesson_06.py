@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import copy
+import functools
 import hashlib
 import inspect
 import itertools
 import json
+import math
 import numbers
 import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, as_completed
 from typing import Any
 from unittest import mock
 
-from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of, tried
+from course_utils.teaching.stopwatch import Turns
 
-TimeIt = Callable[[Callable[[], Any], Callable[[], Any], Callable[[], float], int], float]
+Actions = dict[str, Callable[[], Any]]
+InTurns = Callable[[Actions, Callable[[], Any], Callable[[], float], Iterable[Any]], dict[str, float]]
 Read = Callable[[str], str]
 ReadAhead = Callable[[Read, Sequence[str], Executor, int], Iterable[str]]
 Add = Callable[[Any, str], int]
@@ -34,16 +38,21 @@ class _Device:
     LAUNCH = 0.001
     FIRST = 5.0
 
-    def __init__(self, costs: Sequence[float]) -> None:
-        self.costs = itertools.cycle(costs)
+    def __init__(self, costs: Mapping[str, Sequence[float]]) -> None:
+        self.costs = {
+            name: itertools.chain([self.FIRST], itertools.cycle(each)) for name, each in costs.items()
+        }
         self.now = self.done = 0.0
-        self.calls = self.readings = 0
+        self.readings = 0
+        self.calls: list[str] = []
 
-    def action(self) -> None:
-        cost = next(self.costs) if self.calls else self.FIRST
-        self.calls += 1
+    def actions(self) -> dict[str, Callable[[], None]]:
+        return {name: functools.partial(self.launch, name) for name in self.costs}
+
+    def launch(self, name: str) -> None:
+        self.calls.append(name)
         self.now += self.LAUNCH
-        self.done = max(self.now, self.done) + cost
+        self.done = max(self.now, self.done) + next(self.costs[name])
 
     def synchronise(self) -> None:
         self.now = max(self.now, self.done)
@@ -53,116 +62,164 @@ class _Device:
         return self.now
 
 
-def _test_time_it(time_it: TimeIt) -> None:
-    three, five = (_calls(time_it, repeats) for repeats in (3, 5))
-    if five - three != 2:
+_COSTS = {"short": (1.0, 9.0, 1.2, 0.9, 1.1), "long": (2.0, 1.4, 1.8, 2.2, 12.0)}
+
+
+def _test_in_turns(in_turns: InTurns) -> None:
+    for most in (5, 3):
+        _test_turns(in_turns, most)
+    _test_one_turn(in_turns)
+
+
+def _test_turns(in_turns: InTurns, most: int) -> None:
+    costs = {name: each[:most] for name, each in _COSTS.items()}
+    device, turns = _Device(costs), Turns(math.inf, most)
+    actions = device.actions()
+    given = dict(actions)
+    got: Any = tried(in_turns(given, device.synchronise, device.clock, turns))
+    _test_calls(device.calls, most + 1)
+    if not isinstance(got, Mapping):
+        raise NotYet(f"a dictionary is needed, with the seconds of each name, and out came {_a(got)}.")
+    if set(got) != set(costs):
+        raise NotYet(f"the actions are called short and long; your result has {', '.join(map(str, got))}.")
+    for name in costs:
+        _test_seconds(got[name], name, costs[name], device.readings)
+    if given != actions:
         raise NotYet(
-            f"3 repeats were asked for and then 5; the action ran {three} and {five} times. How often is up "
-            "to whoever calls: `range(repeats)`."
+            "the seconds are right, but the dictionary of actions that you were given has changed. It "
+            "belongs to whoever called you: begin one of your own."
         )
-    for costs in ((1.0, 9.0, 1.2, 0.9, 1.1), (2.0, 1.4, 1.8)):
-        _test_timed(time_it, costs)
 
 
-def _calls(time_it: TimeIt, repeats: int) -> int:
-    device = _Device([1.0])
-    tried(time_it(device.action, device.synchronise, device.clock, repeats))
-    return device.calls
+def _test_calls(calls: list[str], turns: int) -> None:
+    ran = {name: calls.count(name) for name in _COSTS}
+    if set(ran.values()) != {turns}:
+        raise NotYet(
+            f"there were {turns} turns, and short ran {ran['short']} times and long {ran['long']} times. In "
+            "each turn each action runs once: `for _ in turns`, and in it a loop over the actions."
+        )
+    if calls != [*_COSTS] * turns and calls != [*reversed(_COSTS)] * turns:
+        raise NotYet(
+            f"they ran in this order: {', '.join(calls)}. If the machine is busy for a moment, one of them "
+            "alone suffers. Let them take turns: the loop over `turns` is the outer one."
+        )
 
 
-def _test_timed(time_it: TimeIt, costs: tuple[float, ...]) -> None:
-    device, repeats = _Device(costs), len(costs)
-    got: Any = tried(time_it(device.action, device.synchronise, device.clock, repeats))
-    if not isinstance(got, numbers.Real):
-        raise NotYet(f"one number of seconds is needed, and out came a {type(got).__name__}.")
-    seconds, middle = float(got), statistics.median(costs)
+def _test_seconds(found: Any, name: str, costs: Sequence[float], readings: int) -> None:
+    if not isinstance(found, numbers.Real):
+        raise NotYet(f"one number of seconds a name is needed, and {name} got {_a(found)}.")
+    seconds, middle = float(found), statistics.median(costs)
 
     def is_about(other: float) -> bool:
-        return abs(seconds - other) < 0.01
+        return abs(seconds - other - _Device.LAUNCH) < 0.01
 
-    if not device.readings:
+    if not readings:
         raise NotYet("take the time from `clock()`: the check's device lives in a time of its own.")
-    if device.calls == repeats:
-        raise NotYet(
-            f"the action ran {repeats} times, all of them timed, and its first run took {device.FIRST:g} "
-            "seconds: it pays for setting up. Run it once before you start to measure."
-        )
+    if is_about(middle):
+        return
     if seconds < 0.5:
         raise NotYet(
             f"your stopwatch says {seconds:.3f} s for work of {middle} s: it timed the launch. The device "
             "was still at work when the clock was read. Wait for it first, with `synchronise()`."
         )
-    if is_about(middle + device.LAUNCH):
-        return
-    if is_about(sum(costs) / repeats + device.LAUNCH):
+    if is_about(statistics.median([_Device.FIRST, *costs])):
         raise NotYet(
-            f"{seconds:.2f} s is the mean, and one slow run (the machine was busy) pulls it up. Take the "
-            "median of the single runs."
+            f"{name} came out as {seconds:.2f} s, the median of all its runs. The first one took "
+            f"{_Device.FIRST:g} seconds: it pays for setting up. Leave the first turn out."
         )
-    if is_about(min(costs) + device.LAUNCH):
-        raise NotYet(f"{seconds:.2f} s is the fastest run; the median of the {repeats} runs is asked for.")
-    late = [costs[0] + device.FIRST, *costs[1:]]
-    if is_about(statistics.median(late)) or is_about(statistics.median(late) + device.LAUNCH):
+    if is_about(statistics.mean(costs)):
         raise NotYet(
-            "the first of your times holds the end of the warm-up: the device was still busy with it when "
-            "you looked at the clock. Synchronise after the warm-up too."
+            f"{name} came out as {seconds:.2f} s. That is the mean, and one slow run (the machine was busy) "
+            "pulls it up. Take the median of the single runs."
         )
+    if is_about(min(costs)):
+        raise NotYet(f"{name} came out as {seconds:.2f} s. That is its fastest run; the median is asked for.")
     raise NotYet(
-        f"out came {seconds:.2f} s; the median of the {repeats} runs is {middle:.2f} s. For each run: clock, "
-        "action, synchronise, clock."
+        f"{name} came out as {seconds:.2f} s; the median of its runs after the first is {middle:.2f} s. For "
+        "each run: synchronise, clock, action, synchronise, clock."
     )
 
 
+def _test_one_turn(in_turns: InTurns) -> None:
+    device = _Device(_COSTS)
+    try:
+        got = in_turns(device.actions(), device.synchronise, device.clock, Turns(0, 3))
+        right = all(abs(got[name] - _Device.FIRST - _Device.LAUNCH) < 0.01 for name in _COSTS)
+    except (ArithmeticError, LookupError, ValueError):  # no median of nothing
+        right = False
+    if not right:
+        raise NotYet(
+            "with several turns it is right. But where there is only one, nothing is left without the first: "
+            "then that one has to count. (`times[1:] or times` is `times` if nothing follows.)"
+        )
+
+
+def _a(value: Any) -> str:
+    return kind_of(value, "an array")
+
+
 def _times(
-    action: Callable[[], Any], synchronise: Callable[[], Any], clock: Callable[[], float], repeats: int
-) -> list[float]:
+    actions: Actions, synchronise: Callable[[], Any], clock: Callable[[], float], turns: Iterable[Any]
+) -> dict[str, list[float]]:
     """What the planted answers have in common: the times of single runs."""
-    found = []
-    for _ in range(repeats):
-        start = clock()
-        action()
-        synchronise()
-        found.append(clock() - start)
+    found: dict[str, list[float]] = {name: [] for name in actions}
+    for _ in turns:
+        for name, action in actions.items():
+            synchronise()
+            start = clock()
+            action()
+            synchronise()
+            found[name].append(clock() - start)
     return found
 
 
-def _warm(action: Callable[[], Any], synchronise: Callable[[], Any]) -> None:
-    action()
-    synchronise()
+def _picked(times: dict[str, list[float]], pick: Callable[[list[float]], Any]) -> dict[str, Any]:
+    return {name: pick(each[1:] or each) for name, each in times.items()}
 
 
-def _cold(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    return statistics.median(_times(action, synchronise, clock, repeats))
+def _cold(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    times = _times(actions, synchronise, clock, turns)
+    return {name: statistics.median(each) for name, each in times.items()}
 
 
-def _launches(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    _warm(action, synchronise)
-    return statistics.median(_times(action, lambda: None, clock, repeats))
+def _launches(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, lambda: None, clock, turns), statistics.median)
 
 
-def _unfinished_warm_up(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    action()
-    return statistics.median(_times(action, synchronise, clock, repeats))
+def _mean(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, synchronise, clock, turns), statistics.mean)
 
 
-def _mean(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    _warm(action, synchronise)
-    return statistics.mean(_times(action, synchronise, clock, repeats))
+def _fastest(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, synchronise, clock, turns), min)
 
 
-def _fastest(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    _warm(action, synchronise)
-    return min(_times(action, synchronise, clock, repeats))
+def _all_times(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, synchronise, clock, turns), list)
 
 
-def _all_times(action: Any, synchronise: Any, clock: Any, repeats: int) -> Any:
-    _warm(action, synchronise)
-    return _times(action, synchronise, clock, repeats)
+def _one_number(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return statistics.median(_mean(actions, synchronise, clock, turns).values())
 
 
-def _clock_of_its_own(action: Any, synchronise: Any, clock: Any, repeats: int) -> float:
-    _warm(action, synchronise)
-    return statistics.median(_times(action, synchronise, time.perf_counter, repeats))
+def _clock_of_its_own(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, synchronise, time.perf_counter, turns), statistics.median)
+
+
+def _one_after_the_other(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    found: dict[str, Any] = {}
+    for name in actions:
+        found |= _times({name: actions[name]}, synchronise, clock, turns)
+    return _picked(found, statistics.median)
+
+
+def _turns_of_its_own(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    return _picked(_times(actions, synchronise, clock, range(6)), statistics.median)
+
+
+def _nothing_for_one_turn(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
+    times = _times(actions, synchronise, clock, turns)
+    return {name: statistics.median(each[1:]) for name, each in times.items()}
 
 
 # --- 06.2: read ahead, in order
@@ -205,7 +262,13 @@ def _test_reading(read_ahead: ReadAhead, names: list[str], ahead: int) -> None:
         return f"picture of {name}"
 
     try:
-        _test_results(read_ahead(read, list(names), pool, ahead), pool, names, ahead)
+        given = list(names)
+        _test_results(read_ahead(read, given, pool, ahead), pool, names, ahead)
+        if given != names:
+            raise NotYet(
+                "the results are right, but the list of names that you were given is shorter now. It belongs "
+                "to whoever called you: loop over it, and keep what is waiting in a queue of your own."
+            )
     finally:
         for event in finished.values():
             event.set()  # nobody waits for a file that will not be read
@@ -527,9 +590,10 @@ def _returned_the_count(table: Any, vector: str) -> int:
 
 # --- 06.4: the key of a cache
 
+_CONTENT = b"DICM" + bytes(range(256)) * 40 + b"the end of a file"
 _JOB: dict[str, Any] = {
     "file": "W01_LCC.dcm",
-    "content": b"DICM, then some pixels",
+    "content": _CONTENT,
     "preprocessing": {"size": 512, "voi": "auto", "flip": True},
     "backbone": "resnet50",
     "weights": "11ad3fa6c0a1",
@@ -541,13 +605,24 @@ _JOB: dict[str, Any] = {
     "started": "2024-05-17 21:04",
 }
 _MATTERS = {
-    "content": (b"DICM, then other pixels", "somebody replaced the pixels and kept the name"),
+    "content": (b"another file altogether", "somebody replaced the pixels and kept the name"),
     "preprocessing": ({"size": 512, "voi": "auto", "flip": False}, "one setting of the preprocessing"),
     "backbone": ("efficientnet_lite0", "the network"),
     "weights": ("0676ba61b680", "the weights: a paper compares two trainings, and gets one twice"),
     "adapter": ("folded", "the adapter"),
     "precision": ("bf16", "the precision"),
     "engine": ("openvino", "the engine"),
+}
+_MIDDLE = len(_CONTENT) // 2
+_OTHER_CONTENTS = {
+    "one byte in the middle is another, as long as before": _CONTENT[:_MIDDLE]
+    + bytes([_CONTENT[_MIDDLE] ^ 1])
+    + _CONTENT[_MIDDLE + 1 :],
+    "two neighbours in the middle changed places": _CONTENT[:_MIDDLE]
+    + _CONTENT[_MIDDLE : _MIDDLE + 2][::-1]
+    + _CONTENT[_MIDDLE + 2 :],
+    "the last byte is another": _CONTENT[:-1] + b"!",
+    "the first byte is another": b"d" + _CONTENT[1:],
 }
 _DOES_NOT = {
     "file": ("renamed.dcm", "renamed the file", "ten thousand files are computed again after every move"),
@@ -572,6 +647,12 @@ def _test_cache_key(cache_key: CacheKey) -> None:
             raise NotYet(
                 f"`{name}` changed ({what}), and the key did not: you get the old vector and never know."
             )
+    for what, content in _OTHER_CONTENTS.items():
+        if cache_key(copy.deepcopy(_JOB) | {"content": content}) == here:
+            raise NotYet(
+                f"two files differ in this alone: {what}. They have the same key. Take all of the content "
+                "into it, not its length or a part of it: `hashlib.sha256(content)`."
+            )
     for name, (value, what, price) in _DOES_NOT.items():
         if cache_key(copy.deepcopy(_JOB) | {name: value}) != here:
             raise NotYet(f"somebody {what}, and the key changed too: {price}. Leave `{name}` out.")
@@ -593,6 +674,13 @@ def _test_cache_key(cache_key: CacheKey) -> None:
             "'ab' and 'c' give the same key as 'a' and 'bc': the parts are glued together with nothing "
             "between them, so that nobody can tell where one ends."
         )
+    job = copy.deepcopy(_JOB)
+    cache_key(job)
+    if job != _JOB:
+        raise NotYet(
+            "the key is right, but the job that you were given has changed. It belongs to whoever called "
+            "you, who still needs it: make a dictionary of your own."
+        )
 
 
 def _another_process() -> Any:
@@ -613,6 +701,17 @@ def _digest(parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
+def _by_length(job: dict[str, Any]) -> str:
+    return _digest([_parts(job, "content"), len(job["content"])])
+
+
+def _emptied(job: dict[str, Any]) -> str:
+    for name in _DOES_NOT:
+        del job[name]
+    job["content"] = hashlib.sha256(job["content"]).hexdigest()
+    return _digest(job)
+
+
 def _by_python(job: dict[str, Any]) -> str:
     return str(hash(json.dumps(_parts(job), sort_keys=True)))
 
@@ -630,26 +729,29 @@ EXERCISES = (
     Exercise(
         id="06.1",
         title="A stopwatch that tells the truth",
-        minutes=8,
-        test=_test_time_it,
+        minutes=10,
+        test=_test_in_turns,
         buys="no warm-up, no busy moment and no unfinished work is in your times any more.",
         hints=(
-            "Four things in order: one run that does not count; then for each repeat a time; then one number "
-            "out of these times. Where must the device be waited for?",
-            "Once after the warm-up, so that nothing of it is left; and once in each repeat, after the "
-            "action and before the clock is read for the second time.",
-            "`action(); synchronise()`, then in a loop `start = clock(); action(); synchronise()` and "
-            "`times.append(clock() - start)`; at the end `return statistics.median(times)`.",
+            "Two loops: the outer one over `turns`, the inner one over the actions. Where do you look at the "
+            "clock, and where must the device be waited for before you do?",
+            "In the inner loop: synchronise, clock, action, synchronise, clock; keep the difference in a "
+            "list for each name. After both loops, the first of each list was the warm-up.",
+            "`times = {name: [] for name in actions}` before the loops; in them `start = clock(); action(); "
+            "synchronise(); times[name].append(clock() - start)`; at the end `return {name: "
+            "statistics.median(each[1:] or each) for name, each in times.items()}`.",
         ),
         planted=(
-            Planted(_cold, "timed the first run too", "it pays for setting up"),
+            Planted(_cold, "counted the warm-up", "Leave the first turn out"),
             Planted(_launches, "did not wait for the device", "it timed the launch"),
-            Planted(_unfinished_warm_up, "did not wait after warming up", "holds the end of the warm-up"),
-            Planted(_mean, "took the mean", "is the mean"),
-            Planted(_fastest, "took the minimum", "is the fastest run"),
-            Planted(_all_times, "gave back all times", "one number of seconds"),
+            Planted(_mean, "took the mean", "That is the mean"),
+            Planted(_fastest, "took the minimum", "its fastest run"),
+            Planted(_all_times, "gave back all times", "one number of seconds a name"),
+            Planted(_one_number, "made one number of everything", "a dictionary is needed"),
             Planted(_clock_of_its_own, "took another clock", "take the time from `clock()`"),
-            Planted(lambda a, s, c, n: _mean(a, s, c, 7), "wrote the repeats in", "How often is up"),
+            Planted(_one_after_the_other, "timed one after the other", "Let them take turns"),
+            Planted(_turns_of_its_own, "wrote the turns in", "In each turn each action runs once"),
+            Planted(_nothing_for_one_turn, "left nothing of a single turn", "that one has to count"),
         ),
     ),
     Exercise(
@@ -732,6 +834,8 @@ EXERCISES = (
             Planted(_by_python, "used Python's hash", "another process gets another key"),
             Planted(_as_written, "took the settings as written", "written down in another order"),
             Planted(_glued, "glued the parts together", "nothing between them"),
+            Planted(_by_length, "took the length for the content", "not its length"),
+            Planted(_emptied, "took things out of the job", "the job that you were given has changed"),
             Planted(lambda job: _digest([_parts(job), id(job)]), "put an address in", "has two keys"),
         ),
     ),
