@@ -85,8 +85,8 @@ def _pads_channels(convolve: Convolve, x: Array, kernels: Array, stride: int, pa
 def _too_many_channels(channels: int, padding: int) -> NotYet:
     return NotYet(
         f"with a padding of {padding}, your {channels} channels have become {channels + 2 * padding}. "
-        "`np.pad(x, padding)` pads every axis; give it a pair for each: "
-        "`((0, 0), (padding, padding), (padding, padding))`."
+        "`np.pad(x, padding)` pads every axis; give it a pair for each: `((0, 0), (padding, padding), "
+        "(padding, padding))`."
     )
 
 
@@ -101,8 +101,7 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
     if got.ndim == 4 or got.shape == wanted.shape[1:]:
         raise NotYet(
             f"{came} out came {got.shape}, and {wanted.shape} is needed: one map for each kernel. Each sum "
-            "runs "
-            "over the channels too."
+            "runs over the channels too."
         )
     if padding and got.shape == _conv(x, kernels, stride, 0).shape != wanted.shape:
         raise NotYet(f"{came} out came {got.shape}, as if there were no padding; {wanted.shape} is needed.")
@@ -369,8 +368,7 @@ def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: 
             raise NotYet(why)
     raise NotYet(
         "the shape is right and the numbers are not. For one channel c take `x[:, c]`: subtract its mean, "
-        "divide "
-        "by the root of its variance plus eps, times gamma[c], plus beta[c]."
+        "divide by the root of its variance plus eps, times gamma[c], plus beta[c]."
     )
 
 
@@ -457,9 +455,8 @@ def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> N
                 raise NotYet(why)
         if weight.shape[0] == weight.shape[1] and _same(new, _folded(weight, bn, axis=1)[0], 1e-5):
             raise NotYet(
-                "you scaled the channels that come in. Scales belong to those that go out, axis 0: "
-                "`view(-1, 1, "
-                "1, 1)`."
+                "you scaled the channels that come in. Scales belong to those that go out, axis 0: `view(-1, "
+                "1, 1, 1)`."
             )
         raise NotYet("the new weights are wrong: kernel k times gamma[k] / sqrt(running_var[k] + eps).")
     if not _same(bias, right[1], 1e-5):
@@ -602,8 +599,7 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
                 raise NotYet(why)
     raise NotYet(
         f"the parts of {what} are right, but the numbers are not. In order: conv1, bn1, ReLU, conv2, bn2, "
-        "ReLU, "
-        "conv3, bn3, plus the shortcut, ReLU."
+        "ReLU, conv3, bn3, plus the shortcut, ReLU."
     )
 
 
@@ -632,8 +628,7 @@ def _compare_parts(mine: dict[str, Tensor], theirs: dict[str, Tensor], what: str
         if what.endswith("stride of 1"):
             raise NotYet(
                 f"{what} needs a projection, although its stride is 1: the shortcut has too few channels. "
-                "The "
-                "first block of stage 1 is such a one."
+                "The first block of stage 1 is such a one."
             )
         raise NotYet(f"{what} needs a projection: its shortcut is too large to be added.")
     if extra and all(name.startswith("downsample") for name in extra) and not missing:
@@ -642,9 +637,9 @@ def _compare_parts(mine: dict[str, Tensor], theirs: dict[str, Tensor], what: str
         lacks = f"It lacks {', '.join(sorted(missing)[:3])}. " if missing else ""
         more = f"It has {', '.join(sorted(extra)[:3])} besides. " if extra else ""
         raise NotYet(
-            f"{what} does not have torchvision's names, so its weights will not fit. {lacks}{more}The "
-            "parts are "
-            "conv1, bn1, conv2, bn2, conv3, bn3 and downsample, a Sequential of convolution and batch norm."
+            f"{what} does not have torchvision's names, so its weights will not fit. {lacks}{more}The parts "
+            "are conv1, bn1, conv2, bn2, conv3, bn3 and downsample, a Sequential of convolution and batch "
+            "norm."
         )
     for name, tensor in theirs.items():
         if mine[name].shape != tensor.shape:
@@ -797,8 +792,8 @@ def _test_prove(prove: Prove) -> None:
             raise NotYet("one number is needed: the largest difference as a share of the largest number.")
         if mine.training or theirs.training:
             raise NotYet(
-                "a network was still in training mode, where batch norm uses the batch and dropout "
-                "throws dice: both need `eval()`."
+                "a network was still in training mode, where batch norm uses the batch and dropout throws "
+                "dice: both need `eval()`."
             )
         if not torch.equal(mine.state_dict()["conv.weight"], theirs.state_dict()["conv.weight"]):
             raise NotYet("the two networks have different weights. Load those of one into the other first.")
@@ -845,8 +840,8 @@ def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -
         ),
         (
             "mean of each",
-            "that is the mean of shares, each of its own number. Take the largest difference, and "
-            "divide it by the largest number.",
+            "that is the mean of shares, each of its own number. Take the largest difference, and divide it "
+            "by the largest number.",
         ),
         ("by mine", "you divide by the largest number of `mine`. It is `theirs` that is the reference."),
     ):
@@ -1022,8 +1017,8 @@ def _find_the_place(
                     "on the 3 × 3."
                 )
             raise NotYet(
-                f"all is right up to `{name}`: it gets the right numbers and makes wrong ones of them. "
-                f"Its shape is {tuple(result.shape)}; {tuple(right_result.shape)} is needed."
+                f"all is right up to `{name}`: it gets the right numbers and makes wrong ones of them. Its "
+                f"shape is {tuple(result.shape)}; {tuple(right_result.shape)} is needed."
             )
 
 
@@ -1122,8 +1117,7 @@ EXERCISES = (
             "The window of (i, j) starts at row i * stride and column j * stride and has the kernel's size. "
             "There are (size - k) // stride + 1 places for it.",
             "`window = x[:, i * stride : i * stride + k, j * stride : j * stride + k]`, and `result[:, i, "
-            "j] = "
-            "(kernels * window).sum(axis=(1, 2, 3))`.",
+            "j] = (kernels * window).sum(axis=(1, 2, 3))`.",
         ),
         planted=(
             Planted(
@@ -1207,12 +1201,10 @@ EXERCISES = (
         buys="from a list of layers you know what a number at its end can have seen.",
         hints=(
             "Start with field 1 and jump 1, and take the layers one by one. Which of the three needs the "
-            "jump of "
-            "before?",
+            "jump of before?",
             "Size: (size + 2 * padding - kernel) // stride + 1. The field grows by (kernel - 1) * jump.",
             "In the loop: `size = (size + 2 * padding - kernel) // stride + 1`, `field += (kernel - 1) * "
-            "jump`, "
-            "`jump *= stride`, in this order.",
+            "jump`, `jump *= stride`, in this order.",
         ),
         planted=(
             Planted(
@@ -1270,8 +1262,8 @@ EXERCISES = (
         buys="that is Algorithm 1 of Ioffe and Szegedy, to the last digit of torch's own.",
         hints=(
             "A channel has one mean and one variance, over the pictures and all places: which axes go?",
-            "`x.mean(dim=(0, 2, 3), keepdim=True)` keeps the shape (1, C, 1, 1). The variance is the "
-            "biased one.",
+            "`x.mean(dim=(0, 2, 3), keepdim=True)` keeps the shape (1, C, 1, 1). The variance is the biased "
+            "one.",
             "`(x - mean) / (var + eps).sqrt()`, times `gamma.view(1, -1, 1, 1)`, plus `beta.view(1, -1, 1, "
             "1)`.",
         ),
@@ -1379,14 +1371,13 @@ EXERCISES = (
         test=_test_bottleneck,
         buys="sixteen of these are ResNet-50, and torchvision's weights fit into yours.",
         hints=(
-            "Six layers with torchvision's names: conv1 and bn1 to conv3 and bn3. Which has the stride, "
-            "and which "
-            "gives 4 * width channels? When can the input not be added as it is?",
+            "Six layers with torchvision's names: conv1 and bn1 to conv3 and bn3. Which has the stride, and "
+            "which gives 4 * width channels? When can the input not be added as it is?",
             "`nn.Conv2d(width, width, 3, stride, padding=1, bias=False)` is conv2. The projection is "
             "`nn.Sequential(nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * "
             "width))`.",
-            "It is needed if `stride != 1 or inside != 4 * width`; else `nn.Identity()`. At the end: `return "
-            "F.relu(self.bn3(self.conv3(y)) + self.downsample(x))`.",
+            "It is needed if `stride != 1 or inside != 4 * width`; else `nn.Identity()`. At the end: "
+            "`return F.relu(self.bn3(self.conv3(y)) + self.downsample(x))`.",
         ),
         planted=(
             Planted(
@@ -1530,8 +1521,9 @@ EXERCISES = (
             "to layer4, mean, fc.",
             "The stem is `nn.Conv2d(3, 64, 7, 2, padding=3, bias=False)`, then `nn.MaxPool2d(3, 2, "
             "padding=1)`. Stages: depths 3, 4, 6, 3, widths 64, 128, 256, 512, strides 1, 2, 2, 2.",
-            "An attribute that is an identity adds nothing to the state dict, so `downsample = nn.Identity()`"
-            " is fine. The end: `self.fc(x.mean(dim=(2, 3)))` with `self.fc = nn.Linear(2048, 1000)`.",
+            "An attribute that is an identity adds nothing to the state dict, so `downsample = "
+            "nn.Identity()` is fine. The end: `self.fc(x.mean(dim=(2, 3)))` with `self.fc = nn.Linear(2048, "
+            "1000)`.",
         ),
         planted=(
             Planted(_spoilt(fc=nn.Identity), "no classifier", "`fc` is missing"),

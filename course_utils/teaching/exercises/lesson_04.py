@@ -155,8 +155,7 @@ def _compare_numbers(got: Tensor, stored: Tensor, mean: Statistics, std: Statist
             if _same(got, (x - x.mean(axes, keepdim=True)) / own) or _same(got, (x - m) / own):
                 raise NotYet(
                     "you used statistics of the picture itself. Then a dark picture and a bright one come "
-                    "out "
-                    "alike, and the network was not trained on that. Use those that are given."
+                    "out alike, and the network was not trained on that. Use those that are given."
                 )
     raise NotYet(
         f"a pixel {int(stored[0, 0, 0, 0])} in channel 0 with mean {mean[0]} and std {std[0]} should become "
@@ -193,9 +192,8 @@ def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics)
     taps = weight.shape[-1] ** 2
     if bias.shape in (ones.shape, ones.shape[:1] + ones.shape[2:]):
         raise NotYet(
-            f"the bias has the shape {tuple(bias.shape)}: a number for each weight. It should be one "
-            "number per "
-            "kernel, so sum over rows and columns as well."
+            f"the bias has the shape {tuple(bias.shape)}: a number for each weight. It should be one number "
+            "per kernel, so sum over rows and columns as well."
         )
     if bias.shape == weight.shape[:2]:
         raise NotYet("the bias has a number for each colour. The three add up: one number per kernel.")
@@ -513,8 +511,8 @@ EXERCISES = (
         hints=(
             "The axes are pictures, channels, rows, columns, counted from 0. Along which one must there be "
             "three?",
-            "`repeat_interleave(3, dim=…)` repeats along one axis; so does `repeat`, with a number for "
-            "each axis.",
+            "`repeat_interleave(3, dim=…)` repeats along one axis; so does `repeat`, with a number for each "
+            "axis.",
             "Return `gray.repeat_interleave(3, dim=1)`.",
         ),
         planted=(
@@ -595,8 +593,7 @@ EXERCISES = (
         hints=(
             "Bring mean and std into the shape (1, 3, 1, 1): then they broadcast over the kernels' channels.",
             "The weights: divide by the std, then sum over dim 1 with `keepdim=True`. The bias: weight × "
-            "mean / std, "
-            "summed over dims 1, 2 and 3, with a minus.",
+            "mean / std, summed over dims 1, 2 and 3, with a minus.",
             "`folded = (weight / std).sum(dim=1, keepdim=True)` and `bias = -(weight * mean / "
             "std).sum(dim=(1, 2, 3))`.",
         ),
@@ -704,9 +701,8 @@ EXERCISES = (
         buys="a picture that holds nothing costs a line in the failures, not a vector that means nothing.",
         hints=(
             "`pictures.flatten(start_dim=1)` has a row for each picture. Ask two questions of each row.",
-            "`isfinite` is False for NaN and for infinite numbers; `.all(dim=1)` asks a whole row. A row "
-            "is constant "
-            "if its largest number is its smallest.",
+            "`isfinite` is False for NaN and for infinite numbers; `.all(dim=1)` asks a whole row. A row is "
+            "constant if its largest number is its smallest.",
             "Return `flat.isfinite().all(dim=1) & (flat.amax(dim=1) > flat.amin(dim=1))`.",
         ),
         planted=(
