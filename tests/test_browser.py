@@ -51,15 +51,16 @@ CHANGED = """before => {
             )
             for path in LIVE
         ),
+        ("03_convolution_to_resnet50.ipynb", "KernelWindow("),
         ("08_clustering.ipynb", "k=(2, "),
     ],
 )
-def test_cells_run_up_to_a_live_picture_and_a_moved_control_changes_it(lab, browser, name, sign):
+def test_a_moved_control_changes_its_picture_and_both_fit_a_laptops_screen(lab, browser, name, sign):
     if name == "small.ipynb":
         lab.write(name, SMALL)
     else:
         nbformat.write(up_to_picture(NOTEBOOKS / name, sign), lab.work / name)
-    page = lab.open(browser, name)
+    page = lab.open(browser, name, viewport={"width": 1366, "height": 768})
     run_all(page)
 
     image = page.locator(".jupyter-widgets figure img").last
@@ -73,4 +74,6 @@ def test_cells_run_up_to_a_live_picture_and_a_moved_control_changes_it(lab, brow
         widget.locator("select").first.select_option(index=0)  # lesson 07 begins with the second
     page.wait_for_function(CHANGED, arg=before)
     assert image.get_attribute("alt")
+    free = page.locator(".jp-WindowedPanel-outer").first.bounding_box()["height"]
+    assert widget.bounding_box()["height"] <= free
     close(page)
