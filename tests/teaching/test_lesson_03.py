@@ -249,7 +249,7 @@ def compares(by):
         ("03.8", lambda: resnet18(), "the state dict does not fit"),
         ("03.8", lambda: nn.ReLU(), "has no weights"),
         ("03.8", lambda: resnet50, "an `nn.Module` is needed"),
-        ("03.8", lambda: nn.Linear, "out came a class"),
+        ("03.8", lambda: nn.Linear, "you return a class"),
     ],
 )
 def test_a_rarer_mistake_is_named_too(number, answer, says):

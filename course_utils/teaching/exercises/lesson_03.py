@@ -100,24 +100,24 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         raise NotYet(f"{came} rows and columns of the result have changed places.")
     if got.ndim == 4 or got.shape == wanted.shape[1:]:
         raise NotYet(
-            f"{came} out came {got.shape}, and {wanted.shape} is needed: one map for each kernel. Each sum "
+            f"{came} you return {got.shape}, and {wanted.shape} is needed: one map for each kernel. Each sum "
             "runs over the channels too."
         )
     if padding and got.shape == _conv(x, kernels, stride, 0).shape != wanted.shape:
-        raise NotYet(f"{came} out came {got.shape}, as if there were no padding; {wanted.shape} is needed.")
+        raise NotYet(f"{came} you return {got.shape}, as if there were no padding; {wanted.shape} is needed.")
     if stride > 1 and got.shape == _conv(x, kernels, 1, padding).shape:
-        raise NotYet(f"{came} out came {got.shape}, as if the stride were 1; {wanted.shape} is needed.")
+        raise NotYet(f"{came} you return {got.shape}, as if the stride were 1; {wanted.shape} is needed.")
     one_side = tuple((n + padding - kernels.shape[-1]) // stride + 1 for n in x.shape[1:])
     if padding and got.shape == (len(kernels), *one_side) != wanted.shape:
         raise NotYet(
-            f"{came} out came {got.shape}, as if zeros lay on one side only. They belong on all four sides."
+            f"{came} you return {got.shape}, as if zeros lay on one side only. They belong on all four."
         )
     if got.shape == (len(kernels), wanted.shape[1] - 1, wanted.shape[2] - 1):
         raise NotYet(
             f"{came} a row and a column are missing. The window has one place more than it has steps: + 1."
         )
     if got.shape != wanted.shape:
-        raise NotYet(f"{came} out came the shape {got.shape}, and {wanted.shape} is needed.")
+        raise NotYet(f"{came} you return the shape {got.shape}, and {wanted.shape} is needed.")
     if _same(got, _conv(x, kernels[:, :, ::-1, ::-1], stride, padding)):
         raise NotYet(
             f"{came} the kernel is flipped. That is a convolution as mathematicians write it; what networks "
@@ -319,7 +319,7 @@ def _test_batch_norm(batch_norm: BatchNorm) -> None:
 
 def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
     if not isinstance(got, Tensor):
-        raise NotYet(f"a tensor is needed, and out came a {type(got).__name__}.")
+        raise NotYet(f"a tensor is needed, and you return a {type(got).__name__}.")
     got = got.detach()
     if got.shape != x.shape:
         raise NotYet(f"{tuple(x.shape)} went in, and {tuple(got.shape)} came out. The shape stays as it is.")
@@ -848,7 +848,7 @@ def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -
         if abs(got - _difference(a, b, end)) < 1e-5:
             raise NotYet(why)
     raise NotYet(
-        f"out came {got:.3g}, and {wanted:.3g} is right for two networks that differ by a known share."
+        f"you return {got:.3g}, and {wanted:.3g} is right for two networks that differ by a known share."
     )
 
 
@@ -912,9 +912,9 @@ def _test_from_memory(from_memory: Callable[[], Any]) -> None:
     with torch.random.fork_rng(devices=[]):
         mine = from_memory()
     if isinstance(mine, type):
-        raise NotYet("out came a class. Make a network of it: `return Network()`.")
+        raise NotYet("you return a class. Make a network of it: `return Network()`.")
     if not isinstance(mine, nn.Module):
-        raise NotYet(f"an `nn.Module` is needed, and out came a {type(mine).__name__}.")
+        raise NotYet(f"an `nn.Module` is needed, and you return a {type(mine).__name__}.")
     theirs = _reference()
     _compare_networks(mine.state_dict(), theirs.state_dict())
     mine.load_state_dict(theirs.state_dict(), strict=True)

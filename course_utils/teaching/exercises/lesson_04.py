@@ -300,11 +300,11 @@ def _compare_two(out: Any, weight: Tensor, mean: Statistics, std: Statistics) ->
         raise NotYet("one tensor with two channels is needed. `torch.cat` or `torch.stack` along dim 1.")
     got = _tensor(out, wanted.shape)
     if got.shape == (2, *picture.squeeze(1).shape) or got.shape == (2 * len(weight), *picture.shape[1:]):
-        raise NotYet(f"out came {tuple(got.shape)}: the two slices lie along dim 0, where kernels are.")
+        raise NotYet(f"you return {tuple(got.shape)}: the two slices lie along dim 0, where kernels are.")
     if got.shape == (len(weight), 2, *picture.shape[1:]):
-        raise NotYet(f"out came {tuple(got.shape)}, an axis too many: `cat`, or `stack` without `keepdim`.")
+        raise NotYet(f"you return {tuple(got.shape)}, an axis too many: `cat`, or `stack` without `keepdim`.")
     if got.shape != wanted.shape:
-        raise NotYet(f"out came {tuple(got.shape)}. It should be {tuple(wanted.shape)}.")
+        raise NotYet(f"you return {tuple(got.shape)}. It should be {tuple(wanted.shape)}.")
     if _same(got, wanted.flip(1)):
         raise NotYet("both slices are right and have changed places: the picture comes first, as in [x, 1].")
     _test_picture_slice(got[:, :1], weight, picture, mean, std)
@@ -384,15 +384,15 @@ def _compare_usable(got: Any, pictures: Tensor, names: list[str], wanted: Tensor
         raise NotYet("nothing came out. Is there a `return`?")
     if isinstance(got, bool) or (isinstance(got, Tensor) and got.ndim == 0):
         raise NotYet(
-            "out came one answer for the whole batch. Each picture needs its own: reduce dims 1 to 3."
+            "you return one answer for the whole batch. Each picture needs its own: reduce dims 1 to 3."
         )
     got = got if isinstance(got, Tensor) else torch.as_tensor(np.asarray(got))
     if got.shape == pictures.shape:
-        raise NotYet("out came an answer for each pixel. Reduce dims 1 to 3, so that one a picture is left.")
+        raise NotYet("you return an answer for each pixel. Reduce dims 1 to 3, so that each picture has one.")
     if got.shape == (len(pictures), 1):
-        raise NotYet(f"out came {tuple(got.shape)}; it should be ({len(pictures)},). `flatten` first.")
+        raise NotYet(f"you return {tuple(got.shape)}; it should be ({len(pictures)},). `flatten` first.")
     if got.shape != wanted.shape:
-        raise NotYet(f"out came {tuple(got.shape)}; it should be ({len(pictures)},), one a picture.")
+        raise NotYet(f"you return {tuple(got.shape)}; it should be ({len(pictures)},), one for each picture.")
     if not torch.isin(got.float(), torch.tensor([0.0, 1.0])).all():
         raise NotYet("True or False is needed for each picture, not a number.")
     got = got.bool()
