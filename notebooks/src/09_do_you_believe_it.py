@@ -16,13 +16,13 @@
 #
 # | your time | run time | peak memory | download | GPU |
 # |---|---|---|---|---|
-# | 60 min | under 60 s | under 1 GB | none | not needed |
+# | 70 min, 90 with all | under 60 s | under 1 GB | none | not needed |
 
 # %% [markdown]
 # ## Would your clusters follow a coin?
 #
 # In lesson 08 the view was subtracted from the vectors of sixty synthetic women, k-means made clusters, and these followed
-# density: p = 0.001. Before you believe a p, ask it something to which you know the answer.
+# density: p = 0.001. Before you believe a [p value](../docs/glossary.md#p-value), ask it something to which you know the answer.
 #
 # Here are the vectors again, with the view off, in four clusters.
 
@@ -36,16 +36,18 @@ from course_utils.runs import Extraction
 
 
 # %%
-def open_run(folder):  # -> vectors, what is known of each image, whose it is, small pictures
+def open_run(folder):  # -> vectors, what is known of them, whose they are, pictures
     run, known = Extraction.read(folder), pd.read_csv(folder / "manifest.csv")
-    return run.vectors.astype(float), known, run.table["patient_key"].to_numpy(), run.thumbnails
+    women = run.table["patient_key"].to_numpy()
+    return run.vectors.astype(float), known, women, run.thumbnails
 
 
 vectors, known, women, pictures = open_run(sample_run())
-names, owner = np.unique(women, return_inverse=True)  # owner: for each image, the number of its woman
-off = harmonise(vectors, known, ["view"])  # the mean of each view is subtracted, as in lesson 08
+names, owner = np.unique(women, return_inverse=True)  # for each image, her number
+off = harmonise(vectors, known, ["view"])  # each view's mean is subtracted: lesson 08
 four = cluster(off, k=4).labels
-print(vectors.shape, "vectors of", len(names), "women; images in each cluster:", np.bincount(four))
+print(vectors.shape, "vectors of", len(names), "women")
+print("images in each cluster:", np.bincount(four))
 
 # %% [markdown]
 # Now deal out heads and tails to the women, thirty of each, and write on each of a woman's four images what she got. A coin
@@ -58,11 +60,11 @@ from course_utils.analysis.associations import adjusted_rand
 
 
 # %%
-def toss(rng, women=60):  # -> 0 or 1 for each woman, as many of the one as of the other
+def toss(rng, women=60):  # -> 0 or 1 for each woman, as many heads as tails
     return rng.permutation(np.arange(women) % 2)
 
 
-def agreement(clusters, label):  # the same as scikit-learn's, and much faster: we need it very often
+def agreement(clusters, label):  # scikit-learn's, but fast: we need it very often
     clusters, label = np.asarray(clusters, int), np.asarray(label, int)
     table = np.bincount(2 * clusters + label, minlength=2 * (clusters.max() + 1))
     return adjusted_rand(table.reshape(-1, 2))
@@ -73,18 +75,15 @@ print(f"ARI of clusters and coin: {agreement(four, coin):.3f}")
 print(f"the same by scikit-learn: {adjusted_rand_score(coin, four):.3f}")
 
 # %% [markdown]
-# Is that much? Shuffle the 240 labels 19 times, and see how often the agreement is as good. That is how it is usually done.
-# Toss many such coins: if p means what it says, about one in twenty has p ≤ 0.05.
-#
-# *Predict: if the labels are shuffled so, of how many of 1000 coins will p be at most 0.05?* Write the number down. Each such
-# coin would be called a finding.
+# Is that a lot? Shuffle the 240 labels 19 times, and see how often the agreement is as good. That is how it is usually done.
+# Toss many such coins: if p means what it says, about one in twenty has p ≤ 0.05, and would be called a finding.
 
 # %% [markdown]
 # ### Exercise 09.1: shuffle women, not images (10 minutes)
 #
 # There is another way to shuffle. Write `p_by_women`. It gets a function `agreement(clusters, label)`, which returns a number;
-# `clusters` $(N,)$; `label` $(N,)$, the same for all images of a woman; `women` $(N,)$, whose each image is (they do not all have
-# four); a generator `rng`; and the number of shuffles, `draws`. A shuffle deals out the women's labels to the women anew. Return
+# `clusters` $(N,)$; `label` $(N,)$, the same for all images of a woman; `women` $(N,)$, the woman of each image (not all of them
+# have four); a generator `rng`; and the number of shuffles, `draws`. A shuffle deals out the women's labels to the women anew. Return
 # $p = (1 + b) / (1 + m)$, where $m$ is the number of shuffles and $b$ the number of those in which the agreement is at least as
 # good as with the labels as they are.
 
@@ -94,8 +93,9 @@ def p_by_women(agreement, clusters, label, women, rng, draws=99):  # -> p
     ### BEGIN SOLUTION
     _, first, owner = np.unique(women, return_index=True, return_inverse=True)
     observed = agreement(clusters, label)
-    shuffled = [agreement(clusters, rng.permutation(label[first])[owner]) for _ in range(draws)]
-    return (1 + sum(each >= observed for each in shuffled)) / (1 + draws)
+    shuffles = (rng.permutation(label[first])[owner] for _ in range(draws))
+    as_good = sum(agreement(clusters, each) >= observed for each in shuffles)
+    return (1 + as_good) / (1 + draws)
     ### END SOLUTION
 
 
@@ -105,36 +105,38 @@ exercise("09.1").check(p_by_women)
 # exercise("09.1").hint()
 
 # %% [markdown]
-# Your function can do both. Tell it whose each image is, and it shuffles women. Tell it that every image is a woman of its own,
-# and it shuffles images. So let us toss 1000 coins, and ask for p in both ways. Beside yours is the p of the course's package,
-# `package_p`: so do `associations` and `evaluate` shuffle.
-#
-# (From here on the lesson uses *your* functions once they are right. Until then the course's own stand in for you, so you can
-# skip an exercise and come back.)
-
+# From here on the lesson uses *your* functions once they are right. Until then the course's own stand in for you, so you can
+# skip an exercise and come back.
 
 # %%
-def ready(number, answer):
-    return exercise(number).judge(answer).state == "right"
-
-
-# %%
-from scipy.stats import binom
-
 from course_utils.teaching.controls import package_p
 
+p_of_yours = exercise("09.1").use(p_by_women, otherwise=package_p)
+
+# %% [markdown]
+# Such a function can do both. Tell it which woman each image is of, and it shuffles women. Tell it that every image is a woman of
+# its own, and it shuffles images. So let us toss 1000 coins, and ask for p in both ways. Beside yours stands the p of the course's
+# package, `package_p`, which shuffles as `associations` and `evaluate` do.
+#
+# *Predict: of how many of 1000 coins will p be at most 0.05, if images are shuffled, and if women are?*
+
+# %% tags=["hide-output"]
+from scipy.stats import binom
+
 whose = {"images": np.arange(240), "women": owner}
-programs = {"package": package_p} | ({"yours": p_by_women} if ready("09.1", p_by_women) else {})
+programs = {package_p: "package"}
+programs[p_of_yours] = programs.get(p_of_yours, "yours")  # it may be the package's
 p_values = {}
-for program, p_of in programs.items():
+for p_of, program in programs.items():
     for unit, each in whose.items():
         rng, tosses = np.random.default_rng(1), np.random.default_rng(2)
         coins = [toss(tosses)[owner] for _ in range(1000)]
         found = [p_of(agreement, four, label, each, rng, 19) for label in coins]
         p_values[program, unit] = np.array(found, float)
         findings = (p_values[program, unit] <= 0.05).sum()
-        print(f"{program}, shuffling {unit}: {findings} of 1000 coins are called a finding")
-print("if p keeps its promise: {:.0f} to {:.0f}".format(*binom.interval(0.95, 1000, 0.05)))
+        print(f"{program}, shuffling {unit}: {findings} of 1000 are called a finding")
+low, high = binom.interval(0.95, 1000, 0.05)
+print(f"if p keeps its promise: {low:.0f} to {high:.0f}")
 
 # %% [markdown]
 # Shuffle images, and more than one coin in three is a "finding". Shuffle women, and p keeps its promise: one in twenty, give or
@@ -144,7 +146,7 @@ print("if p keeps its promise: {:.0f} to {:.0f}".format(*binom.interval(0.95, 10
 # %%
 from course_utils.plots import p_value_histograms
 
-shown = "yours" if "yours" in programs else "package"
+shown = programs[p_of_yours]
 p_value_histograms({f"shuffling {unit}": p_values[shown, unit] for unit in whose})
 
 # %% [markdown]
@@ -174,7 +176,7 @@ for groups in (None, women):
 #
 # `alike` is how alike a woman's images are: the share of the variance that lies between women. At 0 they are strangers.
 
-# %%
+# %% tags=["hide-output"]
 from sklearn.cluster import KMeans
 from sklearn.metrics import silhouette_score
 
@@ -184,15 +186,17 @@ spread = reduce(off, dims=50).std(axis=0)  # as long and as wide as our images a
 
 
 def cloud(rng, alike):  # (240, 50), no clusters
-    between, within = rng.standard_normal((60, 50))[owner], rng.standard_normal((240, 50))
+    between = rng.standard_normal((60, 50))[owner]
+    within = rng.standard_normal((240, 50))
     return spread * (np.sqrt(alike) * between + np.sqrt(1 - alike) * within)
 
 
 def silhouette(points):
-    return silhouette_score(points, KMeans(4, n_init=3, random_state=0).fit_predict(points))
+    labels = KMeans(4, n_init=3, random_state=0).fit_predict(points)
+    return silhouette_score(points, labels)
 
 
-# %%
+# %% tags=["hide-output"]
 def draw(alike, count, seed):
     rng = np.random.default_rng(seed)
     return np.array([silhouette(cloud(rng, alike)) for _ in range(count)])
@@ -200,18 +204,18 @@ def draw(alike, count, seed):
 
 strangers = draw(alike=0, count=59, seed=0)
 for alike in (0, 0.5, 0.9):
-    data, sisters = draw(alike, 40, seed=1), draw(alike, 59, seed=2)
-    false = [sum((1 + (null >= each).sum()) / 60 <= 0.05 for each in data) for null in (strangers, sisters)]
-    print(
-        f"alike {alike:.1f}: 'more than a cloud' beside strangers {false[0]}, beside women {false[1]}, of 40"
-    )
+    data, false = draw(alike, 40, seed=1), []
+    for null in (strangers, draw(alike, 59, seed=2)):
+        false.append(sum((1 + (null >= each).sum()) / 60 <= 0.05 for each in data))
+    print(f"alike {alike:.1f}: of 40 clouds, 'more than a cloud'", end=" ")
+    print(f"beside strangers {false[0]}, beside women {false[1]}")
 
 # %% [markdown]
 # The more alike her images are, the more often four images of one woman pass for a cluster. So the clouds, too, must be made of
 # women. `evaluate` does that if you tell it whose the images are. Here is one cloud of women, judged without and with that, and
 # then our own images. *Predict: do they stand out from clouds of women, too?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.analysis import evaluate
 
 nothing = cloud(np.random.default_rng(0), alike=0.9)
@@ -237,7 +241,7 @@ print("\n" + textwrap.fill(judged.verdict, 110))
 # does the same to clouds of women with the spread of ours and no clusters. *Predict: which agree better with themselves, two
 # clusters of our images or two halves of a cloud?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.analysis import stability
 from course_utils.plots import stability_beside_null
 
@@ -260,8 +264,6 @@ stability_beside_null(back)
 # 2. the view off: from each image, subtract the mean of all images of its view
 # 3. one vector for each woman: the mean of her images
 # 4. the vendor out: from each woman's vector, subtract the mean of all women of her vendor
-#
-# *Predict: after which of them will the ARI rise most?*
 #
 # ### Exercise 09.2: the chain as one function (8 minutes)
 #
@@ -287,14 +289,15 @@ exercise("09.2").check(chain)
 from course_utils.analysis import group_means
 from course_utils.teaching.controls import cleaned
 
-fixed_chain = chain if ready("09.2", chain) else cleaned
+fixed_chain = exercise("09.2").use(chain, otherwise=cleaned)
 
 
 # %%
-def each_step(vectors, known, women):  # -> for each step: the rows, and what is known of them
+def each_step(vectors, known, women):  # -> for each step: rows, what is known of them
     off = harmonise(vectors, known, ["view"])
     means, row = group_means(off, women)
-    last = fixed_chain(vectors, known["view"].to_numpy(), known["vendor"].to_numpy(), women)
+    view, vendor = known["view"].to_numpy(), known["vendor"].to_numpy()
+    last = fixed_chain(vectors, view, vendor, women)
     table = known[["density", "vendor"]]
     return {
         "as they are": (vectors, table),
@@ -305,13 +308,15 @@ def each_step(vectors, known, women):  # -> for each step: the rows, and what is
 
 
 # %% [markdown]
-# Where k-means ends depends a little on where it begins (lesson 08). So each figure is a mean over ten seeds.
+# Where k-means ends depends a little on where it begins (lesson 08). So each figure is a mean over ten seeds. *Predict: after
+# which of the steps will the ARI with density rise most?*
 
 
-# %%
+# %% tags=["hide-output"]
 def follow(rows, *columns, seeds=10):  # how closely four clusters follow each column
     found = [cluster(rows, k=4, seed=seed).labels for seed in range(seeds)]
-    return [np.mean([adjusted_rand_score(column, labels) for labels in found]) for column in columns]
+    aris = [[adjusted_rand_score(column, each) for each in found] for column in columns]
+    return np.mean(aris, axis=1).tolist()
 
 
 for name, (rows, table) in each_step(vectors, known, women).items():
@@ -333,7 +338,7 @@ for name, (rows, table) in each_step(vectors, known, women).items():
 
 
 # %%
-def versions(vectors, known, women):  # -> for each version: its rows, and the woman of each row
+def versions(vectors, known, women):  # -> for each: its rows, and the woman of each row
     owner = np.unique(women, return_inverse=True)[1]
     off = harmonise(vectors, known, ["view"])
     data = {"as they are": (vectors, owner), "view off": (off, owner)}
@@ -359,26 +364,26 @@ tried = choices(versions(vectors, known, women))
 print(f"{len(tried)} choices, such as", *list(tried)[::17], sep="\n")
 
 # %% [markdown]
-# To get p, one would shuffle each coin among the women. But a shuffled coin is just another coin. So toss 500, and hold each of
-# them against the 499 others: p is the share of all 500 that agree with the clusters at least as well.
+# To get p, one would shuffle each coin among the women. But a shuffled coin is just another coin. So toss 500, and compare each
+# of them with the 499 others: p is the share of all 500 that agree with the clusters at least as well.
 #
 # *Predict: one choice alone is fooled by one coin in twenty. If Ben reports the best of his sixty, how many of 500 coins will
 # have p ≤ 0.05?* (Many of the choices are much alike, so it need not be nearly all.)
 
 
-# %%
+# %% tags=["hide-output"]
 def p_of_coins(tried, number, seed):  # -> p (500 coins, 60 choices)
     rng = np.random.default_rng(seed)
     coins = [toss(rng, number) for _ in range(500)]
-    found = np.array([[agreement(labels, coin[whose]) for labels, whose in tried.values()] for coin in coins])
-    return np.array([(found >= row).mean(axis=0) for row in found])
+    pairs = list(tried.values())
+    found = [[agreement(labels, coin[of]) for labels, of in pairs] for coin in coins]
+    return np.array([(np.array(found) >= row).mean(axis=0) for row in found])
 
 
 first = p_of_coins(tried, number=60, seed=3)
 single, best = (first <= 0.05).mean(axis=0), first.min(axis=1)
-print(
-    f"one choice, fixed beforehand: {single.mean():.0%} of the coins, and never more than {single.max():.0%}"
-)
+print(f"one choice, fixed beforehand: {single.mean():.0%} of the coins", end=", ")
+print(f"never more than {single.max():.0%}")
 print(f"the best of sixty choices:    {(best <= 0.05).mean():.0%} of the coins")
 
 # %% [markdown]
@@ -408,17 +413,19 @@ exercise("09.3").check(ask_strangers)
 # exercise("09.3").hint()
 
 # %% [markdown]
-# *Predict: Ben takes his best choice of sixty to the strangers, each of whom has got a coin as well. How many of 500 coins have
-# p ≤ 0.05 there?*
+# *Predict: Ben takes his best choice of sixty to the strangers, who have been dealt coins, too. How many of 500 coins have p ≤ 0.05
+# there?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.teaching.controls import p_among_others
 
-others, known_others, women_others, pictures_others = open_run(sample_run("replication"))
+replication = open_run(sample_run("replication"))
+others, known_others, women_others, pictures_others = replication
 print(len(np.unique(women_others)), "other women,", len(others), "images")
 
-ask = ask_strangers if ready("09.3", ask_strangers) else p_among_others
-second = p_of_coins(choices(versions(others, known_others, women_others)), number=96, seed=4)
+ask = exercise("09.3").use(ask_strangers, otherwise=p_among_others)
+tried_again = choices(versions(others, known_others, women_others))
+second = p_of_coins(tried_again, number=96, seed=4)
 shown = {"the best of sixty choices": best}
 shown["the same choice, other women"] = np.asarray(ask(first, second), float)
 for name, values in shown.items():
@@ -436,19 +443,21 @@ p_value_histograms(shown)
 # figures, and write them down.*
 #
 # To see how far each figure can be trusted, the whole chain is also run on 30 random halves of the women. (Halves, because a
-# woman drawn twice would be a cluster of her own. A half scatters around the whole about as the whole does around the truth.)
+# woman drawn twice would be a cluster of her own. A half scatters about the whole much as the whole scatters about the truth.)
 
 
-# %%
+# %% tags=["hide-output"]
 def follow_all(vectors, known, women, seeds=10):  # -> ARI with density after each step
-    steps = each_step(vectors, known.reset_index(drop=True), women)
-    return np.array([follow(rows, table["density"], seeds=seeds)[0] for rows, table in steps.values()])
+    steps = each_step(vectors, known.reset_index(drop=True), women).values()
+    return np.array([follow(rows, of["density"], seeds=seeds)[0] for rows, of in steps])
 
 
 def in_halves(vectors, known, women):  # -> the same in 30 halves of the women (30, 4)
-    rng, names = np.random.default_rng(0), np.unique(women)
-    kept = [np.isin(women, rng.permutation(names)[: len(names) // 2]) for _ in range(30)]
-    return np.array([follow_all(vectors[rows], known[rows], women[rows], seeds=1) for rows in kept])
+    rng, names, found = np.random.default_rng(0), np.unique(women), []
+    for _ in range(30):
+        half = np.isin(women, rng.permutation(names)[: len(names) // 2])
+        found.append(follow_all(vectors[half], known[half], women[half], seeds=1))
+    return np.array(found)
 
 
 # %%
@@ -465,10 +474,11 @@ for name, cohort in cohorts.items():
     results[name] = (follow_all(*cohort), low, high)
 
 
-# %%
+# %% tags=["hide-output"]
 for name, (values, *_) in results.items():
     print(f"{name:<24}", *(f"{value:.2f}" for value in values))
-steps_repeated(list(each_step(vectors, known, women)), results, measure="ARI of four clusters with density")
+measure, steps = "ARI of four clusters with density", list(each_step(*cohort))
+steps_repeated(steps, results, measure=measure)
 
 # %% [markdown]
 # It comes back, step by step. Ben was right that the first row proves little, and Ada was right about density. It is the second
@@ -477,17 +487,18 @@ steps_repeated(list(each_step(vectors, known, women)), results, measure="ARI of 
 
 # %%
 for name, found in halves.items():
-    print(f"{name:<24}", *(f"{share:.0%}" for share in (np.diff(found, axis=1) > 0).mean(axis=0)))
+    higher = (np.diff(found, axis=1) > 0).mean(axis=0)
+    print(f"{name:<24}", *(f"{share:.0%}" for share in higher))
 
 # %% [markdown]
 # Taking the view off always helps. The other two help in more than three halves of four: likely, in both sets, but with half as
-# many women you might have seen the contrary.
+# many women you might have seen the opposite.
 #
 # What the second row does not show: these are other women, but from the same generator, seen by the same network. Another
 # hospital would be a harder test.
 
 # %% [markdown]
-# ## What if the vendor tells you the density?
+# ## What if the vendor tells you the density? (skip on a first reading)
 #
 # In both folders the vendor is **crossed** with density: each vendor has equally many women of each class. Real archives are
 # seldom so kind. A hospital buys a new machine, and women with dense breasts are sent there first. Make such an archive out of
@@ -496,18 +507,21 @@ for name, found in halves.items():
 # %%
 from course_utils.analysis.harmonise import confounded, confounding
 
-means = [each_step(*cohort)["mean of a woman"] for cohort in cohorts.values()]  # no vendor taken out
-pool = np.vstack([rows for rows, _ in means])
-told = pd.concat([table for _, table in means], ignore_index=True)
+per_woman = [each_step(*cohort)["mean of a woman"] for cohort in cohorts.values()]
+pool = np.vstack([rows for rows, _ in per_woman])  # no vendor taken out
+told = pd.concat([table for _, table in per_woman], ignore_index=True)
 
 # %%
 plan = {"alder": (13, 13, 3, 3), "birch": (3, 13, 13, 3), "cedar": (3, 3, 13, 13)}
 
 
 def tied(rng):  # -> rows of the pool: women chosen so that vendor and density are tied
-    cells = [(v, d, count) for v, counts in plan.items() for d, count in zip("abcd", counts)]
-    rows = [np.flatnonzero((told["vendor"] == v) & (told["density"] == d)) for v, d, _ in cells]
-    return np.concatenate([rng.permutation(row)[:count] for row, (*_, count) in zip(rows, cells)])
+    rows = []
+    for v, counts in plan.items():
+        for d, count in zip("abcd", counts):
+            cell = np.flatnonzero((told["vendor"] == v) & (told["density"] == d))
+            rows.append(rng.permutation(cell)[:count])
+    return np.concatenate(rows)
 
 
 # %%
@@ -517,8 +531,8 @@ print(confounded(["vendor"], "density", share))
 pd.crosstab(one["vendor"], one["density"])
 
 # %% [markdown]
-# Twelve per cent does not sound like much. *Predict: before the vendor is taken out, the clusters follow density by about 0.7.
-# And after?* The answer comes after the next exercise.
+# Twelve per cent does not sound like much. Before the vendor is taken out, the clusters follow density by about 0.7. And after?
+# The answer comes after the next exercise.
 
 # %% [markdown]
 # ### Exercise 09.4: cross what was tied (7 minutes)
@@ -531,9 +545,8 @@ pd.crosstab(one["vendor"], one["density"])
 # %%
 def crossed(vendor, density, rng):  # (W,), (W,) -> numbers of rows
     ### BEGIN SOLUTION
-    cells = [
-        np.flatnonzero((vendor == v) & (density == d)) for v in np.unique(vendor) for d in np.unique(density)
-    ]
+    pairs = [(v, d) for v in np.unique(vendor) for d in np.unique(density)]
+    cells = [np.flatnonzero((vendor == v) & (density == d)) for v, d in pairs]
     least = min(map(len, cells))
     return np.concatenate([rng.choice(cell, least, replace=False) for cell in cells])
     ### END SOLUTION
@@ -543,24 +556,30 @@ exercise("09.4").check(crossed)
 # exercise("09.4").hint()
 
 
-# %%
+# %% [markdown]
+# *Predict: among the tied women, how closely do the clusters follow density once the vendor is taken out? And among the few that
+# are crossed?*
+
+
+# %% tags=["hide-output"]
 def before_and_after(rows):  # ARI with density: vendor still in, vendor taken out
     table = told.iloc[rows].reset_index(drop=True)
     clean = harmonise(pool[rows], table, ["vendor"])
     return [follow(each, table["density"], seeds=1)[0] for each in (pool[rows], clean)]
 
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.teaching.controls import evened_out
 
-pick = crossed if ready("09.4", crossed) else evened_out
+pick = exercise("09.4").use(crossed, otherwise=evened_out)
 vendor, density = told["vendor"].to_numpy(), told["density"].to_numpy()
 rng = np.random.default_rng(0)
 archives = [tied(np.random.default_rng(seed)) for seed in range(10)]
 kept = [rows[np.asarray(pick(vendor[rows], density[rows], rng))] for rows in archives]
 for name, each in {"96 women, tied": archives, "36 of them, crossed": kept}.items():
     still_in, out = np.mean([before_and_after(rows) for rows in each], axis=0)
-    print(f"{name:<20} ARI with density: vendor still in {still_in:.2f}, taken out {out:.2f}  (mean of ten)")
+    print(f"{name:<20} ARI with density, mean of ten:", end=" ")
+    print(f"vendor still in {still_in:.2f}, taken out {out:.2f}")
 
 # %% [markdown]
 # Among the tied women, taking out the vendor costs half of what the clusters knew of density. Each vendor's mean holds some of
@@ -568,14 +587,14 @@ for name, each in {"96 women, tied": archives, "36 of them, crossed": kept}.item
 # the same way as density and helped. That figure is not to be believed either.) Among the crossed women, though far fewer, the
 # step does what it did in the chain.
 #
-# So hold the nuisance against what you look for *before* you take it out. `harmonise` warns from a tenth on if you tell it what
+# So compare the nuisance with what you look for *before* you take it out. `harmonise` warns from a tenth on if you tell it what
 # is to be kept, and where the two cannot be told apart at all, it refuses:
 
 # %%
 from course_utils.analysis import AnalysisError
 
 pairs = told["vendor"] + " " + told["density"]
-rows = np.flatnonzero(pairs.isin(["alder a", "birch b", "cedar d"]))  # each vendor has a class of its own
+rows = np.flatnonzero(pairs.isin(["alder a", "birch b", "cedar d"]))  # a class each
 try:
     harmonise(pool[rows], told.iloc[rows], ["vendor"], keep=["density"])
 except AnalysisError as refusal:
@@ -584,32 +603,32 @@ except AnalysisError as refusal:
 # %% [markdown]
 # ## What should *not* work?
 #
-# A chain that finds density everywhere finds nothing. So look for it where it cannot be. Such a test is a **negative control**.
+# A chain that finds density everywhere finds nothing. So look for it where it cannot be. Such a test is a [**negative control**](../docs/glossary.md#negative-control).
 # The first is cheap: take out a vendor that is none. Deal the vendors out to the women anew, take *that* out, and see whether
 # the last step still helps.
 
 # %%
-for name, (rows, table) in zip(cohorts, means):
+per_woman = [each_step(*cohort)["mean of a woman"] for cohort in cohorts.values()]
+for name, (rows, table) in zip(cohorts, per_woman):
     rng, fakes = np.random.default_rng(0), []
     for _ in range(20):
         fake = pd.DataFrame({"vendor": rng.permutation(table["vendor"])})
         fakes += follow(harmonise(rows, fake, ["vendor"]), table["density"], seeds=1)
     values = results[name][0]
-    print(
-        f"{name:<24} vendor in {values[2]:.2f}, fake vendor out {np.mean(fakes):.2f}, vendor out {values[3]:.2f}"
-    )
+    print(f"{name:<24} vendor in {values[2]:.2f}", end=", ")
+    print(f"fake vendor out {np.mean(fakes):.2f}, vendor out {values[3]:.2f}")
 
 # %% [markdown]
 # A fake vendor does not help. Something about the real one does.
 #
 # The second control: density belongs to the woman, and in these women it is the same on both sides. So subtract her right
-# breast from her left. *Predict: how closely will clusters of these differences follow density?*
+# breast from her left.
 #
 # ### Exercise 09.5: left minus right (7 minutes)
 #
 # Write `left_minus_right`. It gets vectors $(N, D)$ and, for each image, `women`, `view` and `side` (`"L"` or `"R"`), all $(N,)$, in
 # no order. A woman has at most one image of each view and side. Return one row for each woman and view: her left minus her right.
-# Women sorted by name, and of each her views sorted; a pair of which one image is missing is left out.
+# Sort by the woman's name, then by view, and leave out a pair if one of its images is missing.
 
 
 # %%
@@ -629,27 +648,30 @@ def left_minus_right(vectors, women, view, side):  # -> (pairs, D)
 exercise("09.5").check(left_minus_right)
 # exercise("09.5").hint()
 
-# %%
+# %% [markdown]
+# *Predict: how closely will clusters of these differences follow density?*
+
+# %% tags=["hide-output"]
 from course_utils.teaching.controls import across
 
-subtract = left_minus_right if ready("09.5", left_minus_right) else across
+subtract = exercise("09.5").use(left_minus_right, otherwise=across)
 for name, (rows, table, whose) in cohorts.items():
     view, side = table["view"].to_numpy(), table["laterality"].to_numpy()
     differences = np.asarray(subtract(rows, whose, view, side), float)
     pairs = table.groupby([whose, view]).first()  # sorted in the same way
     density, vendor = follow(differences, pairs["density"], pairs["vendor"])
-    print(f"{name:<24} {len(differences)} pairs, ARI with density {density:+z.2f}, vendor {vendor:+z.2f}")
+    print(f"{name:<24} {len(differences)} pairs, ARI with", end=" ")
+    print(f"density {density:+z.2f}, vendor {vendor:+z.2f}")
 
 # %% [markdown]
 # Nothing is left for clusters to follow. What belongs to the woman has cancelled: her density, and her machine. Had the clusters
 # still followed density, you would now look for the fault in your steps.
 
 # %% [markdown]
-# ## And what should not matter?
+# ## And what should not matter? (skip on a first reading)
 #
 # The third control asks where the answer sits. Paint white whatever is not black: outside of the breast the pictures are black,
-# so what is left is a **mask**, an outline without tissue. *Predict: what can still be read off it? The view? The vendor?
-# Density?*
+# so what is left is a **mask**, an outline without tissue.
 
 # %%
 from course_utils.plots import contact_sheet
@@ -663,27 +685,30 @@ masks = grays["60 women, who chose it"] > 0
 left = known[known["laterality"] == "L"]
 few = left.groupby(["view", "vendor"]).nth([0, -1]).sort_values(["view", "vendor"])
 titles = [f"{row.view}, {row.vendor}, {row.density}" for row in few.itertuples()]
-caption = "Twelve masks, with view, vendor and density. Which of the three could you have told?"
-contact_sheet(masks[few.index].astype(float), titles, columns=6, caption=caption, what="masks")
+caption = "Twelve masks, with view, vendor and density. Which could you have told?"
+shown = masks[few.index].astype(float)
+contact_sheet(shown, titles, columns=6, caption=caption, what="masks")
 
 # %% [markdown]
 # To put a figure on it, let a logistic regression learn from some of the women and be asked about the others (`probe`; lesson 10
 # is about it). It gets the masks as they are: 64 × 64 pixels, black or white. No network has seen them. The figures are balanced
-# accuracies: the share that is right, averaged over the classes.
+# accuracies: the share that is right, averaged over the classes. *Predict: what can still be read off a mask? The view? The
+# vendor? Density?*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.analysis import probe
 
 
-def read_off(above, columns):  # what is known of an outline drawn where the gray is above a value
+def read_off(above, columns):  # off outlines drawn where the gray is above a value
     for name, (_, table, whose) in cohorts.items():
         print(name)
         outlines = (grays[name] > above).reshape(len(table), -1).astype(float)
         for column in columns:
-            asked = probe(outlines, table[column], groups=whose, repeats=1, permutations=0)
+            quick = {"repeats": 1, "permutations": 0}
+            asked = probe(outlines, table[column], groups=whose, **quick)
             share, chance = asked.score, asked.chance_level
-            interval = f"{share.low:.2f} to {share.high:.2f}"
-            print(f"  {column:<8} {share.value:.2f}, interval {interval}; by chance {chance:.2f}")
+            print(f"  {column:<8} {share.value:.2f}, interval", end=" ")
+            print(f"{share.low:.2f} to {share.high:.2f}; by chance {chance:.2f}")
 
 
 read_off(above=0, columns=("view", "vendor", "density"))
@@ -700,12 +725,13 @@ read_off(above=0, columns=("view", "vendor", "density"))
 where = None
 for name, (_, table, _) in cohorts.items():
     gray = pd.DataFrame(grays[name].reshape(len(table), -1))
-    white = (gray > 0).groupby(table["vendor"]).mean()  # for each vendor, the share of masks
-    where = white.std().idxmax() if where is None else where  # chosen by the first women only
+    white = (gray > 0).groupby(table["vendor"]).mean()  # by vendor, the share of masks
+    where = white.std().idxmax() if where is None else where  # by the first women only
     middle = gray[where].groupby(table["vendor"]).median()
     print(f"{name}: row {where // 64}, column {where % 64}")
     for vendor, share in white[where].items():
-        print(f"  {vendor}: white in {share:.0%}, its gray was {middle[vendor]:.0f} of 255 (median)")
+        gray_was = f"{middle[vendor]:.0f} of 255"
+        print(f"  {vendor}: white in {share:.0%}, median of its gray {gray_was}")
 
 # %% [markdown]
 # (The upper corners that are missing in cedar's last two masks are not it: few of cedar's masks lack them.) It is the last
@@ -716,7 +742,7 @@ for name, (_, table, _) in cohorts.items():
 #
 # So draw it where the gray is above 24 of 255, more than air has with any of them. *Predict: can the vendor still be told?*
 
-# %%
+# %% tags=["hide-output"]
 read_off(above=24, columns=("vendor",))
 
 # %% [markdown]
@@ -729,7 +755,7 @@ read_off(above=24, columns=("vendor",))
 #
 # One question is still open: do the four clusters only follow density, or do valleys lie between them (lesson 08)? *Predict.*
 
-# %%
+# %% tags=["hide-output"]
 from course_utils.analysis.validity import valley
 
 for name, cohort in cohorts.items():
@@ -770,7 +796,7 @@ for name, cohort in cohorts.items():
 #
 # <details><summary>3. "In 100 bootstrap runs the five clusters came back with an ARI of 0.85." What is missing?</summary>
 #
-# The same figure on data without clusters. A longish cloud comes back, too. And in a bootstrap women are drawn twice: was that
+# The same figure on data without clusters. An elongated cloud comes back, too. And in a bootstrap women are drawn twice: was that
 # taken care of?
 # </details>
 #
