@@ -140,7 +140,7 @@ for scipys in (correlate2d, convolve2d):
 #
 # A number in the first map has seen 7 × 7 pixels. A number in a later map has seen several of those, side by side, and so
 # more of the picture: its [*receptive field*](../docs/glossary.md#receptive-field). Two numbers tell how it grows from layer
-# to layer. The *jump* is how many pixels of the picture lie between two neighbours in this map. The *field* is how many
+# to layer. The *jump* is how far apart two neighbours in this map lie, in pixels of the picture. The *field* is how many
 # pixels, along one side, one number sees.
 #
 # $$r \leftarrow r + (k - 1)\, j, \qquad j \leftarrow j\, s$$
@@ -228,7 +228,7 @@ receptive_fields(pictures[2], measured, centre=(130, 56))
 # which turns negative numbers into 0 and leaves the others alone. *Predict: how different are the eight when they come
 # out?* We measure by how much they differ at a place, as a share of the numbers themselves.
 
-# %% tags=["hide-output", "nbval-ignore-output"]
+# %%
 from torch import nn
 
 _ = torch.manual_seed(0)
@@ -236,6 +236,7 @@ convs = [nn.Conv2d(16 if n else 1, 16, 3, padding=1) for n in range(20)]
 start = F.interpolate(torch.from_numpy(pictures), (56, 56), mode="area")
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 def difference(after_each):
     """By how much eight pictures differ at the end, as a share of the numbers."""
     y = start
@@ -392,8 +393,8 @@ del exact, folded
 # %% [markdown]
 # ## Why not simply make it deeper?
 #
-# He and others asked: why does a plain network of 56 layers end with a higher *training* error than one of 20? It could
-# copy the 20 and let the other layers pass everything through.
+# Kaiming He and others asked: why does a plain network of 56 layers end with a higher *training* error than one of 20? It
+# could copy the 20 and let the other layers pass everything through.
 #
 # Let us train four towers of layers in pairs, with 20 and 56 layers, and batch norm everywhere. Two of them have
 # [*shortcuts*](../docs/glossary.md#shortcut): the input of each pair is added to its output. In 60 steps, all of them are to
@@ -429,6 +430,7 @@ phantoms = F.interpolate(torch.from_numpy(phantoms), (32, 32), mode="area")
 dense = torch.tensor([density in ("c", "d") for density in cohort.density]).long()
 
 
+# %%
 def trained(depth, shortcut, steps=60):
     """The training loss, step by step."""
     _ = torch.manual_seed(0)
@@ -460,7 +462,7 @@ for (name, depth), run in losses.items():
 
 # %% [markdown]
 # With 20 layers both learn the pictures by heart. With 56 the plain tower stays far behind, on the very pictures it is
-# trained on. So this is no overfitting: it has more layers and does worse with them. With shortcuts, depth does no harm. He
+# trained on. So this is not overfitting: it has more layers and does worse with them. With shortcuts, depth does no harm. He
 # and others suspect that passing everything through is hard to learn for convolutions and ReLUs, and easy where a layer need
 # only learn *zero*. Their Figures 1 and 6 show it on fifty thousand photographs.
 
