@@ -303,15 +303,16 @@ for name, off in black.items():
 # Vera says: *"Then do not pad with black. Pad with the mean gray, and you are done."* Sam says: *"Which mean?"* Move
 # `padding` and see (in Jupyter). *Predict for each network: is there a gray at which the frame goes away?*
 
-# %% tags=["hide-output", "nbval-ignore-output"]
-from course_utils.plots.stems import padded_with
-from course_utils.teaching.widgets import LivePicture
-
+# %%
 grays = np.linspace(0, 1, 41)
 worst = {
     name: [error(network, gray[:1], float(value)).max().item() for value in grays]
     for name, network in networks.items()
 }
+
+# %% tags=["hide-output", "nbval-ignore-output"]
+from course_utils.plots.stems import padded_with
+from course_utils.teaching.widgets import LivePicture
 
 
 def around(padding=0.25, network="resnet50"):
@@ -386,6 +387,7 @@ fold_weights = exercise("04.3").use(fold_weights, otherwise=course.fold_weights)
 fold_with_ones = exercise("04.4").use(fold_with_ones, otherwise=course.fold_with_ones)
 
 
+# %%
 def two_slices(network):
     return fold_with_ones(stem(network.module).weight, network.mean, network.std)
 
@@ -512,6 +514,8 @@ tried = {
     "luminance": (((weight * luminance).sum(1, keepdim=True),), z),
     "random stem": ((dice * weight.sum(1).std(),), z),
 }
+
+# %%
 original = vectors(backbone.module, replicate(gray, backbone.mean, backbone.std))
 embedded = {}
 for name, (parts, x) in tried.items():
@@ -557,6 +561,7 @@ questions = {
 probe = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 
 
+# %%
 def right_answers(x, y):
     """The share of right answers, each woman asked of a probe that never saw her."""
     women = {"groups": cohort["woman"], "cv": LeaveOneGroupOut()}
@@ -595,13 +600,14 @@ shares_with_intervals(shares)
 # For training, pictures are altered at random: mirrored, rotated, their histogram equalised. Should that be on during
 # extraction? *Predict: embed the same file twice, with `RandomEqualize`. Will the two vectors agree?*
 
-# %% tags=["hide-output"]
+# %%
 from torchvision.transforms import v2
 
 normalise = exercise("04.2").use(normalise, otherwise=course.normalise)
 stored = (255 * gray[:4]).round().to(torch.uint8)
 
 
+# %% tags=["hide-output"]
 def extracted(seed):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
