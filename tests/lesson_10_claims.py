@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from course_utils.analysis.probing import label_curve, probe
-from course_utils.cli.beside import read_pictures
+from course_utils.imaging.thumbnails import read_pictures
 
 Measured = dict[str, float]
 LINEAR = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))

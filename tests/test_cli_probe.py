@@ -11,7 +11,7 @@ from test_runs import RECORD
 
 from course_utils import cli
 from course_utils.analysis.probing import Probe
-from course_utils.cli.beside import columns_beside, names_one_by_one, read_pictures, sizes
+from course_utils.cli.beside import columns_beside, names_one_by_one, sizes
 from course_utils.cli.probing import tied_folders
 from course_utils.records import Entry, Facts
 from course_utils.runs import RunError, RunFolder, StoredProbe, probe_file, probe_files, read_probe
@@ -356,20 +356,6 @@ def test_a_column_that_is_tied_to_the_target_is_warned_of(capsys):
 
 
 # --- What stands beside it ----------------------------------------------------------------------------------
-
-
-def test_mean_gray_and_histogram_are_of_what_is_not_black():
-    pixels = np.zeros((32, 32), np.uint8)
-    pixels[:, :4], pixels[:, 4:6] = 255, 7
-    png = cv2.imencode(".png", pixels)[1].tobytes()
-    found = read_pictures([png, b"", b"no picture", cv2.imencode(".png", pixels * 0)[1].tobytes()])
-    assert found.pixels == 32
-    assert found.mean_gray[0] == pytest.approx((4 * 255 + 2 * 7) / 6 / 255)
-    assert found.histogram[0] == pytest.approx(np.histogram(pixels[pixels > 0], 32, (0, 256))[0] / (6 * 32))
-    assert found.small[0] == pytest.approx(pixels)
-    assert np.isnan(found.mean_gray[1:]).all()
-    assert np.isnan(found.histogram[1:]).all()
-    assert read_pictures([b"", b"x"]) is None
 
 
 def test_a_run_without_pictures_has_no_baselines_of_them(capsys):

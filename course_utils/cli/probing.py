@@ -7,16 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from course_utils.cli.beside import (
-    BINS,
-    HISTOGRAM,
-    MEAN_GRAY,
-    Pictures,
-    columns_beside,
-    names_one_by_one,
-    read_pictures,
-    sizes,
-)
+from course_utils.cli.beside import HISTOGRAM, MEAN_GRAY, columns_beside, names_one_by_one, sizes
 from course_utils.cli.errors import UsageError
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
@@ -26,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from course_utils.analysis.probing import Leaks, Probe
+    from course_utils.imaging.thumbnails import Pictures
     from course_utils.runs import Extraction, MatchedLabels
 
 MOST_TWINS = 5
@@ -193,6 +185,7 @@ def _answer(
 
     from course_utils.analysis.columns import MOST_CATEGORIES
     from course_utils.analysis.probing import probe, ties
+    from course_utils.imaging.thumbnails import read_pictures
 
     name = str(question.target.name)
     pictures = read_pictures(extraction.thumbnails)
@@ -268,8 +261,9 @@ def _split_women(question: Question) -> tuple[str, ...]:
 
 
 def _of_pictures(pictures: Pictures) -> str:
+    bins = pictures.histogram.shape[1]
     return (
-        f"Mean gray and histogram ({BINS} bins) are those of the breast, all that is not black, in the "
+        f"Mean gray and histogram ({bins} bins) are those of the breast, all that is not black, in the "
         f"thumbnails: what the network saw, as {pictures.pixels} × {pictures.pixels} pixels of 8 bits."
     )
 

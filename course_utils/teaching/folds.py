@@ -66,3 +66,38 @@ def ends_over(right: Array, women: Array, rng: np.random.Generator, draws: int) 
     times = rng.multinomial(len(images), np.full(len(images), 1 / len(images)), draws)
     low, high = np.percentile((times @ sums) / (times @ images), [2.5, 97.5])
     return float(low), float(high)
+
+
+def weighted_kappa(truth: Array, said: Array, classes: int) -> float:
+    """Return Cohen's quadratic kappa of two arrays `(N,)` of class numbers, 0 to `classes` − 1."""
+    from sklearn.metrics import cohen_kappa_score
+
+    return float(cohen_kappa_score(truth, said, labels=np.arange(classes), weights="quadratic"))
+
+
+def confidence_curve(confidence: Array, right: Array, bins: int) -> tuple[Array, Array, Array]:
+    """Return mean confidence, share right and number of images of each of `bins` that holds any.
+
+    Args:
+        confidence: `(N,)`, 0 to 1.
+        right: `(N,)` bool.
+        bins: of equal width, from 0 to 1; the last one holds 1.
+    """
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    images = np.bincount(place, minlength=bins)
+    used = images > 0
+    mean_confidence = np.bincount(place, confidence, bins)[used] / images[used]
+    return mean_confidence, np.bincount(place, right, bins)[used] / images[used], images[used]
+
+
+def least_sure(probabilities: Array, women: Array) -> Any:
+    """Return the woman whose images have the least mean gap between the two likeliest classes.
+
+    Args:
+        probabilities: `(M, K)`, of each image.
+        women: `(M,)`, the woman of each image.
+    """
+    names, owner = np.unique(women, return_inverse=True)
+    ordered = np.sort(probabilities, axis=1)
+    margins = np.bincount(owner, ordered[:, -1] - ordered[:, -2]) / np.bincount(owner)
+    return names[margins.argmin()]

@@ -43,10 +43,10 @@ def test_more_labelled_women_read_more_and_the_numbers_have_their_noise():
     assert np.shape(found.values["margin"]) == (6, 3)
     assert found.sd("random") == pytest.approx(np.std(found.values["random"], axis=0, ddof=1))
     first, compared = found.sentences
-    assert first.startswith("balanced accuracy for gland, women chosen by random: 0.")
+    assert first.startswith("balanced accuracy for gland, women chosen at random: 0.")
     assert "from 3 women (sd 0." in first
     assert "Each is a mean over 6 draws, tested on about 18 other women." in first
-    assert compared.startswith("Choosing women by margin does ")
+    assert compared.startswith("Whether women are chosen by the margin or at random makes no difference")
 
 
 def test_strategies_are_paired_they_start_with_the_same_women_and_end_with_everybody():
@@ -140,10 +140,11 @@ def test_a_strategy_that_is_not_beyond_its_noise_is_said_to_be_no_better():
         (),
         0,
     )
-    assert "neither better nor worse, beyond its noise, than random" in even.sentences[1]
+    assert "chosen by the margin or at random makes no difference that shows" in even.sentences[1]
     values = {"random": ((0.5, 0.6), (0.5, 0.7)) * 3, "margin": ((0.5, 0.801), (0.5, 0.899)) * 3}
     clear = LabelCurve.from_dict(even.to_dict() | {"values": values})
-    assert "by margin does better than random: the clearest difference is +0.200" in clear.sentences[1]
+    words = "Women chosen by the margin teach more than women chosen at random: the clearest difference is"
+    assert f"{words} +0.200" in clear.sentences[1]
     assert TEST == 0.3
 
 
@@ -210,13 +211,13 @@ def test_a_number_that_all_women_of_a_test_share_gives_no_infinite_curve():
 def test_two_draws_that_agree_by_chance_do_not_make_a_strategy_better():
     values = {"random": ((0.5, 0.6),) * 2, "margin": ((0.5, 0.7),) * 2}
     twice = LabelCurve("density", "balanced_accuracy", "linear", (5, 10), 18, values, 0.25, (), 0)
-    assert "neither better nor worse, beyond its noise, than random" in twice.sentences[1]
+    assert "or at random makes no difference that shows above the noise" in twice.sentences[1]
     alarms = 0
     for seed in range(300):  # six draws without any difference, at four numbers of women
         rng = np.random.default_rng(seed)
         noise = {name: tuple(map(tuple, rng.normal(0.6, 0.05, (6, 5)))) for name in ("random", "margin")}
         alarms += (
-            "neither"
+            "makes no difference"
             not in LabelCurve.from_dict(
                 twice.to_dict() | {"women": [5, 10, 20, 50, 100], "values": noise}
             ).sentences[1]

@@ -27,7 +27,14 @@ from sklearn.preprocessing import StandardScaler
 
 from course_utils.teaching import exercise
 from course_utils.teaching.exercises import lesson_10 as lesson
-from course_utils.teaching.folds import asked_in_folds, dealt_out, ends_over
+from course_utils.teaching.folds import (
+    asked_in_folds,
+    confidence_curve,
+    dealt_out,
+    ends_over,
+    least_sure,
+    weighted_kappa,
+)
 
 # --- Right answers
 
@@ -250,6 +257,7 @@ def as_an_array_of_nothing(probabilities, women):
         ("10.2", in_a_list),
         ("10.2", by_tables),
         ("10.2", lambda right, women, rng, draws: np.array(ends_over(right * 1.0, women, rng, 999))),
+        ("10.3", weighted_kappa),
         ("10.3", lambda t, s, k: cohen_kappa_score(t, s, weights="quadratic", labels=np.arange(k))),
         ("10.3", pair_by_pair),
         ("10.3", with_weights_up_to_one),
@@ -265,11 +273,13 @@ def as_an_array_of_nothing(probabilities, women):
         ("10.4", scaled_before),
         ("10.4", by_means_apart),
         ("10.4", lambda v, y, f, k: pd.Series(asked_in_folds(v, y, f, k))),
+        ("10.5", confidence_curve),
         ("10.5", by_histograms),
         ("10.5", by_calibration_curve),
         ("10.5", bin_by_bin),
         ("10.5", by_digitize),
         ("10.5", by_bincount),
+        ("10.6", least_sure),
         ("10.6", by_groupby),
         ("10.6", by_hand),
         ("10.6", as_an_array_of_nothing),

@@ -26,6 +26,8 @@ from course_utils.analysis.probing.targets import Target, check_classes, read_ta
 Strategy = Literal["random", "margin", "diverse"]
 """Whom to ask next: anyone; the woman of whom the model is least sure; the one most unlike those labelled."""
 
+_IN_WORDS = {"random": "at random", "margin": "by the margin", "diverse": "by how unlike the others they are"}
+
 BATCH = 5
 """So many women are labelled before the model is fitted again."""
 
@@ -91,7 +93,7 @@ class LabelCurve:
             for women, mean, sd in zip(self.women, means, sds, strict=True)
         ]
         found = [
-            f"{NAMES[self.measure]} for {self.target}, women chosen by {first}: {', '.join(points)}; "
+            f"{NAMES[self.measure]} for {self.target}, women chosen {_IN_WORDS[first]}: {', '.join(points)}; "
             f"{knowing_nothing(self.measure, self.chance_level)}. Each is a mean over "
             f"{len(self.values[first])} draws, tested on about {self.test_women} other women."
         ]
@@ -107,12 +109,15 @@ class LabelCurve:
         errors = sds * math.sqrt(1 / draws + TEST / (1 - TEST))
         ratios = np.abs(means) / np.maximum(errors, 1e-12)
         at = 1 + int(np.argmax(ratios[1:]))
-        better = "does better than" if means[at] > 0 else "does worse than"
         clear = ratios[at] > _clear(draws) and draws >= _FEWEST_DRAWS
-        words = better if clear else "does neither better nor worse, beyond its noise, than"
+        way, other = _IN_WORDS[strategy], _IN_WORDS[first]
+        words = f"Whether women are chosen {way} or {other} makes no difference that shows above the noise"
+        if clear:
+            more = "more" if means[at] > 0 else "less"
+            words = f"Women chosen {way} teach {more} than women chosen {other}"
         return (
-            f"Choosing women by {strategy} {words} {first}: the clearest difference is "
-            f"{means[at]:+.3f} (sd {sds[at]:.3f} over {draws} draws), at {self.women[at]} women."
+            f"{words}: the clearest difference is {means[at]:+.3f} (sd {sds[at]:.3f} over {draws} draws), at "
+            f"{self.women[at]} women."
         )
 
     def to_dict(self) -> dict[str, Any]:
