@@ -7,16 +7,17 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections import UserDict
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from course_utils.imaging.errors import MammogramError
-from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of, tried
 
 Batches = Callable[[Sequence[Any], int], Iterable[Sequence[Any]]]
 EmbedAll = Callable[[nn.Module, torch.Tensor, int], torch.Tensor]
@@ -33,41 +34,78 @@ Resume = Callable[[Sequence[str], Digest, Vectors, Compute], Iterable[np.ndarray
 def _test_batches(batches: Batches) -> None:
     for number, size in [(8, 3), (7, 3), *itertools.product(range(11), range(1, 12))]:
         _test_cut(batches, [f"{i}.dcm" for i in range(number)], size)
+    _test_cut(batches, ["b.dcm", "d.dcm", "a.dcm", "c.dcm"], 3)  # in no order of the alphabet
 
 
 def _test_cut(batches: Batches, files: list[str], size: int) -> None:
     given = list(files)
-    cut: list[Any] = list(batches(given, size))
+    cut = _cut(batches, given, size)
     came = f"{len(files)} files in batches of {size} became {cut}."
     if any(isinstance(batch, str) for batch in cut):
         raise NotYet(f"{came} A batch is itself a list: `[[a, b], [c]]`, not `[a, b, c]`.")
+    if not all(isinstance(batch, Iterable) for batch in cut):
+        raise NotYet(f"{came} A batch is a list of the files themselves, not a number.")
     if len(cut) > 1 and isinstance(cut[0], list) and all(batch is cut[0] for batch in cut):
         raise NotYet(f"{came} All batches are one and the same list. Begin a new one: `batch = []`.")
     got = [list(batch) for batch in cut]
-    flat = [name for batch in got for name in batch]
+    flat: list[Any] = [name for batch in got for name in batch]
+    if any(isinstance(name, list | tuple) for name in flat):
+        raise NotYet(f"{came} One pair of brackets too many: `[[a], [b]]`, not `[[[a], [b]]]`.")
     if None in flat:
         raise NotYet(f"{came} `None` is not one of the files. The last batch may be shorter.")
     if got == [files[:size]] and len(files) > 2 * size:
         raise NotYet(f"{came} That is the first batch alone: is `return` inside the loop?")
+    if not set(flat) <= set(files):
+        strange = next(name for name in flat if name not in files)
+        raise NotYet(f"{came} {strange!r} is none of the files. A batch holds the files themselves.")
+    if len(got) == len(_sizes(len(files), size)) > 1 and got[0] == files[:size] and not any(got[1:]):
+        raise NotYet(
+            f"{came} After the first batch all are empty. A slice goes from a place to a place, "
+            "`items[start:stop]`; its second number is no length."
+        )
     if len(flat) < len(files) and flat == files[: len(flat)]:
         raise NotYet(f"{came} The end of the list is gone. What becomes of a batch that is not full?")
     if len(flat) > len(files):
         raise NotYet(
             f"{came} Some files come twice. Where does one batch end, and where does the next begin?"
         )
-    if flat != files and sorted(flat) == files:
+    if flat != files and flat == sorted(files):
+        raise NotYet(f"{came} They are sorted now. The batches keep the order that the list had.")
+    if flat != files and sorted(flat) == sorted(files):
         raise NotYet(f"{came} All are there, in another order. A batch is a run of neighbours in the list.")
+    missing = [name for name in files if name not in flat]
+    if missing:
+        raise NotYet(f"{came} Each file must come once, and {', '.join(missing)} did not come.")
     if flat != files:
         raise NotYet(f"{came} Each file must come once, in the order of the list.")
     if [] in got:
         raise NotYet(f"{came} An empty batch is no batch.")
+    if got and len(got[0]) > size:
+        raise NotYet(f"{came} The first batch holds {len(got[0])}. Is the size a number of your own?")
     if [len(batch) for batch in got] != _sizes(len(files), size):
         raise NotYet(f"{came} Full batches first: the sizes should be {_sizes(len(files), size)}.")
     if given != files:
         raise NotYet(
             f"the batches are right, but afterwards the list that you were given holds {len(given)} of its "
-            f"{len(files)} files. It belongs to whoever called you: cut slices from it, and take nothing out."
+            f"{len(files)} files. It is not yours: cut slices from it, and take nothing out."
         )
+
+
+def _cut(batches: Batches, files: list[str], size: int) -> list[Any]:
+    """Return the answer's batches; say so if it is no list, or if it is the empty list that stops it."""
+    try:
+        found: Any = batches(files, size)
+        cut = None if isinstance(found, Mapping | str) or not isinstance(found, Iterable) else list(found)
+    except (IndexError, ValueError, ZeroDivisionError) as error:
+        if files:
+            raise
+        raise NotYet(
+            f"a list of no files makes no batches, `[]`, and your function stopped with "
+            f"{type(error).__name__}: {error}."
+        ) from None
+    if cut is None:
+        raise NotYet(f"a list of batches is needed, and out came {kind_of(found, 'an array')}.")
+    return cut
 
 
 def _sizes(number: int, size: int) -> list[int]:
@@ -105,9 +143,12 @@ class _Pass:
     saved: int
 
 
+@torch.random.fork_rng(devices=[])  # dropout, in a network left in training, draws from the student's
 def _test_embed_all(embed_all: EmbedAll) -> None:
     for size in (2, 3):
-        _test_embed(embed_all, torch.rand((7, 1, 8, 8), generator=torch.Generator().manual_seed(1)), size)
+        images = torch.rand((7, 1, 8, 8), generator=torch.Generator().manual_seed(1))
+        with torch.enable_grad():  # whatever the answer switches, afterwards it is as it was
+            _test_embed(embed_all, images, size)
 
 
 def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
@@ -127,10 +168,15 @@ def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
     with torch.autograd.graph.saved_tensors_hooks(save, lambda box: box.tensor):
         got = tried(embed_all(network, given, size))
 
-    if not isinstance(got, torch.Tensor):
+    if not torch.is_grad_enabled():
         raise NotYet(
-            f"a tensor (N, D) is needed, and out came a {type(got).__name__}. What does torch.cat do?"
+            "after your function gradients are off for everything that follows, too. "
+            "`with torch.inference_mode():` switches them on again where its block ends."
         )
+    if isinstance(got, np.ndarray):
+        raise NotYet("a tensor (N, D) is needed, and yours has become an array: leave out `.numpy()`.")
+    if not isinstance(got, torch.Tensor):
+        raise NotYet(f"a tensor (N, D) is needed, and out came {kind_of(got)}. What does torch.cat do?")
     if got.shape == (1, 4):
         raise NotYet(
             "7 images went in, and 1 row came out: the last batch alone. Are the others overwritten?"
@@ -148,6 +194,11 @@ def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
         found = torch.isclose(rows[:, None], expected, atol=1e-6).all(dim=2).any(dim=0)
         if found.all():
             raise NotYet("these are the right vectors, in the wrong order: row i belongs to image i.")
+        if found.any():
+            raise NotYet(
+                f"{found.sum()} of the 7 vectors are there, and the others are not. Where does the result of "
+                "each batch go? One may be written over another."
+            )
         raise NotYet("the network ran as it should, but the numbers are altered before or after it.")
     if got.requires_grad:
         raise NotYet(
@@ -161,8 +212,8 @@ def _test_embed(embed_all: EmbedAll, images: torch.Tensor, size: int) -> None:
         )
     if not torch.equal(given, images):
         raise NotYet(
-            "the vectors are right, but the images that you were given have other values now. They belong to "
-            "whoever called you: change a copy."
+            "the vectors are right, but the images that you were given have other values now. They are "
+            "not yours: change a copy."
         )
 
 
@@ -178,7 +229,7 @@ def _test_lengths(lengths: list[int], size: int) -> None:
 
 
 def _test_read_all(read_all: ReadAll) -> None:
-    pictures = {name: np.full((2, 2), number, np.float32) for number, name in enumerate("abde")}
+    pictures = {name: np.full((2, 2), number, np.float32) for number, name in enumerate("abde", 1)}
     reasons = {"c": "c is no DICOM file", "x": "x holds no pixels"}
 
     reads: list[str] = []
@@ -197,15 +248,34 @@ def _test_read_all(read_all: ReadAll) -> None:
         raise NotYet("the first bad file stopped everything. Catch MammogramError around one file.") from None
     if not isinstance(got, Sequence) or isinstance(got, str) or len(got) != 3:
         raise NotYet("three things go back: the names that were read, their pictures, and the failures.")
+    if not all(isinstance(part, Iterable) for part in got[:2]):
+        raise NotYet("the first of the three is a list of names, the second a list of pictures.")
     failures = got[2]
     good, stack = (part if isinstance(part, Mapping) else list(part) for part in got[:2])
     _test_kinds(good, stack, failures)
-    if len(stack) == 2 and good[:2] == names[:2]:
+    if given != names and len(stack) < 4:
+        raise NotYet(
+            "your function takes names out of the list that it was given. A loop over that list then passes "
+            "over the name behind each. Begin a list of your own."
+        )
+    if len(stack) == 1 and good == names[:1]:
+        raise NotYet("one picture came back, the first. Is `return` inside the loop?")
+    if len(stack) == 2 and good == names[:2]:
         raise NotYet("everything after the first bad file is missing: does the loop go on?")
+    if len(stack) == len(names) and np.array_equal(stack[1], stack[2]):
+        raise NotYet(
+            "c cannot be read, and came back with the picture of a, the file before it: where `read` raises "
+            "an error, your variable still holds the last picture. Append in `else`, or in `try`."
+        )
     if len(stack) == len(names):
         raise NotYet(
             "6 pictures came back for 4 that can be read. A picture that was made up gets an embedding like "
             "any other, and nobody can tell afterwards. A bad file gives no picture."
+        )
+    if len(good) != len(stack) and good == ["d", "a", "e", "b"]:
+        raise NotYet(
+            f"4 names and {len(stack)} pictures. Each name has one picture, whole: `append` puts it in, and "
+            "`extend` or `np.hstack` takes it apart."
         )
     if len(good) != len(stack):
         raise NotYet(
@@ -216,6 +286,13 @@ def _test_read_all(read_all: ReadAll) -> None:
         raise NotYet(f"d, a, e and b can be read, in this order; your names are {', '.join(map(str, good))}.")
     if not all(np.array_equal(picture, pictures[name]) for name, picture in zip(good, stack, strict=True)):
         raise NotYet("names and pictures are in different orders: row i must be the picture of name i.")
+    if set(failures) == set(reasons.values()):
+        raise NotYet("the reasons are the keys of your dictionary. It goes from the name to the reason.")
+    if set(failures) > set(reasons):
+        raise NotYet(
+            f"c and x alone cannot be read, and the failures name {', '.join(map(str, failures))}. Only "
+            "`except` may write into them."
+        )
     if set(failures) != set(reasons):
         raise NotYet(
             f"c and x cannot be read, but the failures name {', '.join(map(str, failures)) or 'nobody'}. A "
@@ -234,8 +311,8 @@ def _test_read_all(read_all: ReadAll) -> None:
         )
     if given != names:
         raise NotYet(
-            "the three are right, but the list of names that you were given is another one now. It belongs "
-            "to whoever called you: begin a list of your own."
+            "the three are right, but the list of names that you were given is another one now. It is "
+            "not yours: begin a list of your own."
         )
     _test_lets_bugs_out(read_all)
 
@@ -264,7 +341,7 @@ def _test_lets_bugs_out(read_all: ReadAll) -> None:
 def _test_labels_of(labels_of: LabelsOf) -> None:
     # 0 is a label; z/9 has no row; the labels have an order of their own; names end alike, or begin alike.
     labels = [("b/10", 3), ("a/2", 0), ("z/9", 4), ("c/4", 1), ("a/1", 2), ("b/1", 5)]
-    # Both orders of the labels: whoever takes the first match is fooled by the one, or else by the other.
+    # Both orders of the labels: to take the first match fails in the one, or else in the other.
     for order in (1, -1):
         _test_join(labels_of, ["a/1", "b/10", "c/4"], [labels[0], *labels[2:5]][::order])
         _test_join(labels_of, ["c/4", "b/1", "a/1", "b/10", "a/2"], labels[::order])
@@ -277,19 +354,29 @@ def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int
     given = list(rows), list(labels)
     try:
         found: Any = tried(labels_of(*given))
-    except KeyError as error:
+    except (LookupError, ValueError, StopIteration) as error:
+        if None not in expected:
+            raise
         raise NotYet(
-            f"row {error} has no label, and your function stopped. It should get None: one image without a "
-            "label is no reason to lose the others."
+            f"row {rows[expected.index(None)]} has no label, and your function stopped "
+            f"({type(error).__name__}). It should get None: one image without a label is no reason to lose "
+            "the others."
         ) from None
     if isinstance(found, Mapping | str) or not isinstance(found, Iterable):
-        raise NotYet(f"a list is needed, one label a row, and out came a {type(found).__name__}.")
-    got = [_plain(each) for each in found]
+        raise NotYet(f"a list is needed, one label a row, and out came {kind_of(found)}.")
+    listed = list(found)
+    for each in listed:
+        if isinstance(each, list | tuple | set | np.ndarray):
+            raise NotYet(
+                f"your list holds {kind_of(each, 'an array')}, {each}. A row gets its label alone, a whole "
+                "number or None."
+            )
+    got = [_plain(each) for each in listed]
     if got == expected:
         if given != (rows, labels):
             raise NotYet(
-                "the labels are right, but the lists that you were given have changed. They belong to "
-                "whoever called you: sort or shorten a copy."
+                "the labels are right, but the lists that you were given have changed. They are "
+                "not yours: sort or shorten a copy."
             )
         return
     came = f"the rows {', '.join(rows)} got the labels {got}."
@@ -309,6 +396,10 @@ def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int
         )
     if len(got) != len(rows):
         raise NotYet(f"{came} {len(rows)} rows need {len(rows)} labels.")
+    if not any(got) and 0 not in got:
+        raise NotYet(
+            f"{came} No row has found a label. Does your dictionary lead from the file to its label?"
+        )
     wrong = [i for i in range(len(rows)) if got[i] != expected[i]]
     first = rows[wrong[0]]
     if all(expected[i] is None for i in wrong):
@@ -330,8 +421,10 @@ def _test_join(labels_of: LabelsOf, rows: list[str], labels: list[tuple[str, int
 
 
 def _plain(label: Any) -> Any:
-    """A label, or None for what pandas and numpy have in its place: NaN, the one value unlike itself."""
-    return None if label is None or label != label else label
+    """A label, or None for what pandas and numpy have in its place: NA, and NaN, which is unlike itself."""
+    if isinstance(label, np.generic | torch.Tensor):
+        label = label.item()
+    return None if label is None or label is pd.NA or label != label else label
 
 
 def _test_resume(resume: Resume) -> None:
@@ -349,12 +442,22 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
     calls: list[list[str]] = []
 
     def compute(wanted: Sequence[str]) -> list[np.ndarray]:
+        if isinstance(wanted, str):
+            raise NotYet(f"`compute` takes a list of files, and got one name, {wanted!r}.")
         calls.append(list(wanted))
+        for name in calls[-1]:
+            if name in vectors:
+                raise NotYet(
+                    f"`compute` takes files, and got {name!r}, which is a key. (A dictionary gives its keys "
+                    "when a loop runs over it: `.values()`.)"
+                )
         return [vectors[contents[name]] for name in calls[-1]]
 
     files = list(contents)
     given = list(files)
     found: Any = tried(resume(given, contents.__getitem__, store, compute))
+    if isinstance(found, Iterator):  # one that computes as it goes has done nothing so far
+        found = list(found)
     held = [name for name in files if contents[name] in in_store]
     state = f"of the files {', '.join(files)} the store held {', '.join(held) or 'none'}"
     if any(name in store for name in files):
@@ -362,19 +465,42 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
             "the store has entries under the names of files now. A renamed file would be computed again, and "
             "a changed one would get its old vector. The key is `digest(file)`."
         )
+    strange = [key for key in store if key not in vectors]
+    if strange:
+        raise NotYet(
+            f"the store has an entry under {strange[0]!r} now, which `digest` gives for none of the files."
+        )
     _test_computed(calls, contents, held, len({*in_store}), state)
     if any(content not in store for content in contents.values()):
+        raise NotYet("what was computed is not in the store afterwards, and the next run computes it again.")
+    if any(content not in store for content in in_store):
         raise NotYet(
-            "what was computed is not in the store afterwards, so that the next run computes it again."
+            "the store held a vector of another archive, and it is gone. Others go on from this store, too: "
+            "add to it, and take nothing out."
         )
-    if any(store[content] is not vectors[content] for content in contents.values()):
-        raise NotYet("the store has a vector under the key of another file: do keys and vectors keep step?")
+    for content in contents.values():
+        _test_kept(store[content], content, vectors)
+    if found is store:
+        raise NotYet("the store itself came back. Return a list: one vector a file, in the files' order.")
     _test_rows(found, [vectors[contents[name]] for name in files], state)
     if given != files:
         raise NotYet(
-            "the rows are right, but the list of files that you were given is another one now. It belongs to "
-            "whoever called you: collect what is missing in a list of your own."
+            "the rows are right, but the list of files that you were given is another one now. It is "
+            "not yours: collect what is missing in a list of your own."
         )
+
+
+def _test_kept(vector: Any, content: str, vectors: Mapping[str, np.ndarray]) -> None:
+    """Compare what the store holds of one content with what was computed of it."""
+    kept = np.asarray(vector)
+    if np.array_equal(kept, vectors[content]):
+        return
+    if any(np.array_equal(kept, other) for other in vectors.values()):
+        raise NotYet("the store has a vector under the key of another file: do keys and vectors keep step?")
+    raise NotYet(
+        f"under {content!r} the store holds something else than the one vector that `compute` gave: "
+        f"{kind_of(vector, 'an array')}."
+    )
 
 
 def _test_computed(
@@ -390,6 +516,11 @@ def _test_computed(
     again = [name for name in computed if name in held]
     if again:
         raise NotYet(f"{did}: {', '.join(again)} again, for nothing.")
+    if len(calls) > 1 and len(set(computed)) < len(computed):
+        raise NotYet(
+            f"`compute` was called {len(calls)} times, and the same files came up again. Call it once, "
+            "before the loop that keeps what it gives."
+        )
     distinct = {contents[name] for name in computed}
     if distinct != {content for name, content in contents.items() if name not in held}:
         raise NotYet(f"{did}. All that the store does not hold is left to do.")
@@ -403,11 +534,21 @@ def _test_computed(
             "`compute` was called for one file at a time. It makes batches of what it gets: give it the "
             "whole list of what is missing, once."
         )
+    if sum(map(bool, calls)) > 1:
+        raise NotYet(
+            f"`compute` was called {len(calls)} times. It makes batches by itself: one call, with all that "
+            "is missing."
+        )
 
 
 def _test_rows(found: Any, expected: list[np.ndarray], state: str) -> None:
     if isinstance(found, Mapping | str) or not isinstance(found, Iterable):
-        raise NotYet(f"a list of vectors is needed, one a file, and out came a {type(found).__name__}.")
+        raise NotYet(f"a list of vectors is needed, one a file, and out came {kind_of(found)}.")
+    found = list(found)
+    if any(each is None for each in found):
+        raise NotYet(
+            f"{state}, and a row came back as None. Make the rows at the end, when the store holds them all."
+        )
     got = [np.asarray(each) for each in found]
     if len(got) != len(expected):
         raise NotYet(
@@ -485,6 +626,42 @@ def _read_twice(read: Read, names: Sequence[str]) -> Any:
     return good, [read(name) for name in good], failures
 
 
+def _last_picture_again(read: Read, names: Sequence[str]) -> Any:
+    pictures, failures = [], {}
+    for name in names:
+        try:
+            picture = read(name)
+        except MammogramError as error:
+            failures[name] = str(error)
+        pictures.append(picture)
+    return list(names), pictures, failures
+
+
+def _returned_in_the_loop(read: Read, names: Sequence[str]) -> Any:
+    return _sorted_out(read, names[:1])
+
+
+def _removed_while_looping(read: Read, names: list[str]) -> Any:
+    pictures, failures = [], {}
+    for name in names:
+        try:
+            pictures.append(read(name))
+        except MammogramError as error:
+            failures[name] = str(error)
+            names.remove(name)
+    return names, pictures, failures
+
+
+def _reasons_as_keys(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, failures = _sorted_out(read, names)
+    return good, pictures, {reason: name for name, reason in failures.items()}
+
+
+def _taken_apart(read: Read, names: Sequence[str]) -> Any:
+    good, pictures, failures = _sorted_out(read, names)
+    return good, [row for picture in pictures for row in picture], failures
+
+
 def _inside_a_name(rows: Sequence[str], labels: Labels) -> Any:
     return [next((label for file, label in labels if row in file), None) for row in rows]
 
@@ -549,6 +726,35 @@ def _one_at_a_time(files: Sequence[str], digest: Digest, store: Vectors, compute
     return [store[digest(file)] for file in files]
 
 
+def _keys_computed(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    store.update(zip(missing, compute(missing), strict=True))  # type: ignore[arg-type]
+    return [store[digest(file)] for file in files]
+
+
+def _called_in_the_loop(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    for number, key in enumerate(missing):
+        store[key] = compute(list(missing.values()))[number]
+    return [store[digest(file)] for file in files]
+
+
+def _swept_out(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    keys = [digest(file) for file in files]
+    for key in set(store) - set(keys):
+        del store[key]
+    missing = {key: file for key, file in zip(keys, files, strict=True) if key not in store}
+    store.update(zip(missing, compute(list(missing.values())), strict=True))
+    return [store[key] for key in keys]
+
+
+def _rows_too_early(files: Sequence[str], digest: Digest, store: Vectors, compute: Compute) -> Any:
+    rows = [store.get(digest(file)) for file in files]
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    store.update(zip(missing, compute(list(missing.values())), strict=True))
+    return rows
+
+
 def _taken_out(items: list[Any], size: int) -> list[list[Any]]:
     found = []
     while items:
@@ -566,6 +772,18 @@ def _one_list(items: Sequence[Any], size: int) -> list[list[Any]]:
             batch.clear()
         batch.append(item)
     return [*found, batch]
+
+
+def _half_a_slice(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start:size] for start in range(0, len(items), size)]
+
+
+def _threes(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [items[start : start + 3] for start in range(0, len(items), 3)]
+
+
+def _sorted_files(items: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    return [sorted(items)[start : start + size] for start in range(0, len(items), size)]
 
 
 def _loop(network: nn.Module, images: torch.Tensor, size: int) -> list[torch.Tensor]:
@@ -608,6 +826,24 @@ def _backwards(network: nn.Module, images: torch.Tensor, size: int) -> torch.Ten
 def _normalised(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
     with torch.inference_mode():
         return nn.functional.normalize(torch.cat(_loop(network.eval(), images, size)))
+
+
+def _one_over_another(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    rows = torch.zeros(len(images), 4)
+    with torch.inference_mode():
+        for number, vectors in enumerate(_loop(network.eval(), images, size)):
+            rows[number : number + len(vectors)] = vectors
+    return rows
+
+
+def _as_an_array(network: nn.Module, images: torch.Tensor, size: int) -> np.ndarray:
+    with torch.inference_mode():
+        return np.concatenate([each.numpy() for each in _loop(network.eval(), images, size)])
+
+
+def _off_for_good(network: nn.Module, images: torch.Tensor, size: int) -> torch.Tensor:
+    torch.set_grad_enabled(False)
+    return torch.cat(_loop(network.eval(), images, size))
 
 
 EXERCISES = (
@@ -653,6 +889,9 @@ EXERCISES = (
                 "made all batches about equal",
                 "Full batches first",
             ),
+            Planted(_half_a_slice, "took the end of a slice for its length", "is no length"),
+            Planted(_threes, "wrote the size in", "The first batch holds"),
+            Planted(_sorted_files, "sorted the files", "They are sorted now"),
             Planted(_one_list, "emptied a batch that was already handed over", "one and the same list"),
             Planted(_taken_out, "took the files out of the list that it was given", "take nothing out"),
         ),
@@ -662,7 +901,7 @@ EXERCISES = (
         title="Embed them all",
         minutes=8,
         test=_test_embed_all,
-        buys="one image gives one vector, whoever its neighbours are, and memory stays flat.",
+        buys="one image gives one vector, whichever others are in its batch, and memory stays flat.",
         hints=(
             "Three things: the network's mode, gradients, and putting the batches' results together.",
             "`network.eval()` before the loop, `with torch.inference_mode():` around it. "
@@ -677,6 +916,9 @@ EXERCISES = (
             Planted(_all_at_once, "gave the network all images at once", "All at once"),
             Planted(_size_of_its_own, "wrote the batch size in", "Is the size a number of your own?"),
             Planted(_detached_late, "detached after the loop", "keeps its graph until the end"),
+            Planted(_one_over_another, "wrote each batch over the last", "may be written over another"),
+            Planted(_as_an_array, "made an array of the tensor", "leave out `.numpy()`"),
+            Planted(_off_for_good, "switched gradients off for good", "off for everything that follows"),
             Planted(_backwards, "put the rows in another order", "in the wrong order"),
             Planted(_normalised, "normalised the rows", "the numbers are altered"),
         ),
@@ -701,6 +943,11 @@ EXERCISES = (
             Planted(_skip_silently, "passed over bad files in silence", "the failures name nobody"),
             Planted(_names_first, "kept the names of bad files", "the rows no longer match"),
             Planted(_zeros, "made up a black picture", "A picture that was made up"),
+            Planted(_last_picture_again, "took the last picture once more", "still holds the last picture"),
+            Planted(_returned_in_the_loop, "returned inside the loop", "Is `return` inside the loop?"),
+            Planted(_removed_while_looping, "took names out while looping", "passes over the name behind"),
+            Planted(_reasons_as_keys, "turned the dictionary round", "are the keys of your dictionary"),
+            Planted(_taken_apart, "took the pictures apart", "`append` puts it in"),
             Planted(_leave_the_loop, "left the loop at a bad file", "does the loop go on?"),
             Planted(_exception_kept, "kept the exception, not its sentence", "`str(error)`"),
             Planted(_list_of_failures, "made a list of the failures", "should be a dictionary"),
@@ -747,6 +994,16 @@ EXERCISES = (
             Planted(_last_part, "compared the last part of the names", "the folder belongs to the name"),
             Planted(_inside_a_name, "looked for the name inside others", "One name is a part of the other"),
             Planted(
+                lambda rows, labels: [{label: file for file, label in labels}.get(row) for row in rows],
+                "turned the dictionary round",
+                "No row has found a label",
+            ),
+            Planted(
+                lambda rows, labels: [(row, dict(labels).get(row)) for row in rows],
+                "gave pairs back",
+                "A row gets its label alone",
+            ),
+            Planted(
                 lambda rows, labels: [dict(labels)[row] for row in rows],
                 "stopped at a row without a label",
                 "and your function stopped",
@@ -775,6 +1032,10 @@ EXERCISES = (
             Planted(_known_first, "put the known rows first", "stand in the order of the files again"),
             Planted(_keep_nothing, "kept nothing in the store", "not in the store afterwards"),
             Planted(_copies_twice, "computed a copy twice", "d is a copy of a"),
+            Planted(_keys_computed, "gave keys to compute", "which is a key"),
+            Planted(_called_in_the_loop, "called compute inside a loop", "the same files came up again"),
+            Planted(_swept_out, "swept the store", "and take nothing out"),
+            Planted(_rows_too_early, "made the rows before the vectors", "a row came back as None"),
             Planted(_one_at_a_time, "computed one file at a time", "for one file at a time"),
         ),
     ),
