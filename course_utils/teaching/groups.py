@@ -1,4 +1,4 @@
-"""What lesson 08 builds, for whoever skips an exercise: k-means, counts without noise, a k, and puddles.
+"""What lesson 08 builds, where an exercise is skipped: k-means, counts without noise, a k, and puddles.
 
 In: points, labels or counts as numpy arrays. Out: clusters, or what may be said of them.
 """
@@ -31,12 +31,17 @@ def count_clusters(labels: Array) -> tuple[int, float]:
     return len(np.unique(labels[inside])), float(inside.mean())
 
 
+def excess(found: Array, null: Array) -> Array:
+    """Return by how much silhouettes `(…, K)` exceed the mean of the draws `(draws, K)` at each k."""
+    above: Array = found - null.mean(axis=0)
+    return above
+
+
 def best_k(ks: Array, found: Array, null: Array) -> tuple[int, float]:
     """Return the k with the largest excess over draws `(draws, K)` without clusters, and its p."""
-    expected = null.mean(axis=0)
-    excess, largest = found - expected, (null - expected).max(axis=1)
-    p = (1 + (largest >= excess.max()).sum()) / (1 + len(null))
-    return int(ks[excess.argmax()]), float(p)
+    ours, largest = excess(found, null), excess(null, null).max(axis=1)
+    p = (1 + (largest >= ours.max()).sum()) / (1 + len(null))
+    return int(ks[ours.argmax()]), float(p)
 
 
 def deepest_puddle(counts: Array) -> int:

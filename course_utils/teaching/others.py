@@ -22,6 +22,14 @@ def position(points: Array, first: Array, second: Array) -> Array:
     return places
 
 
+def positions_of_makers(
+    vectors: Array, women: Array, makers: Array, two_centres: Callable[[Array], Array]
+) -> Array:
+    """Return the positions of all images of the makers, between the two centres that these make."""
+    theirs = vectors[np.isin(women, makers)]
+    return position(theirs, *two_centres(theirs))
+
+
 def positions_of_others(
     vectors: Array,
     women: Array,

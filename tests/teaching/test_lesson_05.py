@@ -53,9 +53,23 @@ def by_last_copy(files, digest, store, compute):
     return (store[digest(file)] for file in files)
 
 
+def row_by_row(files, digest, store, compute):
+    yield from by_looking_each_up(files, digest, store, compute)
+
+
+def of_copied_vectors(files, digest, store, compute):
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    for key, vector in zip(missing, compute(tuple(missing.values())), strict=True):
+        store[key] = torch.tensor(vector)
+    return torch.stack([torch.as_tensor(store[digest(file)]) for file in files])
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
+        ("05.4", lambda rows, labels: pd.Series(dict(labels), dtype="Int64").reindex(rows)),
+        ("05.5", row_by_row),
+        ("05.5", of_copied_vectors),
         ("05.4", by_loop),
         ("05.4", by_reindexing),
         ("05.4", by_merging),
@@ -142,9 +156,55 @@ def out_of_step(files, digest, store, compute):
     return [store[digest(file)] for file in files]
 
 
+def in_pieces(files, digest, store, compute):
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    keys = list(missing)
+    for part in (keys[:2], keys[2:]):
+        store.update(zip(part, compute([missing[key] for key in part]), strict=True))
+    return [store[digest(file)] for file in files]
+
+
+def under_keys_of_its_own(files, digest, store, compute):
+    store.update(zip(map(len, files), compute(files), strict=False))
+    return [store[len(file)] for file in files]
+
+
+def the_whole_list_under_each(files, digest, store, compute):
+    missing = {digest(file): file for file in files if digest(file) not in store}
+    store.update(dict.fromkeys(missing, compute(list(missing.values()))))
+    return [store[digest(file)] for file in files]
+
+
+def switches_gradients_off(network, images, size):
+    torch.set_grad_enabled(False)
+    return torch.cat([network.eval()(batch) for batch in images.split(size)])
+
+
+def by_place(rows, labels):
+    return [labels[[file for file, _ in labels].index(row)][1] for row in rows]
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer", "says"),
     [
+        ("05.1", lambda items, size: {0: items}, "out came a dict"),
+        ("05.1", lambda items, size: len(items) // size, "out came an int"),
+        ("05.1", lambda items, size: [list(range(len(items)))], "0 is none of the files"),
+        ("05.1", lambda items, size: [[items[:size], items[size:]]], "One pair of brackets too many"),
+        ("05.1", lambda items, size: [items[:1] + items[2:]], "1.dcm did not come"),
+        (
+            "05.1",
+            lambda items, size: [items[i : i + size] for i in range(0, len(items), size)] if items[0] else 0,
+            "a list of no files makes no batches",
+        ),
+        ("05.3", lambda read, names: (len(names), [], {}), "the first of the three is a list of names"),
+        ("05.4", by_place, "row d/5 has no label, and your function stopped (ValueError)"),
+        ("05.4", lambda rows, labels: [[dict(labels).get(row)] for row in rows], "your list holds a list"),
+        ("05.5", in_pieces, "one call, with all that is missing"),
+        ("05.5", under_keys_of_its_own, "which `digest` gives for none of the files"),
+        ("05.5", the_whole_list_under_each, "something else than the one vector"),
+        ("05.5", lambda *given: given[2] if list(row_by_row(*given)) else 0, "the store itself came back"),
+        ("05.5", lambda files, digest, store, compute: compute(files[0]), "got one name, 'a'"),
         ("05.4", lambda rows, labels: dict(labels), "out came a dict"),
         ("05.4", lambda rows, labels: [], "3 rows need 3 labels"),
         (
@@ -171,6 +231,17 @@ def test_a_rarer_mistake_is_named_too(exercise_id, answer, says):
     verdict = exercise(exercise_id).judge(answer)
     assert verdict.state == "wrong"
     assert says in verdict.text
+
+
+def test_a_check_leaves_gradients_as_they_were():
+    exercise("05.2").judge(switches_gradients_off)
+    assert torch.is_grad_enabled()
+
+
+def test_a_network_left_in_training_draws_none_of_the_students_random_numbers():
+    before = torch.get_rng_state()
+    exercise("05.2").judge(lambda network, images, size: network(images))
+    assert torch.equal(before, torch.get_rng_state())
 
 
 def test_moving_a_slider_of_the_live_tool_measures_a_setting_that_was_not_tried_and_keeps_the_others():

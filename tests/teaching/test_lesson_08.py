@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans
 
 from course_utils.teaching import exercise, groups
 from course_utils.teaching.exercises import lesson_08 as lesson
-from course_utils.teaching.others import position, positions_of_others
+from course_utils.teaching.others import position, positions_of_makers, positions_of_others
 
 
 def plain_python(points, centres):
@@ -171,6 +171,11 @@ def p_of_the_silhouette(ks, found, null):
     return ks[place], (1 + (null.max(axis=1) >= found.max()).sum()) / (1 + len(null))
 
 
+def counts_the_data_below_alone(ks, found, null):
+    k, p = groups.best_k(ks, found, null)
+    return k, p - 1 / (1 + len(null))
+
+
 def asks_with_luck_of_its_own(vectors, women, makers, two_centres, rng):
     return positions_of_others(vectors, women, makers, two_centres, np.random.default_rng())
 
@@ -308,7 +313,7 @@ def moves_the_origin(vectors, women, makers, two_centres, rng):
         ("08.3", subtracts_in_place, "work on a copy"),
         ("08.3", lambda ks, found, null: counts_by_dictionary_of_k(ks, found, null)[::-1], "changed places"),
         ("08.3", lambda ks, found, null: ((found - null.mean(0)).max(), 0.2), "the largest excess itself"),
-        ("08.4", between_the_two_highest, "It should be 3"),
+        ("08.4", between_the_two_highest, "It should be 4"),
         ("08.4", empties_the_bars, "work on a copy"),
         ("08.4", lambda counts: int((lesson._water(counts) > 0).sum()), "So many bars are under water"),
         ("08.5", gives_rows, "labels or numbers of rows"),
@@ -319,7 +324,7 @@ def moves_the_origin(vectors, women, makers, two_centres, rng):
         ("08.1", one_number_for_all, "out came (40,) and (3,)"),
         ("08.1", all_to_the_middle, "two centres lie in the same place"),
         ("08.1", by_city_blocks, "the labels are not where k-means ends"),
-        ("08.1", starts_itself, "the labels are not where k-means ends"),
+        ("08.1", starts_itself, "k-means could end here"),
         ("08.1", lambda points, centres: (points.argmin(axis=0), centres), "make labels (40,)"),
         ("08.1", lambda points, centres: cdist(points, centres).argmin(axis=1), "two things are needed"),
         (
@@ -337,6 +342,10 @@ def moves_the_origin(vectors, women, makers, two_centres, rng):
         ("08.4", lambda counts: int(counts.max() - counts.min()), "the *lower* of its two walls"),
         ("08.4", lambda counts: int(counts.argmin()), "the number of the bar"),
         ("08.4", lambda counts: counts * 0, "should be one number"),
+        ("08.3", counts_the_data_below_alone, "count them in, above and below"),
+        ("08.4", lambda counts: counts[lesson._water(counts).argmax()], "It should be 5"),
+        ("08.5", lambda *given: dict(enumerate(positions_of_others(*given))), "out came a dict"),
+        ("08.5", lambda *given: iter(positions_of_others(*given)), "an array of positions is needed"),
         ("08.5", asks_with_luck_of_its_own, "the same generator gave two different answers"),
         ("08.5", asks_some, "you asked 4 of them"),
         ("08.5", leaves_the_length_out, "these are not the positions of images"),
@@ -410,3 +419,16 @@ def test_nobody_is_asked_twice_nor_any_maker_and_a_draw_can_be_repeated():
     assert draws[0].shape == (6,)
     assert np.array_equal(draws[0], draws[1])
     assert not np.array_equal(draws[0], draws[2])
+
+
+def test_the_makers_stand_around_the_two_centres_that_they_make():
+    vectors, women = lesson._women()
+    theirs = vectors[np.isin(women, lesson._MAKERS)]
+    places = positions_of_makers(vectors, women, lesson._MAKERS, lesson._centres_of)
+    assert np.allclose(places, position(theirs, *lesson._centres_of(theirs)))
+
+
+def test_the_draws_exceed_their_own_mean_by_nothing_on_average():
+    _, found, null = lesson._STANDS_OUT[0]
+    assert np.allclose(groups.excess(null, null).mean(axis=0), 0)
+    assert np.allclose(groups.excess(found, null), found - np.mean(null, axis=0))

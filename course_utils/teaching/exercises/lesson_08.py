@@ -5,7 +5,7 @@ valley sought among women who did not make the clusters.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from numbers import Real
 from typing import Any
 
@@ -55,7 +55,7 @@ def _check_unchanged(*pairs: tuple[Array, Array]) -> None:
     if not all(np.array_equal(given, before) for given, before in pairs):
         raise NotYet(
             "the result is right, but an array that your function was given is no longer the same. "
-            "Whoever calls may need it again: work on a copy."
+            "It is not yours, and may be needed again: work on a copy."
         )
 
 
@@ -192,6 +192,11 @@ def _name_the_centres(labels: Array, centres: Array, points: Array, start: Array
         raise NotYet(
             "your labels begin at 1. A label is the number of a row of `centres`, and rows begin at 0."
         )
+    if np.array_equal(labels, wanted):
+        raise NotYet(
+            "the labels are right, and the centres are not the means of their points (over axis 0, one "
+            "number for each column)."
+        )
     if _same_groups(labels, wanted) and len(np.unique(centres.round(9), axis=0)) == len(ends):
         raise NotYet(
             "the groups are right, and their numbers are not: label j means the centre that began in row j, "
@@ -204,15 +209,21 @@ def _name_the_centres(labels: Array, centres: Array, points: Array, start: Array
         )
     if any(np.allclose(np.linalg.norm(centre - centres[0]), 0) for centre in centres[1:]):
         raise NotYet("two centres lie in the same place. Does each take the mean of *its own* points?")
-    if np.array_equal(labels, wanted):
+    if _stays(labels, centres, points):
         raise NotYet(
-            "the labels are right, and the centres are not the means of their points (over axis 0, one "
-            "number for each column)."
+            "k-means could end here, but not if it begins at the centres that it is given. Do you start from "
+            "`centres`, as they are?"
         )
     raise NotYet(
         "the labels are not where k-means ends. Two steps in turn: each point to its nearest centre (the "
         "square root of the sum of squares over the columns), each centre to the mean of its points."
     )
+
+
+def _stays(labels: Array, centres: Array, points: Array) -> bool:
+    """Return whether k-means would leave all where it is."""
+    again, places = _lloyd(points, centres, 1)
+    return np.array_equal(labels, again) and np.allclose(centres, places)
 
 
 def _same_groups(labels: Array, wanted: Array) -> bool:
@@ -224,6 +235,21 @@ def _same_groups(labels: Array, wanted: Array) -> bool:
 def _in_rounds(points: Array, centres: Array, rounds: int, **options: Any) -> tuple[Array, Array]:
     """What the planted answers have in common."""
     return _lloyd(np.asarray(points), np.asarray(centres), rounds, **options)
+
+
+def _starts_of_its_own(points: Array, centres: Array) -> tuple[Array, Array]:
+    return _in_rounds(points, points[-len(centres) :], 1000)
+
+
+def _nearest_points(points: Array, centres: Array) -> tuple[Array, Array]:
+    labels, ends = _in_rounds(points, centres, 1000)
+    return labels, np.asarray(points)[[np.linalg.norm(points - end, axis=1).argmin() for end in ends]]
+
+
+def _numbered_anew(points: Array, centres: Array) -> tuple[Array, Array]:
+    labels, ends = _in_rounds(points, centres, 1000)
+    order = np.argsort(ends[:, 0])
+    return np.argsort(order)[labels], ends[order]
 
 
 def _lets_a_centre_vanish(points: Array, centres: Array) -> tuple[Array, Array]:
@@ -324,7 +350,7 @@ def _uneven() -> tuple[Array, Array, Array]:
 
 
 _STANDS_OUT = (
-    _curves(3, [0.31, 0.24, 0.27, 0.17, 0.12], 0),  # best 3; stands out at 5, by 0.07
+    _curves(3, [0.31, 0.24, 0.27, 0.17, 0.05], 0),  # best 3; stands out at 5, by 0.07; least at 7
     _curves(2, [0.36, 0.28, 0.20, 0.17, 0.26, 0.11], 1),  # best 2; stands out at 6, by 0.12
     _curves(2, [0.60, 0.50, 0.40], 2),  # 2 is right by both
     _uneven(),
@@ -348,10 +374,16 @@ def _compare_choice(k: float, p: float, ks: Array, found: Array, null: Array) ->
         raise NotYet(f"{k:.3f} is the largest excess itself; which k is it found at?")
     if k == place and k != ks[place]:
         raise NotYet(f"{k:g} is the place of the largest excess; the k that stands there is {ks[place]}.")
+    if k == place + 2 != ks[place]:
+        raise NotYet(
+            f"k = {k:g} is right only if the numbers tried begin at 2. Here they begin at {ks[0]}: look the "
+            "k up in `ks`."
+        )
     if k == ks[found.argmax()] and k != ks[place]:
         raise NotYet(
             f"k = {k:g} has the largest silhouette, {found.max():.2f}. The draws without clusters reach "
-            f"{null.mean(axis=0)[found.argmax()]:.2f} there, too. Where do the data stand out most from them?"
+            f"{null.mean(axis=0)[found.argmax()]:.2f} there, too. Where do the data stand out most "
+            "from them? (One mean for all k changes nothing: each k has a mean of its own, over axis 0.)"
         )
     if k == ks[excess.argmin()]:
         raise NotYet(f"at k = {k:g} the data stand out least: found minus null, and the largest.")
@@ -370,15 +402,16 @@ def _compare_choice(k: float, p: float, ks: Array, found: Array, null: Array) ->
         np.isclose(p, (beaten + 1) / (len(null) + 1)) or np.isclose(p, beaten / len(null))
     ):
         raise NotYet(f"p = {p:.3f}. A draw whose excess is as large as the data's counts, too: `>=`.")
-    if np.isclose(p, larger / len(null)):
+    if np.isclose(p, larger / len(null)) or np.isclose(p, larger / (len(null) + 1)):
         raise NotYet(
             f"p = {p:.3f}. The data are one of the draws that could have come: count them in, above and "
             "below. Or p could be 0, and no number of draws can show that."
         )
     if np.isclose(p, (at_k + 1) / (len(null) + 1)) or np.isclose(p, at_k / len(null)):
         raise NotYet(
-            f"p = {p:.3f}, from the draws at k = {k:g} alone. You looked for the best k among the data; "
-            "let every draw look for its own best k too, and compare with the largest excess that it finds."
+            f"p = {p:.3f} is what the draws at k = {k:g} alone give. You looked for the best k among the "
+            "data; let every draw look for its own best k too, and compare with the largest excess that it "
+            "finds."
         )
     raise NotYet(
         f"p = {p:.3f}, and it should be {(larger + 1) / (len(null) + 1):.3f}: {larger} of {len(null)} "
@@ -401,6 +434,11 @@ def _place(ks: Array, found: Array, null: Array) -> tuple[int, float]:
     return int(excess.argmax()), _choose(ks, excess, null)[1]
 
 
+def _from_two(ks: Array, found: Array, null: Array) -> tuple[int, float]:
+    place, p = _place(ks, found, null)
+    return 2 + place, p
+
+
 def _without_the_data(ks: Array, found: Array, null: Array) -> tuple[int, float]:
     k, p = _choose(ks, found - null.mean(axis=0), null)
     return k, (p * (len(null) + 1) - 1) / len(null)
@@ -415,7 +453,7 @@ def _at_that_k_alone(ks: Array, found: Array, null: Array) -> tuple[int, float]:
 # --- 08.4 water on a histogram
 
 _COUNTS: tuple[tuple[int, ...], ...] = (
-    (5, 2, 2, 7, 9, 4),  # 3 deep; height, sum, place and number of wet bars are other numbers
+    (8, 3, 7, 11, 4),  # 5 deep; level, sum, place, number of wet bars and the bar's height are others
     (1, 5, 2, 7, 3, 4, 2),  # 3 deep between 5 and 7; 1 between 7 and 4
     (3, 9, 8, 2, 6, 3),  # 4 deep, and not between the two highest bars
     (9, 1, 6, 2, 4),  # 5 deep, held by the lower wall; the walls are not equal
@@ -526,6 +564,8 @@ def _asked(ask_others: AskOthers, vectors: Array, women: Array, seed: int) -> Ar
     if not made_of:
         raise NotYet("`two_centres` was never called: who makes the clusters?")
     _compare_makers(made_of[-1], vectors, women, made)
+    if isinstance(result, Mapping | Iterator):
+        raise NotYet(f"an array of positions is needed, one for each woman, and out came {_kind(result)}.")
     if np.asarray(result).dtype.kind in "US":
         raise NotYet("these are names; the `position` of an image of each is asked for.")
     answers = np.asarray(result, np.float64)
@@ -566,7 +606,12 @@ def _rows_of(answers: Array, vectors: Array, women: Array, made: Array) -> Array
     apart = np.abs(answers[:, None] - places)
     if len(answers) == 0 or apart.min(axis=1).max() > _NEAR:
         _name_the_answers(answers, vectors, women, made, centres)
-    rows = apart.argmin(axis=1)
+    rows, most = apart.argmin(axis=1), int(np.unique(women, return_counts=True)[1].max())
+    if rows.max() < most:
+        raise NotYet(
+            f"your rows are all among the first {most}: the place of an image among those of its woman "
+            "is not its row. `np.flatnonzero(women == woman)` are her rows."
+        )
     names, times = np.unique(women[rows], return_counts=True)
     if np.isin(names, _MAKERS).any():
         who = "the makers themselves" if np.isin(names, _MAKERS).all() else "the makers among others"
@@ -625,6 +670,13 @@ def _first_image(vectors: Array, women: Array, makers: Array, two_centres: TwoCe
     return position(vectors[first], *two_centres(vectors[np.isin(women, makers)]))
 
 
+def _place_of_her_own(
+    vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any
+) -> Array:
+    places = [rng.integers((women == name).sum()) for name in np.setdiff1d(women, makers)]
+    return position(vectors[places], *two_centres(vectors[np.isin(women, makers)]))
+
+
 def _mean_image(vectors: Array, women: Array, makers: Array, two_centres: TwoCentres, rng: Any) -> Array:
     centres = two_centres(vectors[np.isin(women, makers)])
     others = np.setdiff1d(women, makers)
@@ -664,6 +716,9 @@ EXERCISES = (
                 "took medians",
                 "the medians of their points",
             ),
+            Planted(_starts_of_its_own, "started from centres of its own", "k-means could end here"),
+            Planted(_nearest_points, "took the points nearest to the centres", "the labels are right"),
+            Planted(_numbered_anew, "numbered the clusters anew", "the groups are right"),
             Planted(_drops_a_centre, "dropped a centre without points", "points was dropped"),
             Planted(_moves_the_start, "changed what it was given", "work on a copy"),
             Planted(
@@ -724,6 +779,7 @@ EXERCISES = (
         planted=(
             Planted(_largest_silhouette, "took k by the best silhouette", "has the largest silhouette"),
             Planted(_place, "gave the place in place of k", "is the place of the largest excess"),
+            Planted(_from_two, "took for granted that ks begins at 2", "look the k up"),
             Planted(_without_the_data, "left the data out of p", "count them in"),
             Planted(_at_that_k_alone, "forgot in p that k was searched", "let every draw look"),
         ),
@@ -755,7 +811,7 @@ EXERCISES = (
         title="Ask women who did not make the clusters",
         minutes=9,
         test=_test_ask_others,
-        buys="whoever answers had no part in the question, and no woman answers twice.",
+        buys="those who answer had no part in the question, and no woman answers twice.",
         hints=(
             "Two groups of women, and two steps: the makers give two centres; of each other woman one "
             "image gets a position between them.",
@@ -769,6 +825,7 @@ EXERCISES = (
             Planted(_makers_asked, "asked the makers", "the makers themselves"),
             Planted(_every_image, "asked every image", "Images of one woman are alike"),
             Planted(_first_image, "always took the first image", "always answers with the same image"),
+            Planted(_place_of_her_own, "took a place among hers for a row", "is not its row"),
             Planted(_mean_image, "asked a woman's mean", "the means of the women's images"),
             Planted(_turned, "exchanged the centres", "first and second centre have changed places"),
         ),
