@@ -45,6 +45,7 @@ from course_utils.imaging import Preprocessor, read_mammogram
 from course_utils.imaging.datasets import real_mammograms
 from course_utils.teaching.storing import in_three_ways
 
+# %%
 folder = Path(tempfile.mkdtemp())
 paths = in_three_ways(real_mammograms().path[2], folder)
 backbone = load_backbone("resnet50", weights="random")
@@ -135,6 +136,7 @@ def milliseconds(action):
     return 1000 * (time.perf_counter() - clock)
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 three, square = runner(module, colour[:3]), torch.rand(1200, 1200, device=device)
 times = [milliseconds(three), milliseconds(three)]
 with ThreadPoolExecutor(1) as pool:
@@ -350,6 +352,8 @@ steps = {
     "channels-last": runner(in_order, last),
     "batch norm fused": runner(fused, last),
 }
+
+# %% tags=["nbval-ignore-output"]
 compiled, remark = machine.compiled(fused, last)
 print("torch.compile", "is left out:" if compiled is None else "runs here;", remark)
 if compiled is not None:
@@ -415,8 +419,8 @@ del steps, in_order, fused  # some memory back
 # two to three digits of every number on the way. Whether that is allowed is no question of speed; we ask it below. (A
 # processor without bf16 instructions can compute in bf16, too, step by step, and is then slower than in fp32.)
 #
-# Some things that you may have read about are not on the ladder. In our measurements on the
-# [reference machine](../docs/resource-cards.md) they did not earn their place:
+# Some things that you may have read about are not on the ladder, or only for comparison. What the table says of speed on a CPU
+# was measured on the [reference machine](../docs/resource-cards.md).
 #
 # | left out | why |
 # |---|---|
@@ -454,6 +458,8 @@ actions["network"] = lambda: extractor.embed(gray)
 seconds, remark = timed(actions)
 ms = {name: 1000 * each for name, each in seconds.items()}
 ms["network"] /= len(gray)  # it was all of them
+
+# %% tags=["hide-output", "nbval-ignore-output"]
 parts = {"read": [ms[f"read {name}"] for name in paths]}
 parts |= {name: [ms[name]] * 3 for name in ("prepare", "network")}
 for name, whole in zip(paths, np.sum(list(parts.values()), axis=0)):
@@ -511,6 +517,7 @@ def readers(archive="JPEG lossless", threads=2, cores=4, network="the cores"):
     return reading_threads(read_ms, network_ms, cores=cores, threads=threads, card=card)
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 LivePicture(
     readers,
     archive=[*paths],
@@ -638,6 +645,7 @@ def add(table, vector, pause=lambda: None):
     return row
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 table = Table(2000)
 with ThreadPoolExecutor(2) as pool:
     _ = list(pool.map(lambda number: add(table, number), range(2000)))
@@ -725,6 +733,8 @@ compared = {
     "bf16": agreement(full, short),
     "one vector for all": agreement(full, same + noise),
 }
+
+# %% tags=["hide-output", "nbval-ignore-output"]
 pd.DataFrame(
     {
         name: {
@@ -778,6 +788,8 @@ again = {
 torch.set_num_threads(1 if threads > 1 else 2)
 again["another number of threads"] = ordinary.embed(nine)
 torch.set_num_threads(threads)
+
+# %% tags=["hide-output", "nbval-ignore-output"]
 for name, vectors in again.items():
     print(f"{name:<26}{(vectors == reference).mean():6.1%} keep their bits")
 
@@ -843,6 +855,7 @@ def cached(extractor, path):
     return cache[path.name]
 
 
+# %%
 some = files[:4]
 untrained = load_backbone(trained.name, weights="random")
 random = EmbeddingExtractor(untrained, device=str(device))
@@ -935,6 +948,7 @@ def counts(extractor, paths):
     return f"{made} computed, {kept} from the store"
 
 
+# %%
 in_threes = EmbeddingExtractor(trained, device=str(device), batch_size=3)
 folded = EmbeddingExtractor(trained, device=str(device), adapter="folded")
 print("first time:         ", counts(ordinary, some))
