@@ -22,8 +22,8 @@
 # ## Can a machine sort mammograms that nobody has sorted?
 #
 # Sixty women, four mammograms each. The pictures are synthetic, so everything about them is known: how dense the breast
-# is, from which direction it was taken, on whose machine. All of that is in a table, and the table stays closed for now.
-# We start with what any archive can give you: a vector for each picture, and which woman it belongs to.
+# is, from which direction the picture was taken, and on whose machine. All of that is in a table, and the table stays closed
+# for now. We start with what any archive can give you: a vector for each picture, and which woman it belongs to.
 
 # %%
 import numpy as np
@@ -144,7 +144,7 @@ for k in (2, 4, 6):
 # ## What do four methods find?
 #
 # Three other methods work quite differently. **Ward** starts with every image by itself and, again and again, joins the
-# two groups that cost least to join. A **Gaussian mixture** models the data as a sum of bell-shaped clouds and gives each
+# two groups whose union adds least to the sum above. A **Gaussian mixture** models the data as a sum of bell-shaped clouds and gives each
 # image a probability for each cloud. **HDBSCAN** looks for crowded regions with emptier ones between them. It takes no
 # $k$; it tells you how many it has found.
 #
@@ -355,9 +355,9 @@ exercise("08.3").check(best_k)
 # exercise("08.3").hint()
 
 # %%
-excess = curve - null.mean(axis=0)
+excess = groups.excess(curve, null)
 print("excess:", *(f"k = {k}: {each:.3f}" for k, each in zip(ks, excess)), sep="  ")
-print("largest among the clouds:", f"{(null - null.mean(axis=0)).max():.3f}")
+print("largest among the clouds:", f"{groups.excess(null, null).max():.3f}")
 choose = exercise("08.3").use(best_k, otherwise=groups.best_k)
 print("k = {}, p = {:.2f}".format(*choose(ks, curve, null)))
 
@@ -423,8 +423,8 @@ pd.crosstab(truth["density"], pd.Series(three.labels, name="cluster"))
 # lies between. It is not the muscle this time: both views are in every row of pictures, and the ARI with the view is 0.00.
 #
 # Could it be chance? Shuffle the densities many times, and count how often the agreement is as good. All images of a
-# woman have the same density, so the shuffling is between *women*; her views differ, so those are shuffled among her own
-# images.
+# woman have the same density, so the shuffling is between *women*. Views differ within a woman, so those are shuffled among
+# her own images.
 
 # %%
 import textwrap
@@ -555,7 +555,7 @@ exercise("08.5").check(ask_others)
 # ours, your figures from here on will differ a little from those in the text.)
 
 # %%
-from course_utils.teaching.others import positions_of_others
+from course_utils.teaching.others import positions_of_makers, positions_of_others
 
 ask = exercise("08.5").use(ask_others, otherwise=positions_of_others)
 everybody = np.unique(women)
@@ -575,16 +575,16 @@ for name, points in data.items():
     own, others, rng = [], [], np.random.default_rng(0)
     for _ in range(9):
         makers, answers = one_halving(points, rng)
-        theirs = points[np.isin(women, makers)]
-        own.append(in_the_middle(position(theirs, *two_centres(theirs))))
+        theirs = positions_of_makers(points, women, makers, two_centres)
+        own.append(in_the_middle(theirs))
         others.append(in_the_middle(answers))
     own, others = (f"{np.mean(each):4.0%}" for each in (own, others))
     print(f"{name:<8} in the middle: {own} of the makers', {others} of the others'")
 
 # %% [markdown]
-# In the noise, the makers leave a valley just where a quarter of the others are. Between the views there is nobody, whoever is
-# asked. And density? Its positions range from −0.5 to 1.5, so an even spread would put a tenth of them in this stretch, and a
-# tenth are there. That looks like a plateau. To be sure, we must get rid of the bars.
+# In the noise, the makers leave a valley just where a quarter of the others are. Between the views there is nobody,
+# whichever women are asked. And density? Its positions range from −0.5 to 1.5, so an even spread would put a tenth of them
+# in this stretch, and a tenth are there. That looks like a plateau. To be sure, we must get rid of the bars.
 #
 # ## How deep is a valley without bars?
 #
@@ -698,7 +698,7 @@ for push in (0, 0.25, 0.5, 0.75, 1, 1.5):
     print(f"a gap of {push:4.2f}:  p = {p:.3f}")
 
 # %% [markdown]
-# Push by three quarters of the distance between the centres, and the gap is found; push by half of it, and it may be missed. So
+# Push by three quarters of the distance between the centres, and the gap is found; push by half of that, and it may be missed. So
 # the sentence for a report reads: *three clusters, chosen because three are easy to look at, follow density (ARI 0.51, 60
 # women); no valley between them was found; sixty women would have shown a wide one and may have hidden a narrow one.* And all of
 # it is about synthetic women, seen by one network (EfficientNet-Lite0, which made the vectors that come with the course).
