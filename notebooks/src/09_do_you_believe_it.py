@@ -121,8 +121,6 @@ p_of_yours = exercise("09.1").use(p_by_women, otherwise=package_p)
 # *Predict: of how many of 1000 coins will p be at most 0.05, if images are shuffled, and if women are?*
 
 # %% tags=["hide-output"]
-from scipy.stats import binom
-
 whose = {"images": np.arange(240), "women": owner}
 programs = {package_p: "package"}
 programs[p_of_yours] = programs.get(p_of_yours, "yours")  # it may be the package's
@@ -135,6 +133,10 @@ for p_of, program in programs.items():
         p_values[program, unit] = np.array(found, float)
         findings = (p_values[program, unit] <= 0.05).sum()
         print(f"{program}, shuffling {unit}: {findings} of 1000 are called a finding")
+
+# %% tags=["hide-output"]
+from scipy.stats import binom
+
 low, high = binom.interval(0.95, 1000, 0.05)
 print(f"if p keeps its promise: {low:.0f} to {high:.0f}")
 
@@ -711,6 +713,7 @@ def read_off(above, columns):  # off outlines drawn where the gray is above a va
             print(f"{share.low:.2f} to {share.high:.2f}; by chance {chance:.2f}")
 
 
+# %% tags=["hide-output"]
 read_off(above=0, columns=("view", "vendor", "density"))
 
 # %% [markdown]
