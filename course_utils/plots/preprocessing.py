@@ -54,9 +54,8 @@ def gray_curves(
     axes = panels[-1]
     counts, edges = np.histogram(np.asarray(values), bins=128, range=span)
     highest = np.sort(counts)[-4]  # the ground is one huge peak, cut off
-    axes.fill_between(
-        edges[:-1], np.minimum(counts / max(highest, 1), 1), step="post", color=GRAY[theme], alpha=0.45
-    )
+    hills = np.minimum(counts / max(highest, 1), 1)
+    axes.stairs(hills, edges, fill=True, color=GRAY[theme], alpha=0.45, linewidth=0)
     x = np.linspace(*span, 512, dtype=np.float32)
     for (name, curve), colour, dashes in zip(
         curves.items(), PALETTE[theme], ("-", "--", "-.", ":"), strict=False

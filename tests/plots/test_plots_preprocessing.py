@@ -15,6 +15,14 @@ def test_the_curve_over_the_histogram_is_the_function_that_was_given():
     assert "window" in shown.alt
 
 
+def test_a_ground_of_the_largest_number_is_drawn():
+    values = np.append(np.arange(4096), np.full(4096, 4095))  # as MONOCHROME1 stores its ground
+    (axes,) = plots.gray_curves(values, {"window": lambda x: x / 4095}).figure.axes
+    (hills,) = (patch.get_data() for patch in axes.patches)
+    assert hills.edges[-1] == 4095
+    assert hills.values[-1] == 1
+
+
 def test_a_curve_that_works_in_place_changes_neither_values_nor_the_next_curve():
     def spoils(x):
         x -= 1000
