@@ -1,6 +1,7 @@
 """Every exercise is proven: its solution, its stub, each mistake worth catching, its hints."""
 
 import re
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from scipy import ndimage
 
 from course_utils.imaging import MammogramError
 from course_utils.imaging.mask import chest_wall
@@ -248,6 +250,17 @@ def one_by_one(pictures):
     return [bool(np.isfinite(each).all() and np.ptp(each) > 0) for each in pictures.numpy()]
 
 
+def pieces_by_size(picture, threshold):
+    """Return a mask of each piece, the ground among them, from small to large."""
+    pieces, _ = ndimage.label(picture > threshold)
+    return [pieces == number for number in np.bincount(pieces.ravel()).argsort()]
+
+
+def boxed(picture, threshold):
+    mask = squares.largest_piece(picture, threshold)
+    return mask.any(axis=1)[:, None] & mask.any(axis=0)
+
+
 @pytest.mark.parametrize(
     ("exercise_id", "answer"),
     [
@@ -276,6 +289,7 @@ def one_by_one(pictures):
         ("02.1", lambda picture, threshold: torch.tensor(by_hand(picture, threshold))),
         ("02.1", lambda picture, threshold: by_hand(picture, threshold).tolist()),
         ("02.2", lambda breast, *crop: torch.tensor(squares.share_lost(breast, *crop))),
+        ("02.2", lambda breast, *crop: [Fraction(squares.share_lost(breast, *crop))]),
         ("02.3", by_weight),
         ("02.3", in_tenths),
         ("02.3", lambda *given: torch.tensor(in_tenths(*given))),
@@ -371,7 +385,7 @@ def grows(network, images, size):
         (
             "02.2",
             lambda breast, top, bottom, left, right: int(breast[top:bottom, left:right].sum()),
-            "20 is a count",
+            "19 is a count",
         ),
         (
             "02.3",
@@ -382,6 +396,55 @@ def grows(network, images, size):
             "02.3",
             lambda picture, mask, side: squares.wall_to_left(picture, mask, side or "R"),
             "where nobody knows, nothing is turned",
+        ),
+        (
+            "02.1",
+            lambda picture, threshold: pieces_by_size(picture, threshold)[-2],
+            "more than half of the pic",
+        ),
+        ("02.1", lambda picture, threshold: squares.largest_piece(-picture, -threshold), "what is *darker*"),
+        (
+            "02.1",
+            lambda picture, threshold: np.where(by_hand(picture, threshold)),
+            "out came a tuple. `np.where`",
+        ),
+        ("02.1", lambda picture, threshold: by_hand(picture, threshold).sum(), "a count of pixels, perhaps"),
+        ("02.1", boxed, "the box around the breast"),
+        ("02.1", lambda picture, threshold: picture * by_hand(picture, threshold), "such as 0.5"),
+        ("02.2", lambda breast, a, b, c, d: 1 - breast[a:b, c:d].sum() / breast.size, "by all 80 pixels"),
+        (
+            "02.2",
+            lambda breast, a, b, c, d: 1 - breast[:, c:d].sum() / breast.sum(),
+            "only the columns count",
+        ),
+        (
+            "02.2",
+            lambda breast, a, b, c, d: 1 - breast[a + 1 : b, c + 1 : d].sum() / 40,
+            "still belong to it",
+        ),
+        (
+            "02.2",
+            lambda breast, a, b, c, d: 1 - breast[a : b - 1, c : d - 1].sum() / 40,
+            "nothing is to be sub",
+        ),
+        (
+            "02.2",
+            lambda breast, a, b, c, d: (breast[:a].sum() + breast[b:].sum()) / 40,
+            "only the rows count",
+        ),
+        ("02.2", lambda breast, a, b, c, d: 1 - (b - a) * (d - c) / breast.sum(), "the share lost is 0.525"),
+        (
+            "02.4",
+            lambda picture, size: np.pad(pastes(picture, size), ((0, size // 2), (0, 0))),
+            "padding below",
+        ),
+        ("02.4", lambda picture, size: 255 * pastes(picture, size), "Leave their scale alone"),
+        ("02.4", lambda picture, size: pastes(picture[:, ::-1], size), "turned round"),
+        ("02.4", lambda picture, size: pastes(picture - picture.min(), size), "the grays are not the same"),
+        (
+            "02.4",
+            lambda picture, size: np.resize(picture, (size, size)),
+            "the first 48 × 24 / 96 = 12 columns",
         ),
         ("02.4", lambda picture, size: picture[-size:, -size:], "you cut a piece"),
         (

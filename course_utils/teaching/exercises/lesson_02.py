@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -78,14 +79,15 @@ def _test_find_breast(find_breast: FindBreast) -> None:
         )
     if np.array_equal(got, parts["the ground"]):
         raise NotYet(
-            "you kept the ground. `scipy.ndimage.label` gives it the number 0, and `np.bincount` counts it "
-            "too: it is the largest of all. Leave entry 0 out."
+            "you kept the ground. Either you looked for what is *darker* than the threshold, or you counted "
+            "number 0 as well: `scipy.ndimage.label` gives it to the ground, which is the largest of all."
         )
     if np.array_equal(got, parts["the film edge"]):
         raise NotYet(
-            "you kept the film edge, piece 4; the breast is piece 3 and has more pixels. Either you measured "
-            "boxes (the edge is long and thin, so its box is the largest): count pixels, not the box. Or you "
-            "counted the ground as well, number 0: then nothing is to be added."
+            "you kept the film edge, piece 4, the last one; the breast is piece 3 and has more pixels. Did "
+            "you measure boxes (the edge is long and thin, so its box is the largest)? Then count pixels, "
+            "not the box. Did you add 1 although the ground, number 0, is among your counts? Or is it the "
+            "second largest, or just the last?"
         )
     if np.array_equal(got, parts["the first letter"]):
         raise NotYet("you kept the first piece from the top, a letter. Which one has the most pixels?")
@@ -96,10 +98,14 @@ def _test_find_breast(find_breast: FindBreast) -> None:
         )
     if np.array_equal(got, ~breast):
         raise NotYet("the mask is the wrong way round: True should stand in the breast.")
+    if np.array_equal(got, _box_of(breast)):
+        raise NotYet("that is the box around the breast. Keep only the pixels of the piece itself.")
     if not np.array_equal(got, breast):
+        held = " and ".join(name for name, part in parts.items() if (got & part).sum() > part.sum() / 2)
         raise NotYet(
             f"the breast has {breast.sum()} pixels; your mask has {got.sum()}, {(got & breast).sum()} of "
-            "them in the breast."
+            f"them in the breast, and holds most of {held or 'nothing'}. One piece is asked for, whole and "
+            "by itself."
         )
     upside_down = _mask(find_breast(picture[::-1].copy(), 0.2), picture)
     if not np.array_equal(upside_down, breast[::-1]):
@@ -118,18 +124,36 @@ def _test_find_breast(find_breast: FindBreast) -> None:
         )
     if not (np.array_equal(whole, breast) and np.array_equal(core, gland)):
         raise NotYet(
-            "at the threshold 0.2 the largest piece is the whole breast, and at 0.6 only its gland: "
-            f"{breast.sum()} and {gland.sum()} pixels, and your masks have {whole.sum()} and {core.sum()}."
+            "at the threshold 0.2 the largest piece is the whole breast, and at 0.6 only its gland, which is "
+            f"then the last of four pieces: {breast.sum()} and {gland.sum()} pixels, and your masks have "
+            f"{whole.sum()} and {core.sum()}."
         )
     dim = np.where(breast, np.float32(0.21), np.where(parts["the ground"], picture, 1)).astype(np.float32)
     if not np.array_equal(_mask(find_breast(dim, 0.2), dim), breast):
         raise NotYet(
             "it fails where the breast is dark and the film edge white. Did you add up grays? Count pixels."
         )
+    large = np.zeros((20, 16), np.float32)
+    large[1:-1, :14] = 0.5  # more pixels than the ground
+    large[3:6, 15] = 0.9
+    if not np.array_equal(_mask(find_breast(large.copy(), 0.2), large), large == np.float32(0.5)):
+        raise NotYet(
+            "it fails where the breast fills more than half of the picture. Did you take the second largest, "
+            "since the largest is the ground? There it is not: leave the ground out, then take the largest."
+        )
     _leaves_alone(find_breast, picture.copy(), 0.2)
 
 
+def _box_of(mask: np.ndarray) -> np.ndarray:
+    return np.logical_and.outer(mask.any(axis=1), mask.any(axis=0))
+
+
 def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
+    if isinstance(got, tuple) and (not got or np.shape(got[0]) != picture.shape):
+        raise NotYet(
+            f"a mask of shape {picture.shape} is needed, and out came a tuple. `np.where` and `np.nonzero` "
+            "say where pixels are; the comparison that they were given is the mask."
+        )
     if isinstance(got, tuple):
         raise NotYet(
             "out came two things. `scipy.ndimage.label` gives the numbered pieces and how many there are: "
@@ -137,15 +161,15 @@ def _mask(got: Any, picture: np.ndarray) -> np.ndarray:
         )
     got = _plain(got)
     if isinstance(got, int | np.integer) or (isinstance(got, np.ndarray) and got.shape == ()):
-        raise NotYet(
-            f"out came {got}, the number of a piece. Compare with it for a mask: `pieces == number`."
-        )
+        what = "the number of a piece" if got < 9 else "a single number; a count of pixels, perhaps"
+        raise NotYet(f"out came {got}, {what}. Compare for a mask: `pieces == number of the largest`.")
     if not isinstance(got, np.ndarray) or got.shape != picture.shape:
         raise NotYet(f"a mask of shape {picture.shape} is needed, and out came {kind_of(got, 'an array')}.")
-    if got.dtype != bool and not np.isin(np.unique(got), (0, 1)).all():
+    found = ~np.isin(got.ravel(), (0, 1))
+    if got.dtype != bool and found.any():
         raise NotYet(
-            f"the mask holds other values than True and False, up to {got.max():.3g}. A comparison gives a "
-            "mask: `pieces == number`."
+            f"the mask holds other values than True and False, such as {got.ravel()[found][0]:.3g}. A "
+            "comparison gives a mask: `pieces == number`."
         )
     return got.astype(bool)
 
@@ -194,54 +218,19 @@ def _most_light(picture: np.ndarray, threshold: float) -> np.ndarray:
 
 
 def _test_share_lost(share_lost: ShareLost) -> None:
-    breast = np.zeros((10, 8), bool)
-    breast[1:9, :5] = True  # 40 pixels of 80
-    crop = (3, 8, 1, 7)  # 5 × 6 pixels, 20 of them in the breast: half of it is lost
+    breast = np.arange(8) < np.array([0, 2, 4, 5, 6, 7, 6, 5, 3, 2])[:, None]  # 40 pixels of 80
+    crop = (4, 8, 1, 6)  # 4 × 5 pixels, 19 of them in the breast: no two mistakes make the same number
     got = _share(share_lost(breast.copy(), *crop))
-    if np.isclose(got, 50):
-        raise NotYet("50 is a percentage. A share lies between 0 and 1.")
-    if np.isclose(got, 50 / 80):
+    for value, message in _shares_by_mistake(breast, *crop):
+        if np.isclose(got, value):
+            raise NotYet(message)
+    if not np.isclose(got, 21 / 40):
         raise NotYet(
-            "the crop keeps 30 of the picture's 80 pixels, and you counted those. Most of them are dark "
-            "ground, which nobody misses. Count the pixels where `breast` is True."
-        )
-    if np.isclose(got, 20 / 80):
-        raise NotYet(
-            "20 pixels of breast are gone, and you divided them by all 80 pixels of the picture. By how many "
-            "must you divide for the share of the *breast*?"
-        )
-    if np.isclose(got, 3 / 8):
-        raise NotYet("you counted rows. A row at the nipple's height holds more breast than one at the edge.")
-    if np.isclose(got, 10 / 30):
-        raise NotYet(
-            "that is the share of the crop that is ground. The question is how much breast is outside it."
-        )
-    if np.isclose(got, 20):
-        raise NotYet("20 is a count of pixels. Divide by how many the breast has for a share.")
-    if np.isclose(got, 0.4):
-        raise NotYet(
-            "your crop is too large: it ends *before* row `bottom` and column `right`, as slices do."
-        )
-    if np.isclose(got, 0.7):
-        raise NotYet("rows and columns have changed places: `breast[top:bottom, left:right]`, rows first.")
-    if np.isclose(got, 1):
-        raise NotYet(
-            "20 pixels of breast are lost and 20 kept, and you divided one by the other. Divide by the whole "
-            "breast."
-        )
-    if np.isclose(got, 20 / 30):
-        raise NotYet("that is the share of the crop that is breast. Divide by the breast, not by the crop.")
-    if not np.isclose(got, 0.5):
-        raise NotYet(
-            f"the breast has 40 pixels and the crop holds 20 of them: the share lost is 0.5, not {got:.3g}."
+            "the breast has 40 pixels, and 19 of them lie in the crop: the share lost is 0.525, not "
+            f"{got:.3g}."
         )
     bulk = np.ones((4, 5), bool)
     got = _share(share_lost(bulk, 1, 4, 0, 5))
-    if np.isclose(got, 0.75):
-        raise NotYet(
-            "a crop that keeps three rows of a breast of four loses a quarter, and you say 0.75. That is "
-            "what is *kept*: the wrong way round."
-        )
     if not np.isclose(got, 0.25):
         raise NotYet(f"a crop that keeps three rows of a breast of four loses 0.25, and you say {got:.3g}.")
     for inside, expected in (((0, 10, 0, 8), 0.0), ((0, 1, 0, 8), 1.0)):
@@ -252,11 +241,80 @@ def _test_share_lost(share_lost: ShareLost) -> None:
     _leaves_alone(share_lost, breast.copy(), *crop)
 
 
+def _shares_by_mistake(
+    breast: np.ndarray, top: int, bottom: int, left: int, right: int
+) -> list[tuple[float, str]]:
+    """Return what each mistake makes of a breast and a crop, and what to say about it."""
+    whole, crop = int(breast.sum()), breast[top:bottom, left:right]
+    kept = int(crop.sum())
+    lost = whole - kept
+    rows = (
+        "only the rows count in your number. The crop leaves out columns, too; and a row at the nipple's "
+        "height holds more breast than one at the edge, so count pixels."
+    )
+    columns = "only the columns count in your number. The crop leaves out rows, too."
+    all_of_it = (
+        f"{lost} pixels of breast are lost and {kept} kept, and you divided them by all {breast.size} pixels "
+        "of the picture. By how many must you divide for the share of the *breast*?"
+    )
+    outside = (breast[:top], breast[bottom:], breast[:, :left], breast[:, right:])
+    return [
+        (kept / whole, "that is the share that is *kept*: the wrong way round."),
+        (100 * lost / whole, "that is a percentage. A share lies between 0 and 1."),
+        *(
+            (count, f"{count} is a count of pixels. Divide by how many the breast has for a share.")
+            for count in (lost, kept)
+        ),
+        (
+            1 - crop.size / breast.size,
+            f"the crop keeps {crop.size} of the picture's {breast.size} pixels, and you counted those. Not "
+            "all pixels are breast, and nobody misses dark ground. Count the pixels where `breast` is True.",
+        ),
+        (lost / breast.size, all_of_it),
+        (1 - kept / breast.size, all_of_it),
+        (1 - breast[top:bottom].sum() / whole, rows),
+        (1 - breast[top:bottom].any(axis=1).sum() / breast.any(axis=1).sum(), rows),
+        (1 - breast[:, left:right].sum() / whole, columns),
+        (1 - breast[:, left:right].any(axis=0).sum() / breast.any(axis=0).sum(), columns),
+        (
+            1 - breast[top : bottom + 1, left : right + 1].sum() / whole,
+            "your crop is too large: it ends *before* row `bottom` and column `right`, as slices do.",
+        ),
+        (
+            1 - breast[top : bottom - 1, left : right - 1].sum() / whole,
+            "your crop is too small. A slice ends before its end by itself: nothing is to be subtracted.",
+        ),
+        (
+            1 - breast[top + 1 : bottom, left + 1 : right].sum() / whole,
+            "your crop is too small: row `top` and column `left` still belong to it.",
+        ),
+        (
+            1 - breast[left:right, top:bottom].sum() / whole,
+            "rows and columns have changed places: `breast[top:bottom, left:right]`, rows first.",
+        ),
+        (
+            1 - breast[top:bottom][left:right].sum() / whole,
+            "`[top:bottom][left:right]` cuts the rows twice. One bracket takes both: `[top:bottom, "
+            "left:right]`.",
+        ),
+        (lost / kept, "you divided what is lost by what is kept. Divide by the whole breast."),
+        (kept / crop.size, "that is the share of the crop that is breast. Divide by the breast."),
+        (
+            1 - kept / crop.size,
+            "that is the share of the crop that is ground. The question is how much breast is outside it.",
+        ),
+        (
+            sum(int(each.sum()) for each in outside) / whole,
+            "you added up four strips, and they overlap: breast in the picture's corners counts twice.",
+        ),
+    ]
+
+
 def _share(got: Any) -> float:
     got = _plain(got)
     if isinstance(got, np.ndarray) and got.size == 1:
         got = got.item()
-    if not isinstance(got, int | float | np.number) or isinstance(got, bool):
+    if not isinstance(got, numbers.Real) or isinstance(got, bool):
         raise NotYet(f"one number is needed, and out came {kind_of(got, 'an array')}.")
     return float(got)
 
@@ -279,6 +337,7 @@ def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
     `small` is bright far from the chest wall; `large` reaches both borders; `apart` touches neither and lies
     in the far half of its picture. `round` has equal ends, and of `nearly` the right end is a little fuller.
+    `notched` is a film cut askew: the first column of its box holds fewer pixels than the last.
     The bright half, rows and sides all differ, so that each way to turn gives another picture.
     """
     y, x = np.mgrid[:24, :20]
@@ -291,6 +350,8 @@ def _breasts() -> dict[str, tuple[np.ndarray, np.ndarray]]:
     }
     masks["nearly"] = masks["round"].copy()
     masks["nearly"][21, 12:16] = True
+    masks["notched"] = ((wide_y - 13) / 9) ** 2 + (wide_x / 31) ** 2 < 1
+    masks["notched"][:-4, 0] = False
     pictures = {
         name: np.where(mask, 0.05 + 0.0035 * np.arange(mask.shape[1]) ** 1.9 / 2 + 0.001 * wide_y[:, :1], 0)
         for name, mask in masks.items()
@@ -318,8 +379,8 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
         )
     if np.array_equal(stays, flipped) and np.array_equal(turned, small):
         raise NotYet(
-            "you turn every picture, and the left breast, which was right already, now has its chest wall at "
-            "the right."
+            "both pictures were turned, and the left breast, which was right already, now has its chest wall "
+            "at the right."
         )
     if any(np.array_equal(got, each[::-1]) for got in (stays, turned) for each in (small, flipped)):
         raise NotYet(
@@ -341,6 +402,11 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
         raise NotYet(
             "here the mask shows plainly that the chest wall is at the right, and the header says L. You "
             "believed the header. Ask the mask first, and the header only where the mask does not say."
+        )
+    if not np.array_equal(_turned(turn_left, "small", flipped=False, stated="R")[0], small):
+        raise NotYet(
+            "here the mask shows plainly that the chest wall is at the left, and the header says R. You "
+            "turned the picture all the same. A plain mask needs no header, whichever end it names."
         )
     for side, is_flipped in (("L", False), ("R", True)):
         got, large = _turned(turn_left, "large", flipped=is_flipped, stated=side)
@@ -369,7 +435,8 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
             raise NotYet(
                 f"a round mask: both ends hold as much, so it does not say where the chest wall is. The "
                 f"header says {stated}, and the picture was {'' if stated != 'R' else 'not '}turned. An L "
-                "stays as it is, an R is turned, and where nobody knows, nothing is turned."
+                "stays as it is, an R is turned, and where nobody knows, nothing is turned. (Or is a column "
+                "of the box missing? `columns[-1] + 1` is where it ends.)"
             )
     got, nearly = _turned(turn_left, "nearly", flipped=False, stated="L")
     if not np.array_equal(got, nearly):
@@ -377,6 +444,14 @@ def _test_turn_left(turn_left: TurnLeft) -> None:
             "the ends of this mask differ by a few pixels, which may be chance, and you believed the mask. "
             "Believe it only if one end holds at least a fifth more than the other."
         )
+    for is_flipped in (False, True):
+        got, notched = _turned(turn_left, "notched", flipped=is_flipped, stated=None)
+        if not np.array_equal(got, notched):
+            raise NotYet(
+                "this film was cut askew: the box's very first column, at the chest wall, holds fewer pixels "
+                "than its last, and yet one outer third holds half as much again as the other. A single "
+                "column may be chance. Compare the outer thirds."
+            )
     picture, mask = _breasts()["small"]
     _leaves_alone(turn_left, picture[:, ::-1].copy(), mask[:, ::-1].copy(), "R")
 
@@ -419,6 +494,17 @@ def _by_halves(picture: np.ndarray, mask: np.ndarray, laterality: str | None) ->
     return picture[:, ::-1] if mask[:, half:].sum() > mask[:, :half].sum() else picture
 
 
+def _or_by_header(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    return picture[:, ::-1] if laterality == "R" else _by_ends(picture, mask, None)
+
+
+def _by_borders_of_the_box(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
+    columns = mask[:, mask.any(axis=0)].sum(axis=0)
+    left, right = columns[0], columns[-1]
+    turn = laterality == "R" if max(left, right) < 1.2 * min(left, right) else right > left
+    return picture[:, ::-1] if turn else picture
+
+
 def _by_touch(picture: np.ndarray, mask: np.ndarray, laterality: str | None) -> np.ndarray:
     return picture[:, ::-1] if mask[:, -1].any() else picture
 
@@ -452,6 +538,11 @@ def _test_fit(fit: Fit) -> None:
         raise NotYet(
             "the breast has the right size, (24, 12), but a square is needed: fill up the 12 columns that "
             "are missing on the right."
+        )
+    if isinstance(got, np.ndarray) and got.shape in ((36, 24), (36, 12)):
+        raise NotYet(
+            f"a square (24, 24) is needed, and out came {got.shape}: there is padding below. `np.pad` takes "
+            "((above, below), (left, right)), and a single pair goes for both directions."
         )
     if isinstance(got, np.ndarray) and got.shape in ((12, 36), (12, 24), (24, 36)):
         raise NotYet(
@@ -491,6 +582,12 @@ def _test_fit(fit: Fit) -> None:
             "you padded on the left. The chest wall stays at the left border; the padding is on the right."
         )
     breast, padding = got[:, :12], got[:, 12:]
+    if breast.max() > 1.5:
+        raise NotYet(
+            f"the grays went in as 0 to 1, and {breast.max():.3g} came out. Leave their scale alone."
+        )
+    if any(np.allclose(breast, each, atol=0.02) for each in (small[:, ::-1], small[::-1], small[::-1, ::-1])):
+        raise NotYet("the breast was turned round. Its chest wall is at the left already, and stays there.")
     mirrored = (np.pad(breast, ((0, 0), (0, 12)), mode=mode)[:, 12:] for mode in ("symmetric", "reflect"))
     if any(np.allclose(padding, each, atol=1e-4) for each in mirrored):
         raise NotYet(
@@ -507,12 +604,20 @@ def _test_fit(fit: Fit) -> None:
             "is 0: whatever is brighter is an object that is not there."
         )
     if not np.allclose(padding, 0):
-        raise NotYet("the padding should be 0 everywhere.")
+        raise NotYet(
+            "the first 48 × 24 / 96 = 12 columns should hold the whole breast, and the other 12 should be 0 "
+            "everywhere; yours are not."
+        )
     if not np.allclose(breast, small, atol=1e-4):
         if np.isin(breast, picture).all():
             raise NotYet(
                 "each new pixel is one old pixel, and the other fifteen beside it are lost: nearest "
                 "neighbour. Ask for `interpolation=cv2.INTER_AREA`, their mean."
+            )
+        if np.corrcoef(breast.ravel(), small.ravel())[0, 1] > 0.9999:
+            raise NotYet(
+                f"the grays are not the same any more: {small.min():.2f} to {small.max():.2f} became "
+                f"{breast.min():.2f} to {breast.max():.2f}. Resizing takes means, and stretches no contrast."
             )
         raise NotYet(
             "place and padding are right, but the pixels are not the means of the 4 × 4 that each covers. "
@@ -523,8 +628,9 @@ def _test_fit(fit: Fit) -> None:
     got = _plain(fit(narrow.copy(), 40))  # 40 × 16
     if np.shape(got) != (40, 40) or not np.allclose(got[:, :16], _area(narrow, 40, 16), atol=1e-4):
         raise NotYet(
-            "it holds for 96 × 48 at a size of 24, but not for 75 × 30 at a size of 40. Is a number written "
-            "into your function?"
+            "it holds for 96 × 48 at a size of 24, but not for 75 × 30 at a size of 40, where the breast "
+            "becomes 40 × 16. Is a number written into your function, or the factor rounded before it is "
+            "used?"
         )
     if got.dtype != np.float32:
         raise NotYet(f"float32 went in, and {got.dtype} came out. Networks compute in float32.")
@@ -595,9 +701,9 @@ EXERCISES = (
                 "threshold only, so the label stays",
                 "letters and the film edge are still in",
             ),
-            Planted(_largest_box, "the largest bounding box", "count pixels, not the box"),
+            Planted(_largest_box, "the largest bounding box", "its box is the largest"),
             Planted(_ground_counted, "the ground counted as a piece", "you kept the ground"),
-            Planted(_one_off, "one off: the ground left out, the 1 forgotten", "add 1"),
+            Planted(_one_off, "one off: the ground left out, the 1 forgotten", "belongs to piece 1: add 1"),
             Planted(
                 lambda picture, threshold: _pieces(picture, threshold) == 1,
                 "the first piece",
@@ -670,7 +776,7 @@ EXERCISES = (
                     1 - breast[top:bottom].any(axis=1).sum() / breast.any(axis=1).sum()
                 ),
                 "counted rows",
-                "you counted rows",
+                "only the rows count",
             ),
             Planted(
                 lambda breast, top, bottom, left, right: 1 - _kept(breast, top, bottom + 1, left, right + 1),
@@ -685,12 +791,12 @@ EXERCISES = (
             Planted(
                 lambda breast, top, bottom, left, right: 1 / _kept(breast, top, bottom, left, right) - 1,
                 "lost divided by kept",
-                "you divided one by the other",
+                "what is lost by what is kept",
             ),
             Planted(
-                lambda breast, top, bottom, left, right: int((~breast[top:bottom, left:right]).sum() * 2),
+                lambda breast, top, bottom, left, right: breast.sum() - breast[top:bottom, left:right].sum(),
                 "a count of pixels",
-                "20 is a count",
+                "is a count of pixels",
             ),
             Planted(
                 lambda breast, top, bottom, left, right: breast[top:bottom, left:right].mean(),
@@ -700,9 +806,16 @@ EXERCISES = (
             Planted(
                 lambda breast, top, bottom, left, right: 100 * (1 - _kept(breast, top, bottom, left, right)),
                 "a percentage",
-                "50 is a percentage",
+                "that is a percentage",
             ),
             Planted(_wipes, "wiped the mask", "has changed the array"),
+            Planted(
+                lambda breast, top, bottom, left, right: (
+                    1 - breast[top:bottom][left:right].sum() / breast.sum()
+                ),
+                "cut the rows twice",
+                "One bracket takes both",
+            ),
             Planted(
                 lambda breast, top, bottom, left, right: 1 - breast[top:bottom, left:right].mean(),
                 "the share of ground in the crop",
@@ -729,7 +842,7 @@ EXERCISES = (
             Planted(
                 lambda picture, mask, laterality: picture[:, ::-1],
                 "turned every picture",
-                "you turn every picture",
+                "both pictures were turned",
             ),
             Planted(_by_light, "went by the brighter half", "tissue is brightest where the gland is"),
             Planted(
@@ -782,6 +895,8 @@ EXERCISES = (
                 "the pixels themselves have changed",
             ),
             Planted(_in_place, "turned the picture that it was given", "has changed the array"),
+            Planted(_or_by_header, "asked mask or header", "whichever end it names"),
+            Planted(_by_borders_of_the_box, "compared the box's border columns", "column may be chance"),
         ),
     ),
     Exercise(
