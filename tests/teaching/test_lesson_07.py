@@ -213,6 +213,11 @@ def kept_of_one_fewer(vectors, coordinates, k):
     return kept_by_scikit_learn(vectors, coordinates, k - 1) * (k - 1) / k
 
 
+def kept_of_the_full_lists(vectors, coordinates, k):
+    near, drawn = (cdist(each, each).argsort(1)[:, 1 : k + 1] for each in (vectors, coordinates))
+    return np.mean([{*a} == {*b} for a, b in zip(near, drawn, strict=True)])
+
+
 def kept_by_sort(vectors, coordinates, k):
     near, drawn = (np.sort(cdist(each, each))[:, 1 : k + 1] for each in (vectors, coordinates))
     return np.mean([len({*a} & {*b}) / k for a, b in zip(near, drawn, strict=True)])
@@ -238,6 +243,24 @@ def gap_of_both(vectors, coordinates, is_cc):
     return gap_from_the_map_undivided(vectors, coordinates, is_cc) * (
         gap_by_groups(vectors, coordinates, is_cc) / gap_from_the_map_undivided(vectors, vectors, is_cc)
     )
+
+
+def own_spread(vectors, is_cc):
+    return gap_from_the_map_undivided(vectors, vectors, is_cc) / gap_by_groups(vectors, vectors, is_cc)
+
+
+def gap_between_swapped_centres(vectors, coordinates, is_cc):
+    other = np.where(is_cc[:, None], vectors[~is_cc].mean(0), vectors[is_cc].mean(0))
+    spread = np.sqrt(((vectors - other) ** 2).sum(1).mean())
+    return gap_from_the_map_undivided(vectors, vectors, is_cc) / spread
+
+
+def of_three_clusters(vectors, coordinates, labels):
+    """Right as long as there are no more than three, which the lesson's noise has."""
+    a, _, far = a_and_b(vectors, labels)
+    means = np.stack([far[:, labels == each].mean(1) for each in range(3)], axis=1)
+    means[np.arange(len(labels)), np.minimum(labels, 2)] = np.inf
+    return index(a, means.min(1))
 
 
 def a_and_b(vectors, labels):
@@ -344,6 +367,38 @@ def struck_out_afterwards(maps, k):
         ("07.1", with_shares(lambda v, dims: PCA(dims).fit(v).explained_variance_), "variances, not shares"),
         ("07.1", with_shares(lambda v, dims: PCA().fit(v).explained_variance_ratio_), "the shares of *all*"),
         ("07.1", with_shares(lambda v, dims: np.zeros(dims)), "the scores are right, and the shares"),
+        ("07.1", with_shares(lambda v, dims: (x for x in by_scikit_learn(v, dims)[1])), "not a generator"),
+        ("07.1", lambda v, dims: (by_scikit_learn(v, dims + 1)[0][:, 1:], 0), "the first axis is missing"),
+        ("07.1", lambda v, dims: (by_scikit_learn(v, dims)[0].round(1), 0), "Did you round them?"),
+        ("07.2", kept_of_the_full_lists, "you counted the images that keep *all*"),
+        (
+            "07.2",
+            lambda v, c, k: lesson._kept(v, c, k, first=2),
+            "the nearest other of each image is missing",
+        ),
+        ("07.2", lambda v, c, k: 2 - kept_by_scikit_learn(v, c, k), "a share lies between 0 and 1"),
+        (
+            "07.3",
+            gap_with(lambda v, is_cc: np.linalg.norm(v - v[is_cc].mean(0), axis=1)),
+            "one number, the root",
+        ),
+        ("07.3", gap_between_swapped_centres, "the *other* group"),
+        (
+            "07.3",
+            lambda v, c, is_cc: (v[is_cc].mean() - v[~is_cc].mean()) / own_spread(v, is_cc),
+            "of the centres",
+        ),
+        ("07.3", lambda v, c, is_cc: gap_by_groups(v, c, is_cc) * (5 / 12) ** 0.5, "the numbers of a vector"),
+        (
+            "07.4",
+            lambda v, c, labels: silhouette_score(v, labels, metric="sqeuclidean"),
+            "*squared* distances",
+        ),
+        ("07.4", lambda v, c, labels: silhouette_samples(v, labels)[0], "within the loop"),
+        ("07.4", of_three_clusters, "and it should be"),
+        ("07.5", lambda maps, k: np.zeros((14, 14), bool), "nobody is near anybody"),
+        ("07.5", lambda maps, k: {1, 2}, "Out came a set"),
+        ("07.5", lambda maps, k: agreed_by_loops([maps.pop()], k), "has changed the list"),
         ("07.2", kept_with_one_more, "counted as a neighbour of itself"),
         (
             "07.2",
@@ -400,7 +455,7 @@ def struck_out_afterwards(maps, k):
         ("07.5", lambda maps, k: lesson._neighbours(np.hstack(maps), k), "put the maps together first"),
         ("07.5", lambda maps, k: np.transpose(agreed_by_loops(maps, k)), "rows and columns are exchanged"),
         ("07.5", lambda maps, k: lesson._nearest(maps[0], k), "a table of shape (14, 14)"),
-        ("07.5", lambda maps, k: np.zeros((14, 14)), "is among the 4 nearest of"),
+        ("07.5", lambda maps, k: np.eye(14)[::-1], "is among the 4 nearest of"),
     ],
 )
 def test_a_rarer_mistake_is_named_too(exercise_id, answer, says):

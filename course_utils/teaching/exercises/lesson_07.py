@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,11 +22,11 @@ Mistake = tuple[float, str]
 # --- What several checks need
 
 
-def _number(got: Any, images: int) -> float:
-    """Return the student's result as a float; refuse what is not one number."""
+def _number(got: Any, images: int, instead: str = "Take their mean.") -> float:
+    """Return the student's result as a float; refuse what is not one number, and say what to do instead."""
     array = np.asarray(got)
     if array.shape == (images,):
-        raise NotYet(f"{images} numbers came out, one per image. Take their mean.")
+        raise NotYet(f"{images} numbers came out, one per image. {instead}")
     if array.size != 1 or array.dtype.kind not in "fiu":
         raise NotYet(f"one number is needed, and out came {kind_of(got, 'an array')}.")
     if np.isnan(array).any():
@@ -35,6 +35,8 @@ def _number(got: Any, images: int) -> float:
 
 
 def _unchanged(before: Sequence[NDArray[Any]], after: Sequence[NDArray[Any]]) -> None:
+    if len(before) != len(after):
+        raise NotYet("your function has changed the list that it was given. Leave it as it is.")
     if not all(np.array_equal(one, other) for one, other in zip(before, after, strict=True)):
         raise NotYet(
             "your function has changed the arrays that it was given: whoever uses them next gets other "
@@ -81,6 +83,8 @@ def _test_components(pca: Pca, vectors: Array, dims: int) -> None:
     _test_scores(np.asarray(scores, np.float64), vectors, dims)
     if shares is None or shares is ...:
         raise NotYet("the scores are right; the shares are still missing.")
+    if not hasattr(shares, "__array__") and isinstance(shares, Iterator):
+        raise NotYet("the scores are right; of the shares make an array or a list, not a generator.")
     _test_shares(np.asarray(shares, np.float64), vectors, dims)
     _unchanged([vectors], [given])
 
@@ -174,6 +178,12 @@ def _test_scores(scores: Array, vectors: Array, dims: int) -> None:
     for value, message in mistakes:
         if _same_up_to_sign(scores, value):
             raise NotYet(message)
+    if _same_up_to_sign(scores, (u * s)[:, 1 : dims + 1]):
+        raise NotYet(
+            "the first axis is missing: the columns that you want are those from 0 to before `dims`."
+        )
+    if np.allclose(np.abs(scores), np.abs(wanted), atol=0.06):
+        raise NotYet("the scores are nearly right. Did you round them? Leave all their digits.")
     lengths = np.linalg.norm(scores, axis=0)
     if _same_up_to_sign(scores, lengths * u[:, :dims]):
         raise NotYet(
@@ -349,8 +359,23 @@ def _test_kept(neighbours_kept: NeighboursKept, vectors: Array, coordinates: Arr
             "those are the images *farthest* away. `argsort` goes from small to large.",
         ),
         (1 - kept, "that is the share of neighbours *lost*."),
+        (
+            float(np.mean([each == k for each in both])),
+            "you counted the images that keep *all* of their neighbours. Each neighbour kept counts.",
+        ),
+        (
+            _kept(vectors, coordinates, k, first=2),
+            "the nearest other of each image is missing. If you have struck out the image itself already, as "
+            "with infinity on the diagonal, the list begins at 0.",
+        ),
     ]
     _name_mistake(got, mistakes)
+    if got > 1:
+        raise NotYet(
+            f"{got:.3f} came out, and a share lies between 0 and 1. Does each image have k neighbours in "
+            "each list, `[:, 1 : k + 1]` of a table with a row per image, and do you count those in *both* "
+            "lists?"
+        )
     raise NotYet(
         f"{got:.3f} came out, and it should be {kept:.3f} (n = {n}, k = {k}). For each image: its k nearest "
         "others among the vectors, its k nearest others on the map, and how many are in both."
@@ -398,7 +423,8 @@ def _test_gap(gap: Gap) -> None:
 
 def _test_one_gap(gap: Gap, vectors: Array, coordinates: Array, is_cc: NDArray[np.bool_]) -> None:
     given = vectors.copy(), coordinates.copy(), is_cc.copy()
-    got = _number(tried(gap(*given)), len(vectors))
+    one_spread = "The spread is one number, the root of the mean of all squares."
+    got = _number(tried(gap(*given)), len(vectors), one_spread)
     _unchanged([vectors, coordinates, is_cc], given)
     wanted, mistakes = _gaps(vectors, is_cc)
     if np.isclose(got, wanted, rtol=1e-4):
@@ -475,6 +501,21 @@ def _gaps(points: Array, is_cc: NDArray[np.bool_]) -> tuple[float, list[Mistake]
             "your spread grows with the number of images. Take the mean of the squares before the root.",
         ),
         (
+            float(np.abs(one.mean(axis=0) - other.mean(axis=0)).mean()) / spread,
+            "you took a mean over the numbers of the centres. A centre has as many numbers as a vector, and "
+            "the distance of two is `np.linalg.norm` of their difference.",
+        ),
+        (
+            away
+            / float(np.sqrt(((points - (one.mean(axis=0) + other.mean(axis=0) - own)) ** 2).sum(1).mean())),
+            "your spread is measured from the centre of the *other* group: CC and MLO have changed places.",
+        ),
+        (
+            away / float(np.sqrt(squares.sum() / points.shape[1])),
+            "you took the mean over the numbers of a vector. Add up each image's squares, then take the mean "
+            "over images.",
+        ),
+        (
             float(np.abs(one.mean(axis=0) - other.mean(axis=0)).sum()) / spread,
             "you added up the differences of the two centres. Their distance is the root of the sum of the "
             "*squares*.",
@@ -506,12 +547,13 @@ def _gap_on_the_map(vectors: Array, coordinates: Array, is_cc: NDArray[np.bool_]
 
 def _test_silhouette(silhouette: Silhouette) -> None:
     rng = np.random.default_rng(4)
-    labels = np.array([0, 1, 2, 1, 0, 2, 2, 1, 2, 0, 1, 2, 2])
-    for d in (5, 3):
-        vectors = rng.standard_normal((len(labels), d)) + 1.5 * rng.standard_normal((3, d))[labels]
-        coordinates = (
-            rng.standard_normal((len(labels), 2)) * 0.6 + np.array([[0, 3], [3, 0], [-3, -3]])[labels]
-        )
+    three = np.array([0, 1, 2, 1, 0, 2, 2, 1, 2, 0, 1, 2, 2])
+    four = np.array([3, 1, 2, 1, 0, 2, 3, 1, 2, 0, 1, 2, 0, 3, 2])
+    for d, labels in ((5, three), (3, four)):
+        centres = 1.5 * rng.standard_normal((labels.max() + 1, d))
+        vectors = rng.standard_normal((len(labels), d)) + centres[labels]
+        places = np.array([[0, 3], [3, 0], [-3, -3], [4, 5]])
+        coordinates = rng.standard_normal((len(labels), 2)) * 0.6 + places[labels]
         _test_one_silhouette(silhouette, vectors, coordinates, labels)
 
 
@@ -562,6 +604,8 @@ def _silhouettes(points: Array, labels: NDArray[np.int64]) -> tuple[float, list[
         return (other - own) / np.maximum(own, other)
 
     each = index(a, b)
+    squared_a, squared_b = nearest_two(far**2 @ is_in / sizes)
+    squared_a = squared_a * sizes[labels] / (sizes[labels] - 1)
     of_clusters = [each[labels == label].mean() for label in range(len(sizes))]
     mistakes = [
         (
@@ -614,6 +658,14 @@ def _silhouettes(points: Array, labels: NDArray[np.int64]) -> tuple[float, list[
         (each.sum(), "you added up the silhouettes of all images. Take their mean."),
         (np.median(each), "that is the median. The mean is asked for."),
         (
+            each[0],
+            "that is the silhouette of the first image. Does `return` stand within the loop?",
+        ),
+        (
+            index(squared_a, squared_b).mean(),
+            "those are means of *squared* distances. Take the root of each.",
+        ),
+        (
             (b.mean() - a.mean()) / max(a.mean(), b.mean()),
             "the mean comes last: first (b - a) / max(a, b) of each image.",
         ),
@@ -652,7 +704,7 @@ def _table(got: Any, n: int) -> NDArray[Any]:
         found = np.empty(0)
     if found.shape == (n, n):
         return found
-    came = kind_of(got if isinstance(got, list) else found, "an array")
+    came = kind_of(found if hasattr(got, "__array__") and found.ndim else got, "an array")
     raise NotYet(
         f"a table of shape ({n}, {n}) of True and False is needed: row i says who is a neighbour of image i "
         f"on every map. Out came {came}. A list of who is near is not a table yet."
@@ -693,6 +745,12 @@ def _test_agreement(always_neighbours: AlwaysNeighbours, maps: list[Array], k: i
 
 def _name_table(found: NDArray[np.bool_], each: list[NDArray[np.bool_]], maps: list[Array], k: int) -> None:
     """Raise the message of the mistake that leads to this table, if one does."""
+    if not found.any():
+        i, j = np.argwhere(np.logical_and.reduce(each))[0]
+        raise NotYet(
+            f"nobody is near anybody in your table, and {j} is among the {k} nearest of {i} on every map. A "
+            "table that starts as False stays so under `&`: let it start as True."
+        )
     with_itself = [_neighbours(points, k, first=0) for points in maps]
     wanted = np.logical_and.reduce(each)
     distances = np.mean([_distances(points) for points in maps], axis=0)
@@ -705,8 +763,8 @@ def _name_table(found: NDArray[np.bool_], each: list[NDArray[np.bool_]], maps: l
         )
     if np.array_equal(found, np.logical_and.reduce(with_itself) & ~np.eye(len(found), dtype=bool)):
         raise NotYet(
-            "every image took one of its own k places before it was struck out: only k - 1 others are left. "
-            "Take the k nearest others."
+            "only k - 1 others are left. Either every image took one of its own k places before it was "
+            "struck out, or `1 : k` ended one too early: it stops before its end."
         )
     if any(np.array_equal(found, table) for table in merged):
         raise NotYet(
@@ -717,7 +775,10 @@ def _name_table(found: NDArray[np.bool_], each: list[NDArray[np.bool_]], maps: l
     if np.array_equal(found, np.logical_or.reduce(each)):
         raise NotYet("those are neighbours on *some* map. On every map: `and`, not `or`.")
     if any(np.array_equal(found, table) for table in each):
-        raise NotYet("those are the neighbours on a single map. Is the table overwritten by each map?")
+        raise NotYet(
+            "those are the neighbours on a single map. Is the table overwritten by each map, or does "
+            "`return` stand within the loop?"
+        )
     if np.array_equal(found, wanted & wanted.T):
         raise NotYet(
             "you ask for it in both directions. A neighbour need not return the compliment: row i alone says "
