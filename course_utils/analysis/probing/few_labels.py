@@ -26,7 +26,7 @@ from course_utils.analysis.probing.targets import Target, check_classes, read_ta
 Strategy = Literal["random", "margin", "diverse"]
 """Whom to ask next: anyone; the woman of whom the model is least sure; the one most unlike those labelled."""
 
-_IN_WORDS = {"random": "at random", "margin": "by the margin", "diverse": "by how unlike the others they are"}
+_IN_WORDS = {"random": "at random", "margin": "by the margin", "diverse": "as unlike the others as can be"}
 
 BATCH = 5
 """So many women are labelled before the model is fitted again."""
