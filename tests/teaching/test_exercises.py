@@ -1,6 +1,7 @@
 """Every exercise is proven: its solution, its stub, each mistake worth catching, its hints."""
 
 import re
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,6 +95,27 @@ def test_an_answer_that_changes_what_it_is_given_is_not_right(values):
     verdict = keeps(values).judge(spoils)
     assert verdict.state == "wrong"
     assert "your function changes numbers where it stands" in verdict.text
+
+
+def test_an_exercise_that_asks_for_something_to_be_filled_says_which():
+    def check(keep):
+        kept, given = {}, [1]
+        keep(kept, given)
+        if kept != {0: 1}:
+            raise NotYet("nothing is kept.")
+
+    def keeps_first(store, numbers):
+        store[0] = numbers[0]
+        return store
+
+    def takes_it_away(store, numbers):
+        store[0] = numbers.pop()
+        return store
+
+    fills = Exercise("99.3", "Keep", 1, check, "fine.", ("Nudge.",), (), fills=(0,))
+    assert fills.judge(keeps_first).state == "right"
+    assert "your function changes numbers" in fills.judge(takes_it_away).text
+    assert "your function changes store" in replace(fills, fills=()).judge(keeps_first).text
 
 
 @pytest.mark.parametrize("answer", [lambda x: x + 2, lambda x: ..., lambda x: exit(), None])
@@ -475,7 +497,7 @@ def grows(network, images, size):
             "`chunk` how many pieces",
         ),
         ("05.2", grows, "keeps its graph until the end"),
-        ("04.1", lambda gray: gray.numpy().repeat(3, axis=1), "out came a ndarray"),
+        ("04.1", lambda gray: gray.numpy().repeat(3, axis=1), "you return a NumPy array of shape"),
         ("04.2", lambda x, m, s: by_torchvision(x, m, [each**2 for each in s]), "divided by the variance"),
         ("04.2", lambda x, m, s: by_torchvision(x, m, s).double(), "the numbers are right, but in"),
         ("04.3", lambda w, m, s: by_probing(w, m, s)[0], "two things are needed"),

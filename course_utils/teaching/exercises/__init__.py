@@ -77,7 +77,8 @@ class Exercise:
 
     ``test(answer)`` returns if the answer is right and raises ``NotYet`` if not; ``buys`` says what a right
     answer is good for; ``hints`` go from a nudge to almost the answer. The answer is a function, or any
-    other value; if the planted answers are functions, it has to be one.
+    other value; if the planted answers are functions, it has to be one. ``fills`` are the places of those
+    of its arguments, from 0, that the answer is to change; any other stays as it was.
     """
 
     id: str
@@ -87,6 +88,7 @@ class Exercise:
     buys: str
     hints: tuple[str, ...]
     planted: tuple[Planted, ...]
+    fills: tuple[int, ...] = ()
 
     def check(self, answer: Any) -> None:
         """Print the verdict on the answer. Raise nothing, unless ``COURSE_STRICT=1`` and it is not right."""
@@ -108,7 +110,7 @@ class Exercise:
             if self._asks_for_a_function() and not callable(tried(answer)):
                 raise NotYet("Give `check` the function itself, without brackets.")
             changed: list[str] = []
-            self.test(_watched(answer, changed) if _is_function(answer) else tried(answer))
+            self.test(_watched(answer, changed, self.fills) if _is_function(answer) else tried(answer))
             if changed:
                 raise NotYet(
                     f"your function changes {changed[0]} where it stands, so whoever calls it finds other "
@@ -182,23 +184,24 @@ def _is_function(answer: Any) -> bool:
     return callable(answer) and not inspect.isclass(answer)
 
 
-def _watched(answer: Callable[..., Any], changed: list[str]) -> Callable[..., Any]:
+def _watched(
+    answer: Callable[..., Any], changed: list[str], fills: tuple[int, ...] = ()
+) -> Callable[..., Any]:
     """Return the function wrapped to say so if it turns out to be the stub or to lack a ``return``.
 
-    The names of arguments that it changes are added to `changed`.
+    The names of arguments that it changes, but for those at the places `fills`, are added to `changed`.
     """
     first = True
 
     @functools.wraps(answer)
     def call(*args: Any, **kwargs: Any) -> Any:
         nonlocal first
-        before = [_snapshot(value) for value in (*args, *kwargs.values())]
+        values = (*args, *kwargs.values())
+        before = [_snapshot(value) for value in values]
         result, is_first = answer(*args, **kwargs), first
         first = False
-        for name, seen, value in zip(
-            _names(answer, args, kwargs), before, (*args, *kwargs.values()), strict=True
-        ):
-            if seen != _snapshot(value):
+        for place, name in enumerate(_names(answer, args, kwargs)):
+            if place not in fills and before[place] != _snapshot(values[place]):
                 changed.append(name)
         if is_first and (result is ... or (result is None and _is_empty(answer))):
             raise NotTried
