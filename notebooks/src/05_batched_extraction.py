@@ -250,8 +250,8 @@ shares["the same, deterministic"] = share_moved(forth, back)
 shares_moved(shares)
 
 # %% [markdown]
-# Each mark to the left is a factor of a hundred. Between a network that was left in training mode and mere rounding lie some
-# five powers of ten, so a test can tell them apart by a generous limit, 1e-4 say, and need not ask for equal bits.
+# Between a network that was left in training mode and mere rounding lie some five powers of ten, so a test can tell them
+# apart by a generous limit, 1e-4 say, and need not ask for equal bits.
 
 # %% [markdown]
 # ### Exercise 05.2: embed them all (8 minutes)
@@ -318,7 +318,7 @@ def run(each):
         return noted(spans, "read", f"{number}", reading, mixed[number])
 
     arriving = iter(each(read, numbers))  # one picture after the other, in order
-    for batch in batches(numbers, 4):
+    for batch in map(list, batches(numbers, 4)):
         stack = np.stack([next(arriving) for _ in batch])
         rows.append(noted(spans, "network", f"{batch[0]}–{batch[-1]}", embed, stack))
     return np.concatenate(rows), spans
@@ -333,7 +333,7 @@ def run(each):
 # half, two thirds?*
 
 # %% tags=["hide-output"]
-_ = run(map)  # each way once for nothing: the first run finds its memory
+_ = run(map)  # each way once without looking: a first run sets up its memory
 alone, one_thread = run(map)
 with ThreadPoolExecutor(2, thread_name_prefix="reader") as pool:
     _ = run(pool.map)
@@ -603,7 +603,7 @@ exercise("05.4").check(labels_of)
 # %%
 labels_of = exercise("05.4").use(labels_of, otherwise=batching.joined)
 found = list(labels_of(rows, sheet))
-right = sum(row.startswith(kinds[label]) for row, label in zip(rows, found))
+right = sum(row.startswith(kinds[int(label)]) for row, label in zip(rows, found))
 print("right, joined by name:", right, "of", len(rows))
 
 # %% [markdown]
@@ -624,9 +624,9 @@ except DeviceUnavailable as error:
 
 # %% [markdown]
 # Two more things depend on the device. The first is the batch. `batch_size="auto"` is 8 on a CPU and 16 on MPS. On a CUDA
-# card it is what half of its *free* memory holds at 32 MB an image, but at least 8 and at most 256. And if memory runs out
-# all the same, because somebody else has started a job on the card? `crowded` makes a network that plays a crowded card: it
-# has room for three pictures.
+# card it is the largest power of two, from 8 to 256, that half of its *free* memory holds at 32 MB an image. And if memory
+# runs out all the same, because somebody else has started a job on the card? `crowded` makes a network that plays a
+# crowded card: it has room for three pictures.
 
 # %%
 import logging
@@ -766,9 +766,9 @@ def compute(names):
 
 # %%
 kept = {}
-_ = resume(rows[:5], digest, kept, compute)
+_ = list(resume(rows[:5], digest, kept, compute))
 shutil.copy(archive / rows[0], archive / "copy.dcm")
-all_rows = np.stack(resume([*rows, "copy.dcm"], digest, kept, compute))
+all_rows = np.stack(list(resume([*rows, "copy.dcm"], digest, kept, compute)))
 print("the rows are those of films", *nearest_rows(all_rows, extraction.vectors))
 (archive / "copy.dcm").unlink()
 
