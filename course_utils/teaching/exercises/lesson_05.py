@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections import UserDict
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -437,8 +436,7 @@ def _test_run(resume: Resume, contents: Mapping[str, str], in_store: Sequence[st
     vectors = {
         content: np.full(2, i) for i, content in enumerate(dict.fromkeys([*in_store, *contents.values()]))
     }
-    # No plain dictionary: an answer may change no list and no dict that it is given, and this it has to fill.
-    store = UserDict({content: vectors[content] for content in in_store})
+    store = {content: vectors[content] for content in in_store}
     calls: list[list[str]] = []
 
     def compute(wanted: Sequence[str]) -> list[np.ndarray]:
@@ -1038,5 +1036,6 @@ EXERCISES = (
             Planted(_rows_too_early, "made the rows before the vectors", "a row came back as None"),
             Planted(_one_at_a_time, "computed one file at a time", "for one file at a time"),
         ),
+        fills=(2,),  # the store
     ),
 )
