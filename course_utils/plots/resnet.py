@@ -24,15 +24,16 @@ _MARKS = ("o", "s", "^")
 
 def bottleneck_drawing(*, theme: Theme = "light") -> Illustration:
     """Draw two blocks of ResNet-50's stage 2: the second with an identity, the first with a projection."""
-    figure = new_figure(8.6, 4.3, theme)
+    figure = new_figure(6.4, 4.3, theme)
     identity, projection = figure.subplots(1, 2)
     _block(identity, (512, 28), 128, 1, theme)
     _block(projection, (256, 56), 128, 2, theme)
-    identity.set_title("identity: input and output agree", fontsize=10.5, color=INK[theme])
-    projection.set_title("projection: they do not", fontsize=10.5, color=INK[theme])
+    identity.set_title("identity", fontsize=11.5, color=INK[theme])
+    projection.set_title("projection", fontsize=11.5, color=INK[theme])
     return Illustration(
         figure,
-        "Both kinds of block, with the numbers of stage 2. Along the arrows: channels @ rows × columns. s: "
+        "Both kinds of block, with the numbers of stage 2. Left, input and output agree; right, they do "
+        "not. Along the arrows: channels @ rows × columns. s: "
         "stride, wherever it is not 1. Every convolution is followed by batch normalisation.",
         "Two block diagrams. Each goes down a column: 1 by 1 convolution to 128 channels, 3 by 3 "
         "convolution, 1 by 1 convolution to 512 channels; then a plus sign and a ReLU. Left, the shortcut is "
@@ -46,14 +47,14 @@ def _block(axes: Axes, comes_in: tuple[int, int], width: int, stride: int, theme
     outside, smaller = 4 * width, size // stride
     axes.set(xlim=(0, 10), ylim=(0, 11.4))
     axes.axis("off")
-    path, side = 3.2, 8.0
+    path, side = 2.9, 7.8
     heights = (8.6, 6.3, 4.0)
     blue, orange = PALETTE[theme][0], PALETTE[theme][1]
     steps = f", s {stride}" if stride > 1 else ""
     words = (
-        (f"conv1  1 × 1,  {width}", "bn1, ReLU"),
-        (f"conv2  3 × 3,  {width}{steps}", "bn2, ReLU"),
-        (f"conv3  1 × 1,  {outside}", "bn3"),
+        ("conv1, bn1, ReLU", f"1 × 1,  {width}"),
+        ("conv2, bn2, ReLU", f"3 × 3,  {width}{steps}"),
+        ("conv3, bn3", f"1 × 1,  {outside}"),
     )
     for height, (first, second) in zip(heights, words, strict=True):
         _box(axes, path, height, f"{first}\n{second}", blue, theme)
@@ -66,24 +67,24 @@ def _block(axes: Axes, comes_in: tuple[int, int], width: int, stride: int, theme
     for top, bottom in zip(heights, (*heights[1:], 1.55), strict=True):
         _arrow(axes, (path, top - 0.75), (path, bottom + 0.75 if bottom > 2 else bottom + 0.42), theme)
     for height, text in zip((10.15, 7.45, 5.15), between, strict=True):
-        axes.text(path + 0.2, height, text, fontsize=8, color=INK[theme], va="center")
+        axes.text(path + 0.2, height, text, fontsize=9.5, color=INK[theme], va="center")
     axes.text(
-        path + 0.2, 2.6, f"{outside} @ {smaller} × {smaller}", fontsize=8, color=INK[theme], va="center"
+        path + 0.2, 2.6, f"{outside} @ {smaller} × {smaller}", fontsize=9.5, color=INK[theme], va="center"
     )
     axes.plot([path, side, side, path + 0.42], [10.75, 10.75, 1.55, 1.55], color=orange, linewidth=2)
     _arrow(axes, (path + 0.9, 1.55), (path + 0.42, 1.55), theme, orange)
     if stride > 1 or channels != outside:
-        _box(axes, side, 6.3, f"1 × 1,  {outside}{steps}\nbatch norm", orange, theme)
-    axes.text(side - 0.15, 2.0, "downsample", fontsize=8.5, color=orange, ha="right")
+        _box(axes, side, 6.3, f"conv, batch norm\n1 × 1,  {outside}{steps}", orange, theme)
+    axes.text(side - 0.15, 2.0, "downsample", fontsize=9.5, color=orange, ha="right")
     axes.text(path, 1.55, "+", fontsize=14, color=INK[theme], ha="center", va="center")
     axes.add_patch(_round(path, 1.55, 0.84, 0.84, INK[theme], "none"))
     _arrow(axes, (path, 1.13), (path, 0.0), theme)
-    axes.text(path + 0.2, 0.45, "ReLU", fontsize=8.5, color=INK[theme], va="center")
+    axes.text(path + 0.2, 0.45, "ReLU", fontsize=9.5, color=INK[theme], va="center")
 
 
 def _box(axes: Axes, x: float, y: float, words: str, colour: str, theme: Theme) -> None:
-    axes.add_patch(_round(x, y, 3.9, 1.5, colour, _paper(theme)))
-    axes.text(x, y, words, fontsize=8.5, color=INK[theme], ha="center", va="center", zorder=4)
+    axes.add_patch(_round(x, y, 4.3, 1.5, colour, _paper(theme)))
+    axes.text(x, y, words, fontsize=9.5, color=INK[theme], ha="center", va="center", zorder=4)
 
 
 def _round(x: float, y: float, width: float, height: float, edge: str, face: str) -> FancyBboxPatch:

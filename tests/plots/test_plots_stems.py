@@ -16,12 +16,12 @@ def words(figure):
 
 def test_both_blocks_are_drawn_and_one_of_them_projects():
     left, right = resnet.bottleneck_drawing().figure.axes
-    assert [sum("conv" in t.get_text() for t in axes.texts) for axes in (left, right)] == [3, 3]
+    assert [sum("conv" in t.get_text() for t in axes.texts) for axes in (left, right)] == [3, 4]
     projections = [
         [t.get_text() for t in axes.texts if "batch norm" in t.get_text()] for axes in (left, right)
     ]
-    assert projections == [[], ["1 × 1,  512, s 2\nbatch norm"]]
-    assert "conv2  3 × 3,  128, s 2\nbn2, ReLU" in [t.get_text() for t in right.texts]
+    assert projections == [[], ["conv, batch norm\n1 × 1,  512, s 2"]]
+    assert "conv2, bn2, ReLU\n3 × 3,  128, s 2" in [t.get_text() for t in right.texts]
 
 
 def test_w_convolved_with_ones_is_outlined_inside_and_at_the_rim():
