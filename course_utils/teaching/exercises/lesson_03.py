@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from course_utils.teaching.exercises import Exercise, NotTried, NotYet, Planted, tried
+from course_utils.teaching.exercises import Exercise, NotTried, NotYet, Planted, kind_of, tried
 
 Array = np.ndarray
 Convolve = Callable[[Array, Array, int, int], Array]
@@ -35,7 +36,11 @@ def _numbers(shape: tuple[int, ...], seed: int) -> Tensor:
 
 
 def _conv(x: Array, kernels: Array, stride: int, padding: int, mode: Any = "constant") -> Array:
-    padded = np.pad(x, ((0, 0), (padding, padding), (padding, padding)), mode=mode)
+    around = {"above": (2 * padding, 0), "below": (0, 2 * padding)}.get(mode, (padding, padding))
+    if mode in ("ones", "above", "below"):
+        padded = np.pad(x, ((0, 0), around, around), constant_values=float(mode == "ones"))
+    else:
+        padded = np.pad(x, ((0, 0), around, around), mode=mode)
     result: Array = F.conv2d(torch.tensor(padded)[None], torch.tensor(kernels.copy()), stride=stride)[
         0
     ].numpy()
@@ -56,7 +61,7 @@ def _test_convolve(convolve: Convolve) -> None:
         )
     if not isinstance(got, np.ndarray):
         raise NotYet(
-            f"all numbers are right, but they come as a {type(got).__name__}. An array is needed: "
+            f"all numbers are right, but they come as {kind_of(got)}. An array is needed: "
             "`np.array(…)` makes one of a list, `.numpy()` of a tensor."
         )
 
@@ -98,6 +103,10 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         return
     if got.shape == wanted.transpose(0, 2, 1).shape and _same(got, wanted.transpose(0, 2, 1)):
         raise NotYet(f"{came} rows and columns of the result have changed places.")
+    if got.shape == (1, *wanted.shape):
+        raise NotYet(f"{came} you return {got.shape}, an axis too many in front. Take `[0]` of it.")
+    if got.shape == (*wanted.shape[1:], len(kernels)):
+        raise NotYet(f"{came} you return {got.shape}: the maps come last, and they should come first.")
     if got.ndim == 4 or got.shape == wanted.shape[1:]:
         raise NotYet(
             f"{came} you return {got.shape}, and {wanted.shape} is needed: one map for each kernel. Each sum "
@@ -112,6 +121,24 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         raise NotYet(
             f"{came} you return {got.shape}, as if zeros lay on one side only. They belong on all four."
         )
+    if padding:
+        for axis, what in ((1, "rows"), (2, "columns")):
+            other = wanted.shape[3 - axis] - _conv(x, kernels, stride, 0).shape[3 - axis]
+            sides = list(wanted.shape)
+            sides[3 - axis] -= other
+            if other and got.shape == tuple(sides):
+                raise NotYet(
+                    f"{came} you return {got.shape}: only {what} of zeros were added, above and below."
+                    if axis == 1
+                    else f"{came} you return {got.shape}: only {what} of zeros were added, left and right."
+                )
+    if not padding and got.shape == _conv(x, kernels, stride, 1).shape != wanted.shape:
+        raise NotYet(f"{came} you return {got.shape}, as if there were a padding of 1; here it is 0.")
+    if got.shape in {(len(kernels), n, n) for n in wanted.shape[1:]}:
+        raise NotYet(f"{came} you return {got.shape}, a square. The picture is not one: count columns too.")
+    up = (-(-(n + 2 * padding - kernels.shape[-1]) // stride) + 1 for n in x.shape[1:])
+    if got.shape == (len(kernels), *up) != wanted.shape:
+        raise NotYet(f"{came} you return {got.shape}: the last step has no room. `//` rounds down.")
     if got.shape == (len(kernels), wanted.shape[1] - 1, wanted.shape[2] - 1):
         raise NotYet(
             f"{came} a row and a column are missing. The window has one place more than it has steps: + 1."
@@ -125,10 +152,21 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         )
     if _same(got, _conv(x, kernels.transpose(0, 1, 3, 2), stride, padding)):
         raise NotYet(f"{came} the kernel is transposed: its first index goes down, its second to the right.")
+    if got.dtype.kind in "iu" and np.abs(got - wanted).max() < 1.5:
+        raise NotYet(
+            f"{came} whole numbers, {got.dtype}: fractions were cut off. `np.zeros` without `dtype`."
+        )
+    if _same(got * x.shape[0], wanted):
+        raise NotYet(f"{came} each number is the mean over the channels, and their sum is needed.")
+    if _same(got, wanted[:1].repeat(len(kernels), axis=0)):
+        raise NotYet(f"{came} every map is that of the first kernel. Each kernel makes one of its own.")
+    if _same(got, np.maximum(wanted, 0)):
+        raise NotYet(f"{came} all negative numbers have become 0. That is a ReLU, which comes later.")
     if _same(got * x.shape[0] * 9, wanted):
         raise NotYet(f"{came} each number is the mean of the products, and their sum is needed.")
-    if _same(got, _conv(x[:1], kernels[:, :1], stride, padding)):
-        raise NotYet(f"{came} only the first channel counts. Sum over all of them.")
+    for number, which in ((0, "first"), (len(x) - 1, "last")):
+        if _same(got, _conv(x[number][None], kernels[:, number][:, None], stride, padding)):
+            raise NotYet(f"{came} only the {which} channel counts. Sum over all of them.")
     if stride > 1 and _same(got, _conv(x, kernels, 1, padding)[:, : wanted.shape[1], : wanted.shape[2]]):
         raise NotYet(
             f"{came} the right shape, but the window moves by 1: result (i, j) starts at row i times stride."
@@ -142,9 +180,14 @@ def _compare_convolutions(got: Any, x: Array, kernels: Array, stride: int, paddi
         ("reflect", "a mirror image of the picture"),
         ("wrap", "the opposite side of the picture"),
         ("mean", "the mean of rows and columns"),
+        ("ones", "ones"),
+        ("above", "zeros above and to the left only. They belong on all four sides"),
+        ("below", "zeros below and to the right only. They belong on all four sides"),
     ):
         if padding and _same(got, _conv(x, kernels, stride, padding, mode)):
-            raise NotYet(f"{came} you padded with {with_what}. Pad with zeros.")
+            raise NotYet(
+                f"{came} you padded with {with_what}.{'' if 'zeros' in with_what else ' Pad with zeros.'}"
+            )
     raise NotYet(
         f"{came} the shape is right and the numbers are not. Take one by hand: `(x[:, :3, :3] * kernels[0])"
         ".sum()` is the first of map 0 where there is no padding."
@@ -180,9 +223,19 @@ def _scales_kernels(x: Array, kernels: Array, stride: int, padding: int) -> Arra
 # --- 03.2 size, receptive field, jump
 
 
+def _jumps(layers: Layers) -> list[int]:
+    return [1, *itertools.accumulate((stride for _, stride, _ in layers), lambda a, b: a * b)]
+
+
+def _sizes(layers: Layers, size: int, rule: Callable[[int, int, int, int], int]) -> int:
+    for kernel, stride, padding in layers:
+        size = rule(size, kernel, stride, padding)
+    return size
+
+
 def _geometry(layers: Layers, size: int) -> tuple[int, int, int]:
     """The closed form (Araujo et al., equation 2), not the recursion that the lesson asks for."""
-    strides = [1, *itertools.accumulate((stride for _, stride, _ in layers), lambda a, b: a * b)]
+    strides = _jumps(layers)
     field = 1 + sum((kernel - 1) * jump for (kernel, _, _), jump in zip(layers, strides, strict=False))
     for kernel, stride, padding in layers:
         size = len(range(0, size + 2 * padding - kernel + 1, stride))
@@ -216,18 +269,23 @@ def _recursion(
 def _test_through(through: Through) -> None:
     stem = [(7, 2, 3), (3, 2, 1)]
     cases: list[tuple[list[tuple[int, int, int]], int]] = [
-        ([(3, 1, 0)], 10),
+        ([(5, 1, 0)], 10),
         ([(3, 1, 2)], 10),
         ([(3, 2, 1)], 10),
         (stem, 224),
         ([*stem, (1, 1, 0), (3, 2, 1), (3, 1, 1), (1, 1, 0)], 224),
         ([(5, 3, 0), (3, 2, 2), (2, 2, 0)], 97),
+        ([(3, 2, 1)] * 4, 16),  # the field is larger than the picture
     ]
     for layers, size in cases:
         given = list(layers)
         got = through(given, size)
         if not isinstance(got, tuple | list | np.ndarray | Tensor) or len(got) != 3:
-            raise NotYet("three numbers are needed: the size, the receptive field and the jump.")
+            many = f" of {len(got)}" if isinstance(got, tuple | list) else ""
+            raise NotYet(
+                "a tuple of three numbers is needed, the size, the receptive field and the jump; you return "
+                f"{kind_of(got)}{many}."
+            )
         numbers = tuple(n.item() if isinstance(n, np.generic | Tensor) else n for n in got)
         wanted = _geometry(layers, size)
         if numbers != wanted:
@@ -246,25 +304,66 @@ def _explain_geometry(got: tuple[Any, ...], wanted: tuple[int, ...], layers: Lay
         raise NotYet(
             f"{came} you went from the last layer to the first. A picture meets the first one first."
         )
+    if got == _recursion([(kernel, stride, padding) for stride, kernel, padding in layers], size):
+        raise NotYet(f"{came} kernel and stride have changed places: a layer is (kernel, stride, padding).")
+    if len(layers) > 1 and got == _recursion(layers[:1], size):
+        raise NotYet(f"{came} that is after the first layer. Does `return` stand inside the loop?")
+    if got == _recursion(layers[:-1], size):
+        raise NotYet(f"{came} the last layer is missing.")
     if any(isinstance(number, float) and number % 1 for number in got):
         raise NotYet(f"{came} there is no half a pixel or half a place. `//` divides and rounds down.")
     if got[0] != wanted[0]:
+        if got[0] == _sizes(layers, size, lambda n, k, s, p: (n + 2 * p - k + 1) // s):
+            raise NotYet(f"{came} the + 1 was divided too. It comes after the division.")
         wrong: dict[str, Any]
         for wrong, why in (
             ({"plus": 0}, "the size is one too small: the window has one place more than it has steps."),
             ({"sides": 1}, "the padding is on both sides, so it counts twice."),
             ({"ceil": True}, "the last step has no room, so the division rounds down."),
+            ({"sides": 0}, "the padding has no say in your size. It adds rows on both sides."),
         ):
             if got[0] == _recursion(layers, size, **wrong)[0]:
                 raise NotYet(f"{came} {why}")
+        if got[0] == _sizes(layers, size, lambda n, k, s, p: (n + 2 * p) // s) != wanted[0]:
+            raise NotYet(f"{came} the kernel has no say in your size. Its window must fit in.")
+        if got[0] in (
+            _sizes(layers, size, lambda n, k, s, p: n // s),
+            _sizes(layers, size, lambda n, k, s, p: -(-n // s)),
+        ):
+            raise NotYet(f"{came} kernel and padding have no say in your size; only the stride has.")
         raise NotYet(f"{came} the size is wrong. It should be {wanted[0]}.")
     if got[2] != wanted[2]:
         if got[2] == _recursion(layers, size, adds=True)[2]:
             raise NotYet(f"{came} jumps multiply: a step of 2 over places that lie 2 apart is 4.")
         raise NotYet(f"{came} the jump is wrong. It should be {wanted[2]}, the product of the strides.")
+    if got[1] == min(wanted[1], size):
+        raise NotYet(
+            f"{came} you cut the field off at the picture's size. It may be larger: then it sees the padding."
+        )
+    if len(layers) > 1:
+        kernels = [kernel for kernel, _, _ in layers]
+        for wrong_field, why in (
+            (math.prod(kernels), "kernels do not multiply. Each adds (k - 1) times the jump."),
+            (sum(kernels), "you added up the kernels. Each adds (k - 1) times the jump."),
+            (
+                1 + sum((kernel - 1) * stride for kernel, stride, _ in layers),
+                "each layer counts with its own stride. It is the jump before it that counts: the product of "
+                "the strides so far.",
+            ),
+        ):
+            if got[1] == wrong_field:
+                raise NotYet(f"{came} {why}")
+    if got[1] == wanted[1] - 2 * sum(padding for _, _, padding in layers):
+        raise NotYet(f"{came} the padding makes no field smaller.")
+    if got[1] == 1 + sum((k // 2) * j for (k, _, _), j in zip(layers, _jumps(layers), strict=False)):
+        raise NotYet(f"{came} a window reaches out on both sides: together k - 1 places, not half of it.")
     how: dict[str, Any]
     for how, why in (
-        ({"first": "jump"}, "the field grows by the jump *before* this layer. Update the field first."),
+        (
+            {"first": "jump"},
+            "the field grows by the jump *before* this layer, so the layer's own stride comes too late for "
+            "it. Update the field first.",
+        ),
         ({"whole": True}, "a kernel of k reaches k - 1 places further, not k."),
         ({"start": 0}, "before any layer a pixel sees itself: the field starts at 1."),
     ):
@@ -319,7 +418,7 @@ def _test_batch_norm(batch_norm: BatchNorm) -> None:
 
 def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: float) -> None:
     if not isinstance(got, Tensor):
-        raise NotYet(f"a tensor is needed, and you return a {type(got).__name__}.")
+        raise NotYet(f"a tensor is needed, and you return {kind_of(got, 'a NumPy array')}.")
     got = got.detach()
     if got.shape != x.shape:
         raise NotYet(f"{tuple(x.shape)} went in, and {tuple(got.shape)} came out. The shape stays as it is.")
@@ -357,7 +456,54 @@ def _compare_batch_norms(got: Any, x: Tensor, gamma: Tensor, beta: Tensor, eps: 
         ),
         (
             _normalise(x, gamma, beta, eps, root="no eps"),
-            "eps is missing: a constant channel would divide by 0.",
+            "the eps that is given has no say. It keeps a constant channel from being divided by 0; add it "
+            "to the variance.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(1, 2, 3)),
+            "each picture has one mean for all of its channels. A channel has one, for all pictures.",
+        ),
+        (
+            gamma.view(1, -1, 1, 1)
+            * (x - x.mean((0, 2, 3), keepdim=True))
+            * (x.var((0, 2, 3), keepdim=True, unbiased=False) + eps).sqrt()
+            + beta.view(1, -1, 1, 1),
+            "you multiplied by the root of the variance. Divide.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(0, 2)),
+            "each column has a mean of its own: dim 3 is missing.",
+        ),
+        (
+            _normalise(x, gamma, beta, eps, dims=(0, 3)),
+            "each row has a mean of its own: dim 2 is missing.",
+        ),
+        (_normalise(x, beta, gamma, eps), "gamma and beta have changed places: gamma is the scale."),
+        (_normalise(x, gamma, -beta, eps), "you subtracted beta. It is added."),
+        (
+            gamma.view(1, -1, 1, 1) * (_normalise(x, ones, zeros, eps) + beta.view(1, -1, 1, 1)),
+            "gamma scales beta too. Scale first, then add beta.",
+        ),
+        (
+            _normalise(x, gamma, zeros, eps)
+            + beta.view(1, -1, 1, 1) / (x.var((0, 2, 3), keepdim=True, unbiased=False) + eps).sqrt(),
+            "beta is divided by the standard deviation too. It is added last.",
+        ),
+        (
+            gamma.view(1, -1, 1, 1) * x / (x.var((0, 2, 3), keepdim=True, unbiased=False) + eps).sqrt()
+            + beta.view(1, -1, 1, 1),
+            "no mean was subtracted.",
+        ),
+        (
+            gamma.view(1, -1, 1, 1) * (x - x.mean((0, 2, 3), keepdim=True)) + beta.view(1, -1, 1, 1),
+            "the mean is gone, but nothing is divided by the standard deviation.",
+        ),
+        (
+            gamma.view(1, -1, 1, 1)
+            * (x - x.mean((0, 2, 3), keepdim=True))
+            / (x.std((0, 2, 3), keepdim=True) + eps)
+            + beta.view(1, -1, 1, 1),
+            "`std` divides by n - 1 unless told not to, and eps belongs under the root: `(var + eps).sqrt()`",
         ),
         (_normalise(x, ones, zeros, eps), "gamma and beta have no say: scale and shift come last."),
         (_normalise(x, ones, beta, eps), "gamma has no say."),
@@ -405,6 +551,7 @@ def _folded(
             "inside": (bn.running_var + bn.eps).sqrt(),
             "outside": bn.running_var.sqrt() + bn.eps,
             "none": bn.running_var + bn.eps,
+            "no eps": bn.running_var.sqrt(),
         }[root]
         scale = bn.weight / bottom
         shift = {
@@ -413,6 +560,13 @@ def _folded(
             "no mean": bn.bias.clone(),
             "unscaled": bn.bias - bn.running_mean,
             "all scaled": (bn.bias - bn.running_mean) * scale,
+            "no beta": -bn.running_mean * scale,
+            "no gamma": bn.bias - bn.running_mean * scale / bn.weight,
+            "gamma only": bn.bias - bn.running_mean * bn.weight,
+            "no eps": bn.bias - bn.running_mean * bn.weight / bn.running_var.sqrt(),
+            "beta scaled": bn.bias * scale - bn.running_mean,
+            "negative": bn.running_mean * scale - bn.bias,
+            "zero": torch.zeros_like(scale),
         }[bias]
         return weight * scale.view([-1 if d == axis else 1 for d in range(4)]), shift
 
@@ -423,6 +577,7 @@ def _test_fold(fold: Fold) -> None:
         before = {name: value.clone() for name, value in bn.state_dict().items()}
         given = weight.clone()
         got = fold(given, bn)
+        got = list(got) if isinstance(got, Iterator) else got
         if not isinstance(got, tuple | list) or len(got) != 2:
             raise NotYet("two things are needed: the new weights and the new bias.")
         new, bias = (part.detach() if isinstance(part, Tensor) else part for part in got)
@@ -434,10 +589,16 @@ def _test_fold(fold: Fold) -> None:
 
 
 def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> None:
+    if getattr(new, "shape", None) == bn.bias.shape and getattr(bias, "shape", None) == weight.shape:
+        raise NotYet("weights and bias have changed places: the weights come first.")
     for part, wanted, name in ((new, weight, "weights"), (bias, bn.bias, "bias")):
         if not isinstance(part, Tensor) or part.shape != wanted.shape:
-            what = tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__
-            raise NotYet(f"the new {name} should have the shape {tuple(wanted.shape)}, not {what}.")
+            if not isinstance(part, Tensor):
+                what = "None" if part is None else kind_of(part, "a NumPy array")
+                raise NotYet(f"the new {name} should be a tensor, and you return {what}.")
+            raise NotYet(
+                f"the new {name} should have the shape {tuple(wanted.shape)}, not {tuple(part.shape)}."
+            )
     right = _folded(weight, bn)
     if not _same(new, right[0], 1e-5):
         scale = right[0] / weight
@@ -449,6 +610,22 @@ def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> N
             (_folded(weight, bn, root="none")[0], "you divide by the variance; its square root is missing."),
             (weight * scale / bn.weight.detach().view(-1, 1, 1, 1), "gamma (`bn.weight`) has no say."),
             (weight, "the weights came back as they were. Each kernel is multiplied by its scale."),
+            (
+                _folded(weight, bn, root="no eps")[0],
+                "in the weights `bn.eps` has no say. It is added to running_var, before the root.",
+            ),
+            (
+                weight * bn.weight.detach().view(-1, 1, 1, 1) ** 2 / (right[0] / weight),
+                "you multiplied the weights by the root of the variance. Divide.",
+            ),
+            (
+                right[0] + bn.bias.detach().view(-1, 1, 1, 1),
+                "beta was added to the weights. It belongs in the bias alone.",
+            ),
+            (
+                right[0] * bn.weight.detach().view(-1, 1, 1, 1),
+                "gamma is in the weights twice.",
+            ),
         )
         for wrong, why in reasons:
             if _same(new, wrong, 1e-5):
@@ -465,6 +642,13 @@ def _compare_folds(new: Any, bias: Any, weight: Tensor, bn: nn.BatchNorm2d) -> N
             ("plus", "the mean is subtracted, so it enters the bias with a minus."),
             ("unscaled", "the mean is subtracted *before* the scale, so in the bias it is scaled too."),
             ("all scaled", "beta is added after the scale, so it is not scaled. Only the mean is."),
+            ("no beta", "beta (`bn.bias`) has no say in the bias."),
+            ("no gamma", "in the bias the mean is scaled as the weights are, by gamma as well."),
+            ("gamma only", "in the bias the mean is scaled as the weights are: by gamma *and* by the root."),
+            ("no eps", "the bias lacks `bn.eps`. Use the scale of the weights for it."),
+            ("beta scaled", "the wrong one is scaled: the mean is, and beta is not."),
+            ("negative", "the bias has the wrong sign: beta minus the scaled mean."),
+            ("zero", "the bias is zero. Beta and the running mean belong in it."),
         ):
             if _same(bias, _folded(weight, bn, bias=name)[1], 1e-5):
                 raise NotYet(why)
@@ -511,19 +695,20 @@ class _Block(nn.Module):
             }[self.projection]
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        y = self.bn2(self.conv2(y))
-        y = self.bn3(self.conv3(y if self.end == "no second relu" else F.relu(y)))
+        y = self.conv1(x)
+        y = self.bn1(F.relu(y)) if self.end == "relu, norm" else self.bn1(y)
+        y = self.conv2(y if self.end in ("no first relu", "no relus", "relu, norm") else F.relu(y))
+        y = self.bn2(F.relu(y)) if self.end == "relu, norm" else self.bn2(y)
+        y = self.bn3(self.conv3(y if self.end in ("no second relu", "no relus", "relu, norm") else F.relu(y)))
         short = self.downsample(x)
         return {
-            "add, relu": lambda: F.relu(y + short),
-            "no second relu": lambda: F.relu(y + short),
             "relu, add": lambda: F.relu(y) + short,
             "relu, add, relu": lambda: F.relu(F.relu(y) + short),
             "add": lambda: y + short,
+            "nothing": lambda: None,
             "no shortcut": lambda: F.relu(y),
             "in place": lambda: x.copy_(F.relu(y + short)) if x.shape == y.shape else F.relu(y + short),
-        }[self.end]()
+        }.get(self.end, lambda: F.relu(y + short))()
 
 
 def _block(mistake: str, **attributes: Any) -> type[nn.Module]:
@@ -534,12 +719,12 @@ def _torchvision_block(inside: int, width: int, stride: int) -> nn.Module:
     from torchvision.models.resnet import Bottleneck
 
     projection = None
-    if stride != 1 or inside != 4 * width:
-        projection = nn.Sequential(
-            nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
-        )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(11)
+        if stride != 1 or inside != 4 * width:
+            projection = nn.Sequential(
+                nn.Conv2d(inside, 4 * width, 1, stride, bias=False), nn.BatchNorm2d(4 * width)
+            )
         block = Bottleneck(inside, width, stride, projection)
     for number, module in enumerate(block.modules()):
         if isinstance(module, nn.BatchNorm2d):
@@ -558,18 +743,23 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
     what = f"a block from {inside} to {4 * width} channels with a stride of {stride}"
     x = _numbers((2, inside, 6, 8), 12)
     failure: Exception | None = None
+    first: Any = None
     with torch.random.fork_rng(devices=[]):
         mine = block(inside, width, stride).eval()
     try:
         with torch.no_grad():
-            tried(mine(x.clone()))
+            first = mine(x.clone())
     except (RuntimeError, AttributeError, TypeError) as error:
         failure = error
+    if not failure and not mine.state_dict():
+        tried(first)  # no parts and no result: the stub
     theirs = _torchvision_block(inside, width, stride)
     _compare_parts(mine.state_dict(), theirs.state_dict(), what)
     _compare_strides(mine, stride, what)
     if failure:
         raise NotYet(f"the parts of {what} are right, but `forward` stopped with {failure}")
+    if first is None or first is ...:
+        raise NotYet("the parts are right, but `forward` gives back None. Does it end with `return …`?")
     mine.load_state_dict(theirs.state_dict())
     with torch.no_grad():
         given = x.clone()
@@ -592,8 +782,15 @@ def _test_one_block(block: type[nn.Module], inside: int, width: int, stride: int
             ("add", "the ReLU after the addition is missing."),
             ("no shortcut", "the shortcut is missing: nothing is added."),
             ("no second relu", "the ReLU between bn2 and conv3 is missing."),
+            ("no first relu", "the ReLU between bn1 and conv2 is missing."),
+            ("no relus", "two ReLUs are missing: after bn1 and after bn2."),
+            (
+                "relu, norm",
+                "ReLU and batch norm have changed places: first bn1, then ReLU, and bn2 likewise.",
+            ),
         ):
-            wrong = _block("", end=end)(inside, width, stride).eval()
+            with torch.random.fork_rng(devices=[]):
+                wrong = _block("", end=end)(inside, width, stride).eval()
             wrong.load_state_dict(theirs.state_dict())
             if _same(got, wrong(x), 1e-5):
                 raise NotYet(why)
@@ -656,12 +853,28 @@ def _compare_strides(mine: nn.Module, stride: int, what: str) -> None:
             "the stride is on the first 1 × 1, as in the paper. torchvision's V1.5 has it on the 3 × 3, "
             "`conv2`."
         )
+    if strides["conv1"] == strides["conv3"] == (1, 1) and strides["conv2"] != (stride, stride):
+        raise NotYet(f"{what}: `conv2` has the stride {strides['conv2'][0]}. It takes the one that is given.")
     if strides["conv2"] != (stride, stride) or strides["conv3"] != (1, 1):
         raise NotYet(f"{what}: it is `conv2` that takes the stride, and no other on this path.")
     if strides.get("downsample.0", (stride, stride)) != (stride, stride):
         raise NotYet(f"{what}: the projection takes the same stride, or it will not fit.")
-    if mine.get_submodule("conv2").padding not in ((1, 1), "same"):
+    padding = mine.get_submodule("conv2").padding
+    if padding == (0, 0):
         raise NotYet("the 3 × 3 has no padding of 1, so a pixel is lost at each border.")
+    if padding not in ((1, 1), "same"):
+        raise NotYet(f"the 3 × 3 has a padding of {padding}. With 1 on each side it keeps the size.")
+    for name, part in mine.named_modules():
+        if (
+            isinstance(part, nn.Conv2d)
+            and part.kernel_size == (1, 1)
+            and part.padding not in ((0, 0), "same")
+        ):
+            raise NotYet(f"`{name}` has padding. A 1 × 1 sees one place only and needs none.")
+    if any(
+        isinstance(part, nn.ReLU) and name.startswith("downsample.") for name, part in mine.named_modules()
+    ):
+        raise NotYet("the projection has a ReLU. It is added as it is, and the ReLU comes after the sum.")
 
 
 # --- 03.6 the four stages
@@ -711,15 +924,16 @@ def _test_stages(four_stages: Callable[[Any], Any]) -> None:
     try:
         stages = list(tried(four_stages(_Recorded)))
     except TypeError as error:
-        raise NotYet(
-            f"`four_stages` stopped with {error}. A block is made as `block(inside, width, stride)`."
-        ) from None
+        advice = "A block is made as `block(inside, width, stride)`."
+        if "Module subclass" in str(error):
+            advice = "`nn.Sequential` takes blocks that are made, one by one: `nn.Sequential(*blocks)`."
+        raise NotYet(f"`four_stages` stopped with {error}. {advice}") from None
     if len(stages) != 4:
         raise NotYet(f"four stages are needed, and there are {len(stages)}.")
     if not all(isinstance(stage, nn.Sequential) for stage in stages):
-        raise NotYet(
-            "each stage has to be an `nn.Sequential`: a network does not see the weights in a plain list."
-        )
+        other = next(stage for stage in stages if not isinstance(stage, nn.Sequential))
+        why = ": a network does not see the weights in a plain list." if isinstance(other, list) else "."
+        raise NotYet(f"each stage has to be an `nn.Sequential`, not {kind_of(other)}{why}")
     blocks = [list(stage) for stage in stages]
     got = [[getattr(block, "asked", None) for block in stage] for stage in blocks]
     depths = tuple(map(len, got))
@@ -737,6 +951,15 @@ def _test_stages(four_stages: Callable[[Any], Any]) -> None:
         (_plan(strides=(2, 2, 2, 2)), "stage 1 has a stride too. The max pooling before it has just halved."),
         (_plan(strides=(1, 1, 1, 1)), "no block has a stride of 2, so all stages are equally large."),
         (_plan(last=True), "it is the last block that has the stride. The first one takes it."),
+        (
+            [[(stage[0][0], *rest) for _, *rest in stage] for stage in _plan()],
+            "every block of a stage gets the channels that come into the stage. After its first block there "
+            "are 4 * width.",
+        ),
+        (
+            [[(64, *rest) for _, *rest in stage] for stage in _plan()],
+            "every block gets 64 channels. What comes in has changed with each block before it.",
+        ),
         (
             _plan(grows=1),
             "after a block there are `width` channels in your count. There are 4 times as many: `expansion`.",
@@ -777,7 +1000,7 @@ class _Toy(nn.Module):
 # Lengths, signs, means, each number's own share: all give something else here than what is asked.
 _EQUAL = ((0.0, 0.0, 0.0, 0.0),) * 3
 _OFF_ABOVE = ((-1.0, 0.0, 0.2, 5.0), (-1.0, 0.5, 0.0, -1.0), (-1.0, 0.0, 1.5, 0.0))
-_OFF_BELOW = ((-1.0, 2.0, 0.0, 0.0), (-1.0, 0.0, 1.5, 0.5), (-1.0, 0.0, 0.2, -6.0))
+_OFF_BELOW = ((-1.0, 1.2, 0.0, 0.0), (-1.0, 0.0, 2.0, 0.5), (-1.0, 0.0, 0.2, -6.0))
 
 
 def _test_prove(prove: Prove) -> None:
@@ -788,8 +1011,13 @@ def _test_prove(prove: Prove) -> None:
         given, images = theirs.state_dict()["conv.weight"].clone(), x.clone()
         with torch.random.fork_rng(devices=[]):
             got = prove(mine, theirs, images)
-        if isinstance(got, bool) or (isinstance(got, Tensor) and got.numel() != 1):
-            raise NotYet("one number is needed: the largest difference as a share of the largest number.")
+        numbers = got.numel() if isinstance(got, Tensor) else np.size(got)
+        if isinstance(got, bool | str | tuple | list | dict) or numbers != 1:
+            kind = f"a tensor of shape {tuple(got.shape)}" if isinstance(got, Tensor) else kind_of(got)
+            raise NotYet(
+                "one number is needed, the largest difference as a share of the largest number; you return "
+                f"{kind}."
+            )
         if mine.training or theirs.training:
             raise NotYet(
                 "a network was still in training mode, where batch norm uses the batch and dropout throws "
@@ -799,6 +1027,10 @@ def _test_prove(prove: Prove) -> None:
             raise NotYet("the two networks have different weights. Load those of one into the other first.")
         if not torch.equal(theirs.state_dict()["conv.weight"], given):
             raise NotYet("the weights of `theirs` have changed: it is `mine` that loads them.")
+        fresh = _Toy(off).eval()
+        with torch.no_grad():
+            if abs(float(got) - _difference(fresh(x), theirs(x), "share")) < 1e-6:
+                raise NotYet("the networks ran before the weights were loaded. Load them first.")
         _compare_proofs(float(got.detach() if isinstance(got, Tensor) else got), mine, theirs, x)
     try:
         prove(_Toy(name="convolution").train(), _Toy().train(), x)
@@ -829,6 +1061,16 @@ def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -
             "by signed",
             "you divide by the largest number above zero. A larger one lies below: `b.abs().max()`.",
         ),
+        (
+            "signed the other way",
+            "`max()` passes over what lies below zero, whichever way you subtract. Take `abs()` first.",
+        ),
+        ("percent", "that is in percent. As a share it is a hundredth of that."),
+        ("first", "only the first picture counts. The largest difference may be in any."),
+        (
+            "by picture",
+            "each picture's difference is divided by its own largest number. Divide by the largest of all.",
+        ),
         ("maxima", "that is the difference of the two largest numbers, which may stand in different places."),
         ("mean", "that is the mean difference. One wrong number of 2048 would hide in it: take the largest."),
         ("mean by mean", "you divide means. One wrong number of 2048 would hide in them: take the largest."),
@@ -848,7 +1090,7 @@ def _compare_proofs(got: float, mine: nn.Module, theirs: nn.Module, x: Tensor) -
         if abs(got - _difference(a, b, end)) < 1e-5:
             raise NotYet(why)
     raise NotYet(
-        f"you return {got:.3g}, and {wanted:.3g} is right for two networks that differ by a known share."
+        f"you return {got:.5g}, and {wanted:.5g} is right for two networks that differ by a known share."
     )
 
 
@@ -861,6 +1103,10 @@ def _difference(a: Tensor, b: Tensor, end: str) -> float:
             "signed": lambda: d.max() / b.abs().max(),
             "signed by signed": lambda: d.max() / b.max(),
             "by signed": lambda: d.abs().max() / b.max(),
+            "signed the other way": lambda: (-d).max() / b.abs().max(),
+            "percent": lambda: 100 * d.abs().max() / b.abs().max(),
+            "first": lambda: d[0].abs().max() / b.abs().max(),
+            "by picture": lambda: (d.abs().amax(1) / b.abs().amax(1)).max(),
             "maxima": lambda: (a.abs().max() - b.abs().max()).abs() / b.abs().max(),
             "mean": lambda: d.abs().mean() / b.abs().max(),
             "mean by mean": lambda: d.abs().mean() / b.abs().mean(),
@@ -1016,9 +1262,12 @@ def _find_the_place(
                     f"`{name}` has its stride on the first 1 × 1, as in the paper. torchvision's V1.5 has it "
                     "on the 3 × 3."
                 )
+            shapes = ""
+            if result.shape != right_result.shape:
+                shapes = f" Its shape is {tuple(result.shape)}; {tuple(right_result.shape)} is needed."
             raise NotYet(
-                f"all is right up to `{name}`: it gets the right numbers and makes wrong ones of them. Its "
-                f"shape is {tuple(result.shape)}; {tuple(right_result.shape)} is needed."
+                f"all is right up to `{name}`: it gets the right numbers and makes wrong ones of "
+                f"them.{shapes}"
             )
 
 
@@ -1191,6 +1440,31 @@ EXERCISES = (
                 "one kernel only",
                 "one map for each kernel",
             ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding)[None],
+                "left the axis of pictures",
+                "an axis too many in front",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, 1),
+                "padded by 1 in any case",
+                "as if there were a padding of 1",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding, "ones"),
+                "padded with ones",
+                "padded with ones",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding).astype(int),
+                "whole numbers",
+                "fractions were cut off",
+            ),
+            Planted(
+                lambda x, kernels, stride, padding: _conv(x, kernels, stride, padding) / len(x),
+                "mean over the channels",
+                "the mean over the channels",
+            ),
         ),
     ),
     Exercise(
@@ -1252,6 +1526,35 @@ EXERCISES = (
                 "no jump in the field",
                 "the jump has no say",
             ),
+            Planted(
+                lambda layers, size: _geometry(layers[:1], size), "return in the loop", "inside the loop"
+            ),
+            Planted(
+                lambda layers, size: (
+                    _geometry(layers, size)[0],
+                    math.prod(kernel for kernel, _, _ in layers),
+                    _geometry(layers, size)[2],
+                ),
+                "multiplied the kernels",
+                "kernels do not multiply",
+            ),
+            Planted(
+                lambda layers, size: (
+                    _geometry(layers, size)[0],
+                    min(size, _geometry(layers, size)[1]),
+                    _geometry(layers, size)[2],
+                ),
+                "no field beyond the picture",
+                "you cut the field off",
+            ),
+            Planted(
+                lambda layers, size: (
+                    _sizes(layers, size, lambda n, k, s, p: (n + 2 * p - k + 1) // s),
+                    *_geometry(layers, size)[1:],
+                ),
+                "+ 1 before the division",
+                "the + 1 was divided",
+            ),
         ),
     ),
     Exercise(
@@ -1306,13 +1609,28 @@ EXERCISES = (
             Planted(
                 lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps, root="no eps"),
                 "forgot eps",
-                "eps is missing",
+                "the eps that is given",
             ),
             Planted(_centres_its_input, "changed its input", "your function changes x where"),
             Planted(
                 lambda x, gamma, beta, eps: _normalise(x, gamma.pow(0), 0 * beta, eps),
                 "forgot gamma and beta",
                 "gamma and beta have no say",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, beta, gamma, eps),
+                "swapped gamma and beta",
+                "have changed places",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta * gamma, eps),
+                "scaled beta",
+                "gamma scales beta too",
+            ),
+            Planted(
+                lambda x, gamma, beta, eps: _normalise(x, gamma, beta, eps).numpy(),
+                "a NumPy array",
+                "you return a NumPy array",
             ),
         ),
     ),
@@ -1362,6 +1680,20 @@ EXERCISES = (
                 lambda weight, bn: (weight, _folded(weight, bn)[1]), "bias only", "came back as they were"
             ),
             Planted(_scales_in_place, "scaled in place", "your function changes weight where"),
+            Planted(lambda weight, bn: _folded(weight, bn)[::-1], "swapped", "the weights come first"),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, root="no eps"), "forgot eps", "in the weights `bn.eps`"
+            ),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, bias="no beta"),
+                "forgot beta",
+                "beta (`bn.bias`) has no",
+            ),
+            Planted(
+                lambda weight, bn: _folded(weight, bn, bias="gamma only"),
+                "no root in the bias",
+                "by gamma *and* by the root",
+            ),
         ),
     ),
     Exercise(
@@ -1414,6 +1746,14 @@ EXERCISES = (
             Planted(
                 _block("one_relu", end="no second relu"), "second ReLU forgotten", "between bn2 and conv3"
             ),
+            Planted(
+                _block("late_relu", end="no first relu"), "first ReLU forgotten", "between bn1 and conv2"
+            ),
+            Planted(_block("linear", end="no relus"), "both ReLUs forgotten", "two ReLUs are missing"),
+            Planted(
+                _block("relu_first", end="relu, norm"), "ReLU before batch norm", "ReLU and batch norm have"
+            ),
+            Planted(_block("silent", end="nothing"), "no return", "`forward` gives back None"),
         ),
     ),
     Exercise(
@@ -1440,6 +1780,11 @@ EXERCISES = (
                 lambda block: [list(stage) for stage in _stages_of(_plan())(block)],
                 "plain lists",
                 "in a plain list",
+            ),
+            Planted(
+                _stages_of([[(stage[0][0], width, step) for _, width, step in stage] for stage in _plan()]),
+                "`inside` changes with the stage only",
+                "that come into the stage",
             ),
         ),
     ),
@@ -1497,6 +1842,26 @@ EXERCISES = (
                 lambda mine, theirs, images: _proof(mine, theirs, images, end="norm"),
                 "lengths",
                 "these are lengths",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="percent"),
+                "percent",
+                "that is in percent",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="signed the other way"),
+                "no absolute value, the other way round",
+                "whichever way you subtract",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="first"),
+                "one picture",
+                "only the first picture counts",
+            ),
+            Planted(
+                lambda mine, theirs, images: _proof(mine, theirs, images, end="by picture"),
+                "each picture's own share",
+                "by its own largest number",
             ),
             Planted(
                 lambda mine, theirs, images: _proof(mine, theirs, images, end="each"),
