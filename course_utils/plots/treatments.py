@@ -110,7 +110,9 @@ def readings(
         "Each row is a woman whom the ruler has not seen. It is right where a dot lies left of the dashed "
         "line, and a square right of it."
     )
-    alt = f"For {' and '.join(found)}: two marks for each woman, most of them on their own side of a line."
+    right = {name: np.append(np.less(low, 0), np.greater(high, 0)) for name, (low, high) in found.items()}
+    told = "; ".join(f"{name}, {marks.sum()} of {len(marks)}" for name, marks in right.items())
+    alt = f"Two marks for each woman, joined by a line. On their own side of the middle: {told}."
     return Illustration(figure, caption, alt)
 
 

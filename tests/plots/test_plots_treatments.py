@@ -42,9 +42,11 @@ def test_a_box_is_outlined_where_the_crop_is():
 
 
 def test_a_woman_is_one_row_with_both_her_readings():
-    (axes,) = plots.readings({"as it is": ([-1, -2], [1, 2])}, ("without", "with")).figure.axes
+    shown = plots.readings({"as it is": ([-1, 2], [1, 2])}, ("without", "with"))
+    (axes,) = shown.figure.axes
+    assert "as it is, 3 of 4." in shown.alt
     without, with_it = (each.get_offsets().tolist() for each in axes.collections)
-    assert without == [[-1, 1], [-2, 2]]
+    assert without == [[-1, 1], [2, 2]]
     assert with_it == [[1, 1], [2, 2]]
 
 
