@@ -261,8 +261,8 @@ pd.DataFrame(rows).T
 # 0.97 it sounds good. But the ring knows nothing about an image except its view and its class, and gets 0.88. A figure of
 # merit says little until you know what a poor map would get.
 #
-# The brackets say what the same method makes of *noise*: random vectors with the same spread in every direction, and no
-# groups among them. The ring, laid out for other images, keeps none of it. But PCA, t-SNE and UMAP copy noise almost as
+# The brackets say what the same method makes of *noise*: random vectors that spread as far as ours in each direction, and
+# have no groups among them. The ring, laid out for other images, keeps no more of it than chance would. But PCA, t-SNE and UMAP copy noise almost as
 # faithfully as mammograms. So these figures say how well a map copies. Whether there is anything worth copying is another
 # question; we shall come to it.
 
