@@ -91,6 +91,7 @@ def test_copies_take_three_times_the_memory_and_a_view_takes_none(gray):
     ("number", "answer"),
     [
         ("04.2", lambda x, m, s: torch.stack([(x[:, c] / 255 - m[c]) / s[c] for c in range(3)], 1)),
+        ("04.3", lambda w, m, s: (each for each in course.fold_weights(w, m, s))),
         ("04.5", lambda pictures: [len(each.unique()) > 1 and each.isfinite().all() for each in pictures]),
         ("04.5", lambda pictures: np.array([bool(np.ptp(each) > 0) for each in finite(pictures)])),
     ],
@@ -110,6 +111,15 @@ def finite(pictures):
     ("number", "answer", "says"),
     [
         ("04.1", lambda gray: [gray] * 3, "a list of 3 tensors"),
+        ("04.1", lambda gray: (gray, gray, gray), "a tuple of 3 tensors"),
+        ("04.2", lambda x, m, s: x.double().sub(127.5).div(127.5).float(), "picture 0, channel 0"),
+        ("04.2", lambda x, m, s: (x // 255 - course.each_channel(m)) / course.each_channel(s), "`//` rounds"),
+        (
+            "04.4",
+            lambda w, m, s: course.fold_with_ones(w, m, s).transpose(0, 1).reshape(len(w), 2, *w.shape[2:]),
+            "and mixed",
+        ),
+        ("04.5", lambda pictures: (x.isfinite().all() for x in pictures), "a generator that cannot be read"),
         (
             "04.3",
             lambda w, m, s: ((w / torch.tensor(s).view(3, 1)).sum(1, True), torch.zeros(len(w))),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from course_utils.embedding.backbones import IMAGENET_MEAN, IMAGENET_STD
-from course_utils.teaching.exercises import Exercise, NotYet, Planted, tried
+from course_utils.teaching.exercises import Exercise, NotTried, NotYet, Planted, kind_of
 
 Statistics = Sequence[float]
 ToThree = Callable[[Tensor], Tensor]
@@ -19,16 +19,31 @@ FoldWeights = Callable[[Tensor, Statistics, Statistics], tuple[Tensor, Tensor]]
 FoldWithOnes = Callable[[Tensor, Statistics, Statistics], Tensor]
 Usable = Callable[[Tensor], Tensor]
 
-MEAN, STD = (0.2, 0.3, 0.5), (0.7, 0.4, 0.9)  # made up, all different, so that no slip goes unseen
+MEAN, STD = (0.2, 0.3, 0.6), (0.7, 0.4, 0.9)  # made up, all different: no slip goes unseen
 OTHER_MEAN, OTHER_STD = (0.6, 0.1, 0.4), (0.3, 0.8, 0.5)
 
 
 def _tensor(got: Any, shape: Sequence[int]) -> Tensor:
-    if isinstance(got, list) and any(isinstance(each, Tensor) for each in got):
-        raise NotYet(f"a list of {len(got)} tensors came out. Join them: `torch.stack` or `torch.cat`.")
+    if isinstance(got, list | tuple) and any(isinstance(each, Tensor) for each in got):
+        raise NotYet(
+            f"you return a {type(got).__name__} of {len(got)} tensors. Join them: `torch.stack` or "
+            "`torch.cat`."
+        )
     if not isinstance(got, Tensor):
-        raise NotYet(f"a tensor of shape {tuple(shape)} is needed, and out came a {type(got).__name__}.")
+        kind = "None" if got is None else kind_of(got, "a NumPy array")
+        back = " `torch.from_numpy` makes a tensor of it." if isinstance(got, np.ndarray) else ""
+        raise NotYet(f"you return {kind}. A tensor of shape {tuple(shape)} is needed.{back}")
     return got
+
+
+def _pair(out: Any, needed: str) -> tuple[Any, Any]:
+    """Two results, which may come as any sequence that can be unpacked."""
+    both = list(out) if isinstance(out, Iterator) else out
+    if not isinstance(both, tuple | list) or len(both) != 2:
+        raise NotYet(needed)
+    if all(part is None or part is ... for part in both):
+        raise NotTried
+    return both[0], both[1]
 
 
 def _random(*shape: int, seed: int = 0) -> Tensor:
@@ -48,6 +63,14 @@ def _name(got: Tensor, known: Mapping[str, Tensor]) -> None:
     for sentence, wrong in known.items():
         if _same(got, wrong):
             raise NotYet(sentence)
+
+
+def _first_wrong(got: Tensor, wanted: Tensor, axes: Sequence[str]) -> str:
+    """Name the first number that is wrong, what it should be, and what it is."""
+    wrong = ~torch.isclose(got.to(wanted), wanted, rtol=1e-4, atol=1e-6)
+    place = tuple(wrong.nonzero()[0].tolist())
+    where = ", ".join(f"{axis} {n}" for axis, n in zip(axes, place, strict=True) if axis)
+    return f"{where}: it should be {wanted[place]:.4f}, and yours is {got[place]:.4f}"
 
 
 # --- 04.1: to three channels -------------------------------------------------------------------------------
@@ -76,8 +99,19 @@ def _compare_copies(got: Tensor, gray: Tensor) -> None:
         raise NotYet(f"{came} the pictures have grown, but still have one channel. Replicate along dim 1.")
     if got.shape == (number, height, width, 3):
         raise NotYet(f"{came} channels last is what Matplotlib likes. PyTorch wants them at dim 1.")
+    if number == 1 and got.ndim == 3:
+        raise NotYet(
+            f"{came} the axis of pictures is gone. `squeeze()` drops every axis of length 1, so it takes "
+            "this one too when there is one picture."
+        )
+    if got.ndim == 5:
+        raise NotYet(
+            f"{came} an axis too many. `stack` makes a new one; `cat` joins along one that is there."
+        )
     if got.shape != shape:
         raise NotYet(f"{came} it should be {shape}.")
+    if got.dtype != gray.dtype:
+        raise NotYet(f"{gray.dtype} went in, and {got.dtype} comes out. Leave the kind of number as it is.")
     wanted = torch.cat([gray, gray, gray], dim=1)
     if torch.equal(got, wanted):
         return
@@ -88,9 +122,11 @@ def _compare_copies(got: Tensor, gray: Tensor) -> None:
         )
     for channel in (1, 2):
         if not got[:, channel].any():
-            raise NotYet(f"channel {channel} is all zeros. It is gray when all three are *equal*.")
+            raise NotYet(f"channel {channel} is all zeros. A picture is gray where all three are *equal*.")
     if torch.allclose(got * 3, wanted, atol=1e-6):
         raise NotYet("you divided by 3. Each channel gets the picture as it is.")
+    if torch.equal(got[:, 0], got[:, 1]) and torch.equal(got[:, 0], got[:, 2]):
+        raise NotYet("the three channels are equal, but their numbers are not those of the gray picture.")
     raise NotYet("the shape is right, but the channels are not all equal to the gray picture.")
 
 
@@ -118,6 +154,12 @@ def _compare_numbers(got: Tensor, stored: Tensor, mean: Statistics, std: Statist
         )
     x, m, s = stored / 255, _each(mean), _each(std)
     wanted = (x - m) / s
+    if not got.is_floating_point():
+        raise NotYet(
+            f"you return {got.dtype}: what is normalised has fractions and a sign. float32 has both."
+        )
+    if got.dtype == torch.float16 and torch.allclose(got.float(), wanted, rtol=1e-2, atol=1e-2):
+        raise NotYet("float16 keeps three digits. The network's weights are float32: leave it there.")
     if _same(got, wanted):
         if got.dtype != torch.float32:
             raise NotYet(f"the numbers are right, but in {got.dtype}. The network's weights are float32.")
@@ -142,6 +184,22 @@ def _compare_numbers(got: Tensor, stored: Tensor, mean: Statistics, std: Statist
         "about "
         "0.498 and 0.502.": (x - _each(IMAGENET_MEAN)) / _each(IMAGENET_STD),
         "you added the mean. Subtract it.": (x + m) / s,
+        "`x - mean / std` divides the mean alone. The difference is divided: `(x - mean) / std`.": x - m / s,
+        "you divided by 255 twice.": (x / 255 - m) / s,
+        "you divided by 256. The largest number of a byte is 255.": (stored / 256 - m) / s,
+        "`//` rounds down, so nearly all pixels became 0. Divide with `/`.": (stored // 255 - m) / s,
+        "you divided by the largest pixel that happens to be there. 255 is white in every picture.": (
+            stored / stored.max() - m
+        )
+        / s,
+        "you brought the mean to 0 to 255, but not the std: both are for pixels from 0 to 1.": (
+            stored - 255 * m
+        )
+        / s,
+        "you made one mean and one std of the three. Each channel has its own.": (x - m.mean()) / s.mean(),
+        "all channels got the first mean and the first std. Each has its own.": (x - mean[0]) / std[0],
+        "red and blue have changed places: the first number belongs to channel 0.": (x - m.flip(1))
+        / s.flip(1),
     }
     _name(got, wrong)
     if stored.shape[-1] == 3 and _same(got, (x - torch.tensor(mean)) / torch.tensor(std)):
@@ -157,9 +215,12 @@ def _compare_numbers(got: Tensor, stored: Tensor, mean: Statistics, std: Statist
                     "you used statistics of the picture itself. Then a dark picture and a bright one come "
                     "out alike, and the network was not trained on that. Use those that are given."
                 )
+    wrong_at = ~torch.isclose(got.to(wanted), wanted, rtol=1e-4, atol=1e-6)
+    picture, channel, row, column = wrong_at.nonzero()[0].tolist()
     raise NotYet(
-        f"a pixel {int(stored[0, 0, 0, 0])} in channel 0 with mean {mean[0]} and std {std[0]} should become "
-        f"{wanted[0, 0, 0, 0]:.3f}, and yours is {got[0, 0, 0, 0]:.3f}."
+        f"picture {picture}, channel {channel}: a pixel {int(stored[picture, channel, row, column])} with "
+        f"mean {mean[channel]} and std {std[channel]} should become "
+        f"{wanted[picture, channel, row, column]:.4f}, and yours is {got[picture, channel, row, column]:.4f}."
     )
 
 
@@ -184,9 +245,10 @@ def _test_folded(fold: FoldWeights, weight: Tensor, mean: Statistics, std: Stati
 
 def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics) -> None:
     picture, ones = _slices(weight, mean, std)
-    if not isinstance(out, tuple | list) or len(out) != 2:
-        raise NotYet("two things are needed, the folded weights and the bias: `return folded, bias`.")
-    got, bias = _tensor(tried(out[0]), picture.shape), _tensor(tried(out[1]), ones.shape[:1])
+    both = _pair(out, "two things are needed, the folded weights and the bias: `return folded, bias`.")
+    got, bias = _tensor(both[0], picture.shape), _tensor(both[1], ones.shape[:1])
+    if got.shape == ones.shape[:1] and bias.shape == picture.shape:
+        raise NotYet("you return the bias first. The weights come first: `return folded, bias`.")
     _test_picture_slice(got, weight, picture, mean, std)
     wanted = ones.sum((1, 2, 3))
     taps = weight.shape[-1] ** 2
@@ -195,10 +257,13 @@ def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics)
             f"the bias has the shape {tuple(bias.shape)}: a number for each weight. It should be one number "
             "per kernel, so sum over rows and columns as well."
         )
-    if bias.shape == weight.shape[:2]:
+    if bias.shape == weight.shape[:2] and _same(bias, -(weight * _each(mean) / _each(std)).sum((2, 3))):
         raise NotYet("the bias has a number for each colour. The three add up: one number per kernel.")
     if bias.shape != wanted.shape:
-        raise NotYet(f"the bias has the shape {tuple(bias.shape)}. It should be {tuple(wanted.shape)}.")
+        raise NotYet(
+            f"the bias has the shape {tuple(bias.shape)}. It should be {tuple(wanted.shape)}: sum over "
+            "channels, rows and columns (dims 1, 2 and 3), without `keepdim`."
+        )
     _name(
         bias,
         {
@@ -210,13 +275,26 @@ def _compare_folded(out: Any, weight: Tensor, mean: Statistics, std: Statistics)
             "the bias is the mean over the weights. A convolution adds them up: sum.": wanted / (3 * taps),
             "the bias is a third of what it should be. The three channels add up.": wanted / 3,
             "the bias lacks the mean: these are the folded weights, summed.": -picture.sum((1, 2, 3)),
+            "in the bias you divided by the std twice.": -(weight * _each(mean) / _each(std) ** 2).sum(
+                (1, 2, 3)
+            ),
+            "in the bias you multiplied by the std. Divide.": -(weight * _each(mean) * _each(std)).sum(
+                (1, 2, 3)
+            ),
+            "in the bias mean and std have changed places: it is mean / std.": -(
+                weight * _each(std) / _each(mean)
+            ).sum((1, 2, 3)),
+            "the bias is mean / std, summed. The kernel's weights belong in it: what is convolved is a "
+            "picture of ones.": -(_each(mean) / _each(std)).sum().expand_as(wanted),
+            "the bias is made of one mean for all. Each channel has its own, so take it before the channels "
+            "are summed.": -picture.sum((1, 2, 3)) * _each(mean).mean(),
+            "the bias is made of folded weights. Each channel has its own mean, so take it before the "
+            "channels are summed.": -picture.sum((1, 2, 3)) * _each(mean).sum(),
         },
     )
     _name(bias, {sentence: -both.sum((1, 2, 3)) for sentence, _, both in _laid_wrong(weight, mean, std)})
     if not _same(bias, wanted):
-        raise NotYet(
-            f"the weights are right. The first bias should be {wanted[0]:.4f}, and yours is {bias[0]:.4f}."
-        )
+        raise NotYet(f"the weights are right. The bias of {_first_wrong(bias, wanted, ['kernel'])}.")
 
 
 def _laid_wrong(weight: Tensor, mean: Statistics, std: Statistics) -> list[tuple[str, Tensor, Tensor]]:
@@ -270,14 +348,20 @@ def _test_picture_slice(
                 weight / _each(mean)
             ).sum(1, keepdim=True),
             "that is one channel's share. Sum over all three.": (weight / _each(std))[:, :1],
+            "the folded weights have the wrong sign: a minus stands before the bias only.": -picture,
+            "you divided the weights by the variance. The std is given, so do not square it.": (
+                weight / _each(std) ** 2
+            ).sum(1, keepdim=True),
+            "you divided by one std, the mean of the three. Each channel is divided by its own.": weight.sum(
+                1, keepdim=True
+            )
+            / _each(std).mean(),
+            "you divided by 255 too. The picture comes in with numbers from 0 to 1.": picture / 255,
         },
     )
     _name(got, {sentence: wrong for sentence, wrong, _ in _laid_wrong(weight, mean, std)})
     if not _same(got, picture):
-        raise NotYet(
-            f"the first folded weight should be {picture[0, 0, 0, 0]:.4f}, and yours is "
-            f"{got[0, 0, 0, 0]:.4f}."
-        )
+        raise NotYet(f"the folded weight of {_first_wrong(got, picture, ['kernel', '', 'row', 'column'])}.")
 
 
 # --- 04.4: repair the border with ones ---------------------------------------------------------------------
@@ -301,12 +385,26 @@ def _compare_two(out: Any, weight: Tensor, mean: Statistics, std: Statistics) ->
     got = _tensor(out, wanted.shape)
     if got.shape == (2, *picture.squeeze(1).shape) or got.shape == (2 * len(weight), *picture.shape[1:]):
         raise NotYet(f"you return {tuple(got.shape)}: the two slices lie along dim 0, where kernels are.")
+    if got.shape == picture.shape:
+        raise NotYet(
+            f"you return {tuple(got.shape)}. It should be {tuple(wanted.shape)}: the ones' slice is missing."
+        )
+    if got.shape == (len(weight), 2 * weight.shape[2], weight.shape[3]):
+        raise NotYet(
+            f"you return {tuple(got.shape)}: `cat` put the rows of one slice below those of the other. "
+            "`stack` along dim 1 makes a new axis for the two."
+        )
     if got.shape == (len(weight), 2, *picture.shape[1:]):
         raise NotYet(f"you return {tuple(got.shape)}, an axis too many: `cat`, or `stack` without `keepdim`.")
     if got.shape != wanted.shape:
         raise NotYet(f"you return {tuple(got.shape)}. It should be {tuple(wanted.shape)}.")
     if _same(got, wanted.flip(1)):
         raise NotYet("both slices are right and have changed places: the picture comes first, as in [x, 1].")
+    if _same(got, torch.stack([picture[:, 0], ones[:, 0]]).reshape(wanted.shape)):
+        raise NotYet(
+            "the slices are right, and mixed: you stacked along dim 0, and no reshape can sort that out. "
+            "Stack along dim 1."
+        )
     _test_picture_slice(got[:, :1], weight, picture, mean, std)
     bias = ones.sum((2, 3), keepdim=True)
     middle = torch.zeros_like(ones)
@@ -331,13 +429,28 @@ def _compare_two(out: Any, weight: Tensor, mean: Statistics, std: Statistics) ->
             "the ones' slice is zero: the mean is gone.": torch.zeros_like(ones),
             "the ones' slice is averaged over the channels. Sum.": ones / 3,
             "the ones' slice lacks the mean: it is the picture's slice once more, negative.": -picture,
+            "the ones' slice holds ones. The ones are the second channel of the picture, [x, 1]; this is "
+            "what they are multiplied by.": torch.ones_like(ones),
+            "in the ones' slice you divided by the std twice.": -(weight * _each(mean) / _each(std) ** 2).sum(
+                1, keepdim=True
+            ),
+            "in the ones' slice you multiplied by the std. Divide.": -(weight * _each(mean) * _each(std)).sum(
+                1, keepdim=True
+            ),
+            "the ones' slice is mean / std, summed. The kernel's weights belong in it.": -(
+                (_each(mean) / _each(std)).sum().expand_as(ones)
+            ),
+            "the ones' slice is made of one mean for all. Each channel has its own, so take it before the "
+            "channels are summed.": -picture * _each(mean).mean(),
+            "the ones' slice is made of folded weights. Each channel has its own mean, so take it before the "
+            "channels are summed.": -picture * _each(mean).sum(),
         },
     )
     _name(got[:, 1:], {sentence: -both for sentence, _, both in _laid_wrong(weight, mean, std)})
     if not _same(got, wanted):
         raise NotYet(
-            f"the picture's slice is right. The first weight for the ones should be {ones[0, 0, 0, 0]:.4f}, "
-            f"and yours is {got[0, 1, 0, 0]:.4f}."
+            "the picture's slice is right. The weight for the ones, "
+            f"{_first_wrong(got[:, 1:], ones, ['kernel', '', 'row', 'column'])}."
         )
 
 
@@ -386,13 +499,21 @@ def _compare_usable(got: Any, pictures: Tensor, names: list[str], wanted: Tensor
         raise NotYet(
             "you return one answer for the whole batch. Each picture needs its own: reduce dims 1 to 3."
         )
-    got = got if isinstance(got, Tensor) else torch.as_tensor(np.asarray(got))
+    if not isinstance(got, Tensor):
+        try:
+            got = torch.as_tensor(np.asarray(got).copy())  # torch warns of an array that is read-only
+        except (TypeError, ValueError):
+            raise NotYet(
+                f"you return {kind_of(got)} that cannot be read. True or False is needed for each picture, "
+                "in a tensor, an array or a list."
+            ) from None
     if got.shape == pictures.shape:
         raise NotYet("you return an answer for each pixel. Reduce dims 1 to 3, so that each picture has one.")
     if got.shape == (len(pictures), 1):
         raise NotYet(f"you return {tuple(got.shape)}; it should be ({len(pictures)},). `flatten` first.")
     if got.shape != wanted.shape:
         raise NotYet(f"you return {tuple(got.shape)}; it should be ({len(pictures)},), one for each picture.")
+    truths = got.dtype == torch.bool
     if not torch.isin(got.float(), torch.tensor([0.0, 1.0])).all():
         raise NotYet("True or False is needed for each picture, not a number.")
     got = got.bool()
@@ -415,7 +536,10 @@ def _compare_usable(got: Any, pictures: Tensor, names: list[str], wanted: Tensor
     if "NaN" in passed:
         raise NotYet("a picture with a single NaN passes. One is enough to spoil the vector: all, not any.")
     if {"infinite", "minus infinite"} & passed:
-        raise NotYet("an infinite pixel passes. `isnan` does not see it; `isfinite` sees both.")
+        raise NotYet(
+            "an infinite pixel passes. `isnan` does not see it; `isfinite` sees both. And it has to hold "
+            "for all pixels, not for any."
+        )
     if "black" in passed:
         raise NotYet("a black picture passes. It is finite, and there is nothing in it.")
     constant = [name for name in _CONSTANT if name in passed]
@@ -423,6 +547,11 @@ def _compare_usable(got: Any, pictures: Tensor, names: list[str], wanted: Tensor
         raise _rounded(constant[0], pictures[names.index(constant[0])])
     if not torch.equal(got, wanted):
         raise NotYet("a picture in which everything is NaN passes.")
+    if not truths:
+        raise NotYet(
+            "the answers are right, but they are numbers. As an index, 1 means picture 1 and not yes: return "
+            "True and False (`bool`)."
+        )
 
 
 def _rounded(gray: str, picture: Tensor) -> NotYet:
@@ -537,6 +666,13 @@ EXERCISES = (
             ),
             Planted(lambda gray: gray, "changed nothing", "the channel axis is still 1"),
             Planted(lambda gray: gray.repeat(1, 3, 1, 1) / 3, "shared the gray out", "you divided by 3"),
+            Planted(lambda gray: gray.repeat(1, 3, 1, 1).double(), "float64", "kind of number"),
+            Planted(
+                lambda gray: torch.stack([gray.squeeze()] * 3, dim=1),
+                "squeezed a batch of one",
+                "the axis of pictures is gone",
+            ),
+            Planted(lambda gray: torch.stack([gray] * 3, dim=1), "stacked", "an axis too many"),
         ),
     ),
     Exercise(
@@ -582,6 +718,19 @@ EXERCISES = (
             ),
             Planted(lambda x, mean, std: x / 255, "scaled only", "nothing is normalised yet"),
             Planted(lambda x, mean, std: x / 255 - _each(mean), "centred only", "The std is missing"),
+            Planted(
+                lambda x, mean, std: x / 255 - _each(mean) / _each(std),
+                "forgot the brackets",
+                "divides the mean alone",
+            ),
+            Planted(
+                lambda x, mean, std: (x / 255 - sum(mean) / 3) / (sum(std) / 3),
+                "one mean for all channels",
+                "one mean and one std of the three",
+            ),
+            Planted(
+                lambda x, mean, std: _scaled(x, mean, std).clamp(0, 1), "cut off at 0 and 1", "and yours is"
+            ),
         ),
     ),
     Exercise(
@@ -638,6 +787,20 @@ EXERCISES = (
                 "lost the channel axis",
                 "Look at `keepdim`",
             ),
+            Planted(
+                lambda w, mean, std: _folded(w, mean, std)[::-1],
+                "swapped the two results",
+                "you return the bias first",
+            ),
+            Planted(
+                lambda w, mean, std: (
+                    _folded(w, mean, std)[0],
+                    -(_folded(w, mean, std)[0] * _each(mean)).sum((1, 2, 3)),
+                ),
+                "took the mean after the channels were summed",
+                "the bias is made of folded weights",
+            ),
+            Planted(lambda w, mean, std: (_folded(w, mean, std)[0], None), "no bias", "you return None"),
         ),
     ),
     Exercise(
@@ -685,6 +848,17 @@ EXERCISES = (
                 ),
                 "let the mean run along the columns",
                 "along the *columns*",
+            ),
+            Planted(
+                lambda w, mean, std: torch.cat(
+                    [
+                        _slices(w, mean, std)[0],
+                        -(_slices(w, mean, std)[0] * _each(mean)).sum(1, keepdim=True),
+                    ],
+                    1,
+                ),
+                "took the mean after the channels were summed",
+                "the ones' slice is made of folded weights",
             ),
             Planted(
                 lambda w, mean, std: torch.cat(_slices(w, mean, std), 0),
@@ -738,6 +912,11 @@ EXERCISES = (
                 lambda x: ~(x.flatten(1).isfinite().all(1) & _varies(x)),
                 "marked the bad ones",
                 "wrong way round",
+            ),
+            Planted(
+                lambda x: (x.flatten(1).isfinite().all(1) & _varies(x)).float(),
+                "numbers in place of truth values",
+                "but they are numbers",
             ),
         ),
     ),
