@@ -141,8 +141,8 @@ different = {picture.numpy().tobytes() for picture in wrong}
 print("different pictures among the 24:", len(different))
 
 # %% [markdown]
-# `repeat(3, 1, 1, 1)` repeats the *pictures*: first all 24, then all once more. `reshape` then cuts this row into threes, so
-# that a "picture" is three pictures, of two women. And since 24 is a multiple of 3, the row repeats: with this batch
+# `repeat(3, 1, 1, 1)` repeats the *pictures*: first all 24, then all once more. `reshape` then cuts this row into threes. Now
+# each "picture" is three pictures, of two women. And since 24 is a multiple of 3, the row repeats: with this batch
 # only eight different ones are left. With a batch of one it is right by accident. That is how it survives testing.
 
 # %% [markdown]
@@ -479,7 +479,7 @@ for name, found in (("with ones", exact), ("naive", careless)):
     share = np.abs(found - reference).max() / reference.max()
     print(f"{name:<10}off by up to {share:.0e} of the largest number")
 
-# %%
+# %% tags=["nbval-ignore-output"]
 moves = careless - reference
 rest = [np.delete(moves, row, axis=0).mean(axis=0) for row in range(len(moves))]
 same_way = int(((moves * rest).sum(1) > 0).sum())
@@ -532,7 +532,7 @@ shifts_as_shares(moved, from_women)
 # In the stored run Sam is right. For Lite0, whose channels share their statistics, the sum *is* the fold, padding included;
 # for ResNet-50 it is close. The average gives a third of the contrast. "Batch normalisation will take that out" is what one
 # hears, and it is wrong here: in evaluation it divides by fixed numbers, learnt from the full contrast. Luminance is a recipe
-# for *pictures*, namely for making gray of colour. On kernels it also breaks the balance of those that look for colour: they
+# for *pictures*: it turns colour into gray. On kernels it also breaks the balance of those that look for colour: they
 # no longer cancel on gray, but wake up and see colour where there is none. And a random stem speaks a language that the
 # layers after it never learnt.
 
