@@ -242,6 +242,15 @@ def compares(by):
         ("03.1", lambda *given: torch.from_numpy(by_sliding_views(*given)), "they come as a Tensor"),
         ("03.1", lambda x, k, s, p: by_sliding_views(x, k, s, 0 * p), "as if there were no padding"),
         ("03.2", lambda layers, n: [float(x) for x in course.through(layers, n)], "whole numbers"),
+        ("03.2", lambda layers, n: (x for x in course.through(layers, n)), "you return a generator"),
+        (
+            "03.3",
+            lambda x, gamma, beta, eps: course.batch_norm(x, gamma, beta, 1e-5),
+            "the eps that is given",
+        ),
+        ("03.6", lambda block: [nn.Sequential(list(each)) for each in course.four_stages(block)], "*blocks"),
+        ("03.7", lambda *given: f"{course.prove(*given):.0e}", "you return a str"),
+        ("03.7", compares(lambda a, b: ((a - b).abs().amax(1) / b.abs().amax(1)).max()), "its own largest"),
         ("03.7", compares(lambda a, b: (a - b).abs().max() / a.abs().max()), "`theirs` that is the"),
         ("03.7", compares(lambda a, b: (a - b).max() / b.max()), "both need `abs()` first"),
         ("03.7", compares(lambda a, b: (a.max() - b.max()).abs() / b.abs().max()), "is right for two"),
@@ -256,3 +265,10 @@ def test_a_rarer_mistake_is_named_too(number, answer, says):
     verdict = exercise(number).judge(answer)
     assert verdict.state == "wrong"
     assert says in verdict.text
+
+
+def test_a_check_leaves_random_numbers_as_they_are():
+    for number, answer in (("03.5", course.Bottleneck), ("03.6", course.four_stages), ("03.7", course.prove)):
+        before = torch.get_rng_state()
+        exercise(number).judge(answer)
+        assert torch.equal(torch.get_rng_state(), before), number
