@@ -151,7 +151,7 @@ def test_the_card_says_how_long_a_student_takes(source):
     first, everything = tool.minutes(notebook)
     stated, with_all = CARD.search(markdown_of(notebook)).groups()[:2]
     assert (int(stated), int(with_all or stated)) == (first, everything)
-    assert first <= 75
+    assert first <= 80
 
 
 @lessons
