@@ -14,6 +14,7 @@ from collections import deque
 
 import numpy as np
 import pytest
+import torch
 from calibration import patience
 
 from course_utils.embedding import EmbeddingExtractor, load_backbone
@@ -52,6 +53,45 @@ def reads_one_clock_between(actions, synchronise, clock, turns):
         for name, (begin, end) in zip(reversed(actions), itertools.pairwise(readings), strict=True):
             times[name].append(end - begin)
     return {name: statistics.median(each) for name, each in times.items()}
+
+
+def turns_about(actions, synchronise, clock, turns):
+    """The order within a turn is the other one each time; the medians are tensors."""
+    times, order = {name: [] for name in actions}, list(actions)
+    for _ in turns:
+        for name in order:
+            begin = clock()
+            actions[name]()
+            synchronise()
+            times[name].append(clock() - begin)
+        order.reverse()
+    return {name: torch.tensor(each[1:] or each).double().quantile(0.5) for name, each in times.items()}
+
+
+def refills_after(read, names, pool, ahead):
+    futures = (pool.submit(read, name) for name in names)
+    waiting = deque(itertools.islice(futures, ahead))
+    while waiting:
+        yield waiting.popleft().result()
+        waiting.extend(itertools.islice(futures, 1))
+
+
+class Results:
+    """An iterator without `yield`."""
+
+    def __init__(self, read, names, pool, ahead):
+        self.futures = (pool.submit(read, name) for name in names)
+        self.waiting = deque(itertools.islice(self.futures, ahead))
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.waiting:
+            raise StopIteration
+        result = self.waiting.popleft().result()
+        self.waiting.extend(itertools.islice(self.futures, 1))
+        return result
 
 
 def fills_first(read, names, pool, ahead):
@@ -102,6 +142,24 @@ def lock_of_the_module(table, vector):
         return row
 
 
+def asks_again_and_again(table, vector):
+    while not table.lock.acquire(blocking=False):
+        time.sleep(0.001)
+    row = table.filled
+    table.rows[row : row + 1] = [vector]
+    table.filled = row + 1
+    table.lock.release()
+    return row
+
+
+def first_free_row(table, vector):
+    with table.lock:
+        row = table.rows.index(None)
+        table.rows[row] = vector
+        table.filled = row + 1
+        return row
+
+
 def leaves_out(job):
     kept = {k: v for k, v in job.items() if k not in ("file", "batch_size", "device", "started", "content")}
     sha256 = hashlib.sha256(json.dumps(kept, sort_keys=True).encode() + b"\n")
@@ -134,15 +192,21 @@ def with_content(key):
     [
         ("06.1", by_numpy),
         ("06.1", reads_one_clock_between),
+        ("06.1", turns_about),
         ("06.2", fills_first),
         ("06.2", keeps_by_number),
+        ("06.2", refills_after),
+        ("06.2", lambda read, names, pool, ahead: Results(read, names, pool, ahead)),
         ("06.3", reserves),
         ("06.3", gives_back_at_last),
+        ("06.3", asks_again_and_again),
+        ("06.3", first_free_row),
         ("06.3", lock_of_the_module),
         ("06.4", leaves_out),
         ("06.4", readable),
         ("06.4", pickled),
         ("06.4", with_content(zlib.crc32)),  # of all of it
+        ("06.4", with_content(lambda content: content.decode("latin-1"))),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(number, answer):
@@ -168,6 +232,63 @@ def after_the_turn(actions, synchronise, clock, turns):
         for name in actions:
             times[name].append(clock() - begin[name])
     return {name: statistics.median(each[1:]) for name, each in times.items()}
+
+
+def returns_within_the_loop(actions, synchronise, clock, turns):
+    found = {}
+    for _ in turns:
+        found |= {name: action() for name, action in actions.items()}
+        break
+    return found
+
+
+def calls_nothing(actions, synchronise, clock, turns):
+    return dict.fromkeys(actions, sum(clock() for _ in turns))
+
+
+def warms_up_by_itself(actions, synchronise, clock, turns):
+    for action in actions.values():
+        action()
+    return after_the_turn(actions, synchronise, clock, turns)
+
+
+def full_at_three(read, names, pool, ahead):
+    yield from fills_first(read, names, pool, 3)
+
+
+def newest_first(read, names, pool, ahead):
+    waiting = []
+    for name in names:
+        waiting.append(pool.submit(read, name))
+        if len(waiting) == ahead:
+            yield waiting.pop().result()
+
+
+def without_the_pool(read, names, pool, ahead):
+    yield from map(read, names)
+
+
+def forgot_the_brackets(read, names, pool, ahead):
+    yield from (pool.submit(read, name).result for name in names)
+
+
+def one_twice(read, names, pool, ahead):
+    first = True
+    for result in fills_first(read, names, pool, ahead):
+        yield result
+        if first:
+            yield result
+        first = False
+
+
+def nothing_at_all(read, names, pool, ahead):
+    yield from ()
+
+
+def a_lock_in_its_place(table, vector):
+    table.lock = threading.RLock()
+    with table.lock:
+        return racy(table, vector)
 
 
 def takes_from_the_queue(read, names, pool, ahead):
@@ -207,7 +328,17 @@ def takes_it_twice(table, vector):
         ("06.1", numbers_of_turns, "cannot be interpreted as an integer"),
         ("06.1", after_the_turn, "the median of its runs after the first is"),
         ("06.2", takes_from_the_queue, "the list of names that you were given is shorter now"),
-        ("06.2", lambda read, names, pool, ahead: "pictures", "A slow file was overtaken"),
+        ("06.1", returns_within_the_loop, "Does the `return` stand within the loop?"),
+        ("06.1", calls_nothing, "with brackets"),
+        ("06.1", warms_up_by_itself, "nothing has to run before the loop"),
+        ("06.2", lambda read, names, pool, ahead: "pictures", "out came a str"),
+        ("06.2", full_at_three, "`ahead` is 2"),
+        ("06.2", newest_first, "A later file came first"),
+        ("06.2", without_the_pool, "was never called"),
+        ("06.2", forgot_the_brackets, "result 1 is a function"),
+        ("06.2", one_twice, "handed out before"),
+        ("06.2", nothing_at_all, "not one result"),
+        ("06.3", a_lock_in_its_place, "keeps nobody out"),
         ("06.2", lambda read, names, pool, ahead: 3, "one by one (`yield`)"),
         ("06.3", counts_under_the_lock_and_looks_again, "not held from the first look"),
         ("06.3", two_locks_with_a_gap, "not held from the first look"),
@@ -218,6 +349,7 @@ def takes_it_twice(table, vector):
         ("06.4", with_content(len), "as long as before"),
         ("06.4", with_content(lambda content: [len(content), str(content[:64])]), "as long as before"),
         ("06.4", with_content(sum), "changed places"),
+        ("06.4", with_content(lambda content: content.decode(errors="ignore")), "above 127"),
         ("06.4", with_content(lambda content: str(content[:-1])), "the last byte is another"),
         ("06.4", with_content(lambda content: str(content[1:])), "the first byte is another"),
     ],
