@@ -1,5 +1,4 @@
-"""What lesson 03 runs on: the course's own answers, until the student's are right, and a count of "
-"the work."""
+"""What lesson 03 runs on until the student's answers are right: the course's own, and a count of the work."""
 
 from __future__ import annotations
 
