@@ -93,8 +93,8 @@ flame_graph(profile, leaves=["network"])
 
 # %% [markdown]
 # Read it from the top: the widest bar that has nothing below it is where to look first. In the stored figure it is the
-# network, although the file has 3.3 million pixels and the network sees 50 176. Keep your three numbers; in a quarter of an
-# hour the same archive, *compressed*, will turn them upside down.
+# network, although the file has 3.3 million pixels and the network sees 50 176. Keep your three numbers: further down the
+# same mammogram, *compressed*, will put them to the test.
 #
 # To `cProfile` the network is one bar, since its work is not done in Python. PyTorch has a profiler of its own, which sees
 # the operations. *Predict: apart from the convolutions, what takes most?*
@@ -107,18 +107,19 @@ colour = replicate(gray, backbone.mean, backbone.std).to(device)
 machine.operations(module, colour[:4])
 
 # %% [markdown]
-# Convolutions do the arithmetic that we want. Batch normalisation, ReLU and the addition of the shortcut multiply hardly
-# anything. They take time because each walks through all of the memory that holds a map, once more, to change each number a
-# little. That gives us two things to do: make convolutions fast, and get rid of walks.
+# Convolutions (which come under several names, after the kernel that PyTorch chose) do the arithmetic that we want. Batch
+# normalisation, ReLU and the addition of the shortcut multiply hardly anything. They take time because each walks through
+# all of the memory that holds a map, once more, to change each number a little. That gives us two things to do: make
+# convolutions fast, and get rid of walks.
 #
 # A profile says *where*. It does not say how long, since watching costs time, too. For that you need a stopwatch.
 
 # %% [markdown]
 # ## What can go wrong with a stopwatch?
 #
-# Here are five runs of the same three pictures. During one of them other threads multiplied large matrices, as somebody else's
-# job on your machine might. At the end stands the time of one more run, which was handed to a second thread itself.
-# *Predict: what does the disturbance do to the mean of the five, and what to their median? And what will the last number be?*
+# Here are five runs of the same three pictures. During one of them other threads multiplied large matrices, as somebody
+# else's job on your machine might. At the end stands the time of one more run, which we hand to a second thread. *Predict:
+# what does the disturbance do to the mean of the five, and what to their median? And what will the last number be?*
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 import os
@@ -152,10 +153,10 @@ with ThreadPoolExecutor(1) as pool:
     print(f"ms, in a second thread:  {milliseconds(lambda: pool.submit(three)):.1f}")
 
 # %% [markdown]
-# The third run is the slow one, though nothing in our program was slower: it got fewer cores. The mean believes such a run,
-# the median does not. The first run, too, can be slow for reasons of its own. Kernels are chosen or built (further down you will
-# meet a step whose first run takes many times as long as its second), memory has to be found, and a file comes from the disk,
-# which later keeps it in mind. So a first run should not count.
+# The third run was disturbed. In the stored run it is the slow one, though nothing in our program was slower: it got fewer
+# cores. The mean believes such a run, the median does not. The first run, too, can be slow for reasons of its own. Kernels
+# are chosen or built (further down you may meet a step whose first run takes many times as long as its second), memory has
+# to be found, and a file comes from the disk, which later keeps it in mind. So a first run should not count.
 #
 # The last number is no miracle. We timed the *order* to compute, not the computing: `submit` comes back at once. A CUDA card
 # works just like that. `module(x)` puts its operations into a queue and returns, and if you look at the clock then, you have
@@ -274,13 +275,13 @@ roofline(machine.by_kind(layers), {"fp32": peak}, memory, cache=cache)
 # $$\min(P,\; B \cdot I).$$
 #
 # On the left, under the slope, a layer waits for its numbers: no faster arithmetic helps there, only fewer walks. That is
-# where batch normalisation and ReLU are. Many of their points lie *above* the slope of memory, for what the layer before has
-# just written is often still in the cache. For those the dotted slope is the limit.
+# where batch normalisation and ReLU are. Points may lie *above* the slope of memory, since what the layer before has just
+# written is often still in the cache. For those the dotted slope is the limit.
 #
 # On the right, under the flat part, a layer waits for arithmetic, and some convolutions are close to their roof. Others are
-# not, and they are the story. The one that is marked waits neither for arithmetic nor, by this reckoning, for memory, and is
-# still several times below. Like most that lie low, it is one of the convolutions of 1 × 1, which have little to compute and write the
-# largest maps. *What else could they be waiting for?*
+# not, and they are the story. The one that is marked lies lowest: by this reckoning it waits neither for memory nor for
+# arithmetic, and yet it is well below its roof. On the reference machine most of those that lie low are convolutions of
+# 1 × 1, which have little to compute and write the largest maps. *What else could they be waiting for?*
 #
 # So the limit for an image is: its FLOP, all at the speed of the flat part, and nothing else.
 
@@ -303,10 +304,11 @@ before = whole_network()
 print(f"page faults an image: {machine.page_faults(whole_network) / len(colour):,.0f}")
 
 # %% [markdown]
-# Thousands of pages, and for every image again. Each layer writes its maps into new memory, and frees it soon after. The
-# allocator (glibc's, on Linux) hands blocks of more than 32 MB back to the system at once, as a polite program should, and
-# asks for them again a millisecond later. (The first maps of eight images are just below that size, those of twelve above:
-# a larger batch can be *slower*.) That is a good part of the answer: the layers with the largest maps were waiting for pages.
+# In the stored run that is thousands of pages, and for every image again. Each layer writes its maps into new memory, and
+# frees it soon after. The allocator (glibc's, on Linux) hands blocks of more than 32 MB back to the system at once, as a
+# polite program should, and asks for them again a millisecond later. (The first maps of eight images are just below that
+# size, those of twelve above: a larger batch can be *slower*.) That is a good part of the answer: the layers with the
+# largest maps were waiting for pages.
 #
 # Two thresholds tell the allocator to keep what was freed, see mallopt(3). `keep_freed_memory` sets them, and has all
 # threads share one pool of memory. It does nothing on macOS and Windows, nor on a GPU, whose allocator keeps its memory
@@ -326,8 +328,8 @@ print(f"page faults an image: {machine.page_faults(whole_network) / len(colour):
 print("numbers whose bits have changed:", (before != after).sum().item())
 
 # %% [markdown]
-# Not one bit, for not one line has changed in the network. (It cannot be undone in this process. To see the faults again,
-# restart the kernel.)
+# Not one bit: not a line of the network has changed. (It cannot be undone in this process. To see the faults again, restart
+# the kernel.)
 #
 # The next rungs go for the walks.
 #
@@ -384,9 +386,9 @@ ladder(rates, limits, caption=caption)
 # Then your machine was busy while the line was measured.)
 #
 # And the convolutions that were so far below their roof? Here is the roofline once more, before the climb (hollow) and three
-# steps up. Batch normalisation is gone. And the 1 × 1 convolutions with the largest maps have come up: with two threads on
-# the reference machine, most of them from about an eighth of their roof to a third. (With a single thread PyTorch takes other
-# kernels for some of them, and both gaps are smaller.) What is left is in the kernels themselves.
+# steps up. Batch normalisation is gone. And on the reference machine the 1 × 1 convolutions with the largest maps have come
+# up. (How far depends on the number of threads, among other things: with a single one PyTorch takes other kernels for some
+# of them.) What is left is in the kernels themselves.
 
 # %% tags=["nbval-ignore-output"]
 after = machine.layer_table(fused, steps["batch norm fused"], timed, cost)
@@ -417,9 +419,9 @@ del steps, in_order, fused  # some memory back
 
 # %% [markdown]
 # Kept memory changes nothing. Most of the others add up the same numbers in another order, and $(a + b) + c$ is not
-# $a + (b + c)$ once each sum is rounded. So nearly all bits change, in the seventh digit. bf16 is another matter: it keeps
-# two to three digits of every number on the way. Whether that is allowed is no question of speed; we ask it below. (A
-# processor without bf16 instructions can compute in bf16, too, step by step, and is then slower than in fp32.)
+# $a + (b + c)$ once each sum is rounded. So most numbers change, in the seventh digit. bf16 is another matter: it keeps two
+# to three digits of every number on the way. Whether that is allowed is no question of speed; we ask it below. (A processor
+# without bf16 instructions can compute in bf16, too, step by step, and is then slower than in fp32.)
 #
 # Some things that you may have read about are not on the ladder, or only for comparison. What the table says of speed on a CPU
 # was measured on the [reference machine](../docs/resource-cards.md).
@@ -470,9 +472,9 @@ caption = f"One mammogram, stored in three ways; reading by one thread{remark}."
 parts_of_an_image(parts, list(paths), caption=caption)
 
 # %% [markdown]
-# Both are right, each about another archive. Uncompressed, about half of the time is the network's, and Ada's card helps. As
-# JPEG 2000, decoding an image takes several times as long as embedding it, and a card would sleep. So before you optimise or
-# buy: what is the [transfer syntax](../docs/glossary.md#transfer-syntax) of *your* files?
+# Both are right, each about another archive. Uncompressed, the network takes a large part of the time in the stored run, and
+# Ada's card helps. As JPEG 2000, decoding an image takes several times as long as embedding it, and a card would sleep. So
+# before you optimise or buy: what is the [transfer syntax](../docs/glossary.md#transfer-syntax) of *your* files?
 # `pydicom.dcmread(path).file_meta.TransferSyntaxUID.name` tells you.
 #
 # It is hard to make the decoder faster for one image. But there are many images, and nothing speaks against several threads.
@@ -610,8 +612,8 @@ exercise("06.2").check(read_ahead)
 # exercise("06.2").hint()
 
 # %% [markdown]
-# `extract(paths, preprocess, workers=2)` and `course embed --workers 2` do the same. Here your function reads the mammogram of
-# above, JPEG 2000 first, so that the two small ones are ready before it:
+# `extract(paths, preprocess, workers=2)` and `course embed --workers 2` do the same. Here your function reads the mammogram
+# from above. JPEG 2000, the slowest to decode, comes first, so the other two are ready before it:
 
 # %%
 from course_utils.teaching import ahead
@@ -750,10 +752,10 @@ pd.DataFrame(
 ).T
 
 # %% [markdown]
-# The worst extractor in the world has a high cosine all the same. The vectors of one network share a large mean, since
-# mammograms look alike, and the cosine compares that mean with itself. So bf16's cosine, which is higher, does not say much.
-# Take the mean off first. And ask what you will *use* the vectors for: does an image keep its neighbours? Do its clusters stay
-# the same?
+# The worst extractor in the world has a high cosine all the same. (And it keeps some neighbours by chance: ten of 31 are
+# about a third.) The vectors of one network share a large mean, since mammograms look alike, and the cosine compares that
+# mean with itself. So bf16's cosine, which is higher, does not say much. Take the mean off first. And ask what you will
+# *use* the vectors for: does an image keep its neighbours? Do its clusters stay the same?
 #
 # bf16 moves a vector by a part of the way to its neighbour. Now and then two neighbours that were about equally far away change
 # places. For the clusters of the stored run it did not matter. For "is this image the same as that one" it does: two copies,
@@ -763,17 +765,18 @@ pd.DataFrame(
 # %% [markdown]
 # ## Are these the same bits?
 #
-# You have seen bits change when nothing was wrong. All it takes is another order. Here are a million numbers, added up
-# in two ways: `sum` adds many partial sums, `cumsum` goes from the first number to the last. *Predict: do they agree?*
+# You have seen bits change when nothing was wrong. All it takes is another order. Here are a million numbers, added up in
+# two ways: `sum` adds many partial sums, `cumsum` goes from the first number to the last. *Predict: to how many digits do
+# they agree?*
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 x = torch.rand(1_000_000, generator=torch.Generator().manual_seed(0))
 print(f"{x.sum():.3f} and {x.cumsum(0)[-1]:.3f}; exactly: {x.double().sum():.3f}")
 
 # %% [markdown]
-# Neither is wrong: fp32 holds seven digits, and these are the eighth. So what may you expect of two runs of a network? We embed
-# the same nine pictures again and again and change one thing at a time. *Predict for each line: how many of the numbers keep
-# all their bits?*
+# Neither is wrong: fp32 holds about seven digits, and each sum on the way is rounded to them. So what may you expect of two
+# runs of a network? We embed the same nine pictures again and again and change one thing at a time. *Predict for each line:
+# how many of the numbers keep all their bits?*
 
 # %% tags=["hide-output", "nbval-ignore-output"]
 nine = pictures[:9]
@@ -874,7 +877,8 @@ print("trained and random weights: the same vector for", equal, "of", len(some))
 # ### Exercise 06.4: the key of a cache (10 minutes)
 #
 # Write `cache_key`. It gets a job, a dictionary such as the one below, and returns a string. Two jobs have the same key if
-# and only if their vectors are the same up to rounding. The cache lies on a disk: it must be found again tomorrow.
+# and only if their vectors are the same up to rounding. (Do not rely on another engine for that: it may choose a precision
+# of its own.) The cache lies on a disk: it must be found again tomorrow.
 
 # %%
 job = {
@@ -989,7 +993,7 @@ shutil.rmtree(folder)
 #
 # <details><summary>3. Keeping freed memory made the network faster and changed no bit. Why does fusing batch normalisation change bits?</summary>
 #
-# Memory management computes nothing. Fusing multiplies the weights beforehand, so that other numbers are rounded, in another
+# Memory management computes nothing. Fusing multiplies the weights beforehand, so other numbers are rounded, in another
 # order. The result is as good, in the seventh digit.
 # </details>
 #

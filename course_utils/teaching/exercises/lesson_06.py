@@ -842,7 +842,7 @@ _MATTERS = {
     "weights": ("0676ba61b680", "the weights: a paper compares two trainings, and gets one twice"),
     "adapter": ("folded", "from replicate to folded"),
     "precision": ("bf16", "from fp32 to bf16"),
-    "engine": ("openvino", "from torch to openvino"),
+    "engine": ("openvino", "from torch to openvino, which may choose a precision of its own"),
 }
 _MIDDLE = len(_CONTENT) // 2
 _OTHER_CONTENTS = {
