@@ -256,6 +256,15 @@ def full_at_three(read, names, pool, ahead):
     yield from fills_first(read, names, pool, 3)
 
 
+def submits_before_it_asks(read, names, pool, ahead):
+    waiting = deque(pool.submit(read, name) for name in names[:ahead])
+    for name in names[ahead:]:
+        oldest = waiting.popleft()
+        waiting.append(pool.submit(read, name))
+        yield oldest.result()
+    yield from (each.result() for each in waiting)
+
+
 def newest_first(read, names, pool, ahead):
     waiting = []
     for name in names:
@@ -333,6 +342,9 @@ def takes_it_twice(table, vector):
         ("06.1", warms_up_by_itself, "nothing has to run before the loop"),
         ("06.2", lambda read, names, pool, ahead: "pictures", "out came a str"),
         ("06.2", full_at_three, "`ahead` is 2"),
+        ("06.2", submits_before_it_asks, "before you submit another"),
+        ("06.2", lambda read, names, pool, ahead: [pool.submit(read, n) for n in names], "a promise"),
+        ("06.2", lambda read, names, pool, ahead: [], "not one result"),
         ("06.2", newest_first, "A later file came first"),
         ("06.2", without_the_pool, "was never called"),
         ("06.2", forgot_the_brackets, "result 1 is a function"),

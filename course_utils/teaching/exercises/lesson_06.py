@@ -386,7 +386,7 @@ def _test_results(results: Any, pool: _CountingPool, names: list[str], ahead: in
         if wrong := _misplaced(result, name, got[: place - 1]):
             it = "a function" if callable(result) else repr(result)
             raise NotYet(f"result {place} is {it}, and should be 'picture of {name}'. {wrong}")
-    if isinstance(results, list | tuple):
+    if isinstance(results, list | tuple) and got:
         raise NotYet(
             f"out came {_a(results)}, with all the pictures in memory at once. Hand each one out by itself: "
             "`yield` instead of `append`."
@@ -429,7 +429,7 @@ def _pace(pool: _CountingPool, handed: int, files: int, ahead: int) -> str | Non
     if pool.most > ahead:
         return (
             f"before result {handed} was asked for, {pool.most} files were waiting at once; `ahead` is "
-            f"{ahead}. When is the queue full: do you compare with `ahead`, and with `==` or `>=`?"
+            f"{ahead}. As soon as that many wait, take out the oldest, before you submit another."
         )
     if submitted == handed < files and ahead > 1:
         return (
