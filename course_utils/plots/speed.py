@@ -127,9 +127,8 @@ def roofline(
             linestyle=dashes,
             color=INK[theme],
             linewidth=1.6,
-            label=f"{name}: {peak / 1e9:.0f} GFLOP/s",
+            label=f"{name}: {peak / 1e9:.0f} GFLOP/s,\nmemory {bandwidth / 1e9:.0f} GB/s",
         )
-    axes.plot([], [], " ", label=f"memory: {bandwidth / 1e9:.0f} GB/s")
     if cache is not None:
         slope = x[cache * x < max(peaks.values())]
         axes.plot(
@@ -182,6 +181,7 @@ def roofline(
             arrowprops={"arrowstyle": "-", "color": GRAY[theme]},
             fontsize=8.5,
             color=INK[theme],
+            bbox={"facecolor": GROUND[theme], "edgecolor": "none", "alpha": 0.8, "pad": 1},
         )
     axes.set(xlabel="arithmetic intensity (FLOP a byte)", ylabel="attained (GFLOP a second)")
     plain_axes(axes, theme)

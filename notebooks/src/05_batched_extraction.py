@@ -386,7 +386,7 @@ def seconds_for(work, threads):
 
 
 for work in (counting, reading):
-    one, two = (min(seconds_for(work, n) for _ in range(2)) for n in (1, 2))
+    one, two = (min(seconds_for(work, n) for _ in range(4)) for n in (1, 2))
     print(f"{work.__name__:>9}: {one:.2f} s, with two threads {two:.2f} s, ", end="")
     print(f"{one / two:.1f} times as fast")
 
