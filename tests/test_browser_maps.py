@@ -105,14 +105,18 @@ class Chart:
         return json.loads(ask_kernel(self.page, "print(list(chart.selected))"))
 
     def kernel_has(self, rows):
-        """Wait until the kernel knows that these images are selected.
+        """Wait until the kernel knows that these images are selected."""
+        self.kernel_says("list(chart.selected)", str(rows))
+
+    def kernel_says(self, asked, expected):
+        """Wait until the kernel answers as expected.
 
         A widget sends one change at a time and keeps the next until the first was answered, so a question may
         overtake it.
         """
         deadline = time.monotonic() + patience(10)
-        while (selected := self.selected()) != rows:
-            assert time.monotonic() < deadline, f"the kernel has {selected}, not {rows}"
+        while (said := ask_kernel(self.page, f"print({asked})")) != expected:
+            assert time.monotonic() < deadline, f"the kernel says {said}, not {expected}"
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +241,7 @@ def test_another_column_colours_map_and_legend_and_the_kernel_knows(chart):
     chart.page.evaluate(TWO_FRAMES)
     assert colour_at(chart, 1, 0) == pytest.approx(numbers_of(colours[0]), abs=2)
     assert colour_at(chart, 0, 0) == pytest.approx(numbers_of(colours[4]), abs=2)
-    assert ask_kernel(chart.page, "print(chart.colour)") == "density"
+    chart.kernel_says("chart.colour", "density")
     ask_kernel(chart.page, "chart.colour = 'view'")
     legend.get_by_text("MLO (15)").wait_for()
     assert chart.page.get_by_label("Colour by").input_value() == "view"
@@ -366,7 +370,7 @@ def test_neighbours_are_named_nearest_first_with_what_they_share(show):
     chart.page.wait_for_function(
         "document.querySelectorAll('.pm-gallery button')[1].innerText.includes('distance 0\\n')"
     )
-    assert ask_kernel(chart.page, "print(chart.metric)") == "cosine"
+    chart.kernel_says("chart.metric", "cosine")
     chart.canvas.focus()
     for key in ("ArrowRight", "Enter"):
         chart.page.keyboard.press(key)
