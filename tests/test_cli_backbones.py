@@ -11,7 +11,7 @@ from torchvision.models import mobilenet_v3_small
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from course_utils import cli
-from course_utils.cli import arguments
+from course_utils.cli import arguments, values
 from course_utils.embedding import Extraction, backbones, zoos
 from course_utils.embedding.features import POOLS
 from course_utils.imaging import Preprocessor, read_mammogram
@@ -100,8 +100,8 @@ def _status(command):
 
 
 def test_the_parser_knows_what_the_package_knows():
-    assert ("auto", *backbones.BACKBONES) == arguments.BACKBONES
-    assert zoos.ZOOS == arguments.ZOOS
+    assert ("auto", *backbones.BACKBONES) == values.BACKBONES
+    assert zoos.ZOOS == values.ZOOS
     for pool in POOLS:
         given = arguments.make_parser().parse_args(["embed", "x", "-o", "out", "--pool", pool])
         assert given.pool == pool

@@ -73,6 +73,15 @@ class NeverReady(Recipe):
         os._exit(9)
 
 
+class Slowly(Recipe):
+    """Rests after each shard but the first three, so that a test can step in between."""
+
+    def run(self, shard, folder, extractor):
+        super().run(shard, folder, extractor)
+        if int(shard.id[:6]) > 2:
+            time.sleep(2)
+
+
 def recipe(of=Recipe, **changes):
     return of(LITE, EXACT | changes, PREPROCESSOR)
 
@@ -221,7 +230,7 @@ def test_after_the_master_is_killed_its_processes_end_and_a_rerun_finishes(archi
         if __name__ == "__main__":
             paths, names = {[str(path) for path in paths]!r}, {names!r}
             out = {str(tmp_path / "out")!r}
-            extract_in_shards(out, paths, recipe(), Processes(2), names=names, shard_files=1)
+            extract_in_shards(out, paths, recipe(Slowly), Processes(2), names=names, shard_files=1)
         """)
     )
     env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
