@@ -34,8 +34,11 @@ def lab(arguments: argparse.Namespace) -> int:
         raise UsageError("JupyterLab is not installed: run python start.py setup") from None
     try:
         wanted = None if arguments.fresh is None else find_lesson(lessons, arguments.fresh)
+        opened = folder / (FIRST if wanted is None else wanted.name)
+        has_one = opened.exists()
         newer = working_copies(lessons, folder)
-        opened = folder / FIRST if wanted is None else fresh_copy(wanted, folder)
+        if wanted is not None and has_one:
+            opened = fresh_copy(wanted, folder)
     except LessonError as error:
         raise UsageError(f"--fresh: {error}") from error
     except OSError as error:
