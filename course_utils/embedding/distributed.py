@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections import deque
@@ -23,7 +24,6 @@ from typing import Any, Protocol
 import torch
 from tqdm.auto import tqdm
 
-from course_utils.embedding import shards as shards_of
 from course_utils.embedding.backbones import load_backbone
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.extractor import EmbeddingExtractor, file_names
@@ -34,6 +34,7 @@ from course_utils.imaging.keys import key_of
 from course_utils.imaging.preprocess import Preprocessor
 from course_utils.provenance import RunRecord, fingerprint, now
 from course_utils.records import Told
+from course_utils.runs.folder import is_finished
 
 PATIENCE_S = 10
 FALSE_STARTS = 3
@@ -119,7 +120,7 @@ def extract_in_shards(
     folder = Path(output) / f".shards-{address}"
     folder.mkdir(parents=True, exist_ok=True)
     key_of(folder if recipe.store is None else recipe.store)  # drawn here, before there are several
-    todo = [shard for shard in planned if not shards_of.is_finished(folder / shard.id)]
+    todo = [shard for shard in planned if not is_finished(folder / shard.id)]
     bar = tqdm(total=len(paths), unit="image", disable=not (progress and is_watched()))
     with bar:
         bar.update(len(paths) - sum(len(shard.files) for shard in todo))
@@ -127,7 +128,7 @@ def extract_in_shards(
             bar.update(len(shard.files))
     record = merge(planned, folder, output, started, clock)
     for other in Path(output).glob(".shards-*"):
-        shards_of.remove(other)
+        shutil.rmtree(other, ignore_errors=True)
     return record
 
 

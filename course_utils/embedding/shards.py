@@ -9,7 +9,6 @@ that has ended its process twice becomes a failure like any other.
 from __future__ import annotations
 
 import hashlib
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -137,11 +136,6 @@ def merge(shards: Sequence[Shard], folder: Path, output: str | Path, started: st
         )
         results.finish(record)
     return record
-
-
-def remove(folder: Path) -> None:
-    """Delete the folder of shards that have been merged."""
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Notes:
