@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from course_utils.plots.illustration import (
     FAINT,
-    GRAY,
     INK,
     PALETTE,
     Illustration,
@@ -19,6 +18,7 @@ from course_utils.plots.illustration import (
     pixels_of,
     plain_axes,
 )
+from course_utils.plots.preprocessing import hills
 
 Curve = Callable[[NDArray[np.floating]], NDArray[np.floating]]
 """From values to display values in [0, 1]."""
@@ -142,10 +142,7 @@ def curves_over_values(
     panels = figure.subplots(1, len(examples), sharey=True, squeeze=False)[0]
     x = np.arange(4096.0)
     for axes, (title, (values, curve)) in zip(panels, examples.items(), strict=True):
-        counts, edges = np.histogram(np.asarray(values), bins=96, range=(0, 4096))
-        highest = np.sort(counts)[-3]  # the dark ground would dwarf the rest
-        hills = np.minimum(counts / highest, 1)
-        axes.stairs(hills, edges, fill=True, color=GRAY[theme], alpha=0.45, linewidth=0)
+        hills(axes, values, bins=96, span=(0, 4096), cut_off=2, theme=theme)
         axes.plot(x, curve(x), color=PALETTE[theme][0], linewidth=2)
         axes.set(xlabel="stored value")
         plain_axes(axes, theme)

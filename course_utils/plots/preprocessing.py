@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 
 import cv2
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
 from course_utils.plots.illustration import (
@@ -52,10 +53,7 @@ def gray_curves(
     room = {"left": 0.01 if picture is not None else 0.12, "right": 0.98, "bottom": 0.15, "top": 0.9}
     panels = figure.subplots(1, len(widths), squeeze=False, width_ratios=widths, gridspec_kw=room)[0]
     axes = panels[-1]
-    counts, edges = np.histogram(np.asarray(values), bins=128, range=span)
-    highest = np.sort(counts)[-4]  # the ground is one huge peak, cut off
-    hills = np.minimum(counts / max(highest, 1), 1)
-    axes.stairs(hills, edges, fill=True, color=GRAY[theme], alpha=0.45, linewidth=0)
+    hills(axes, values, bins=128, span=span, cut_off=3, theme=theme)
     x = np.linspace(*span, 512, dtype=np.float32)
     for (name, curve), colour, dashes in zip(
         curves.items(), PALETTE[theme], ("-", "--", "-.", ":"), strict=False
@@ -76,6 +74,15 @@ def gray_curves(
     seen = "A mammogram, and beside it the" if picture is not None else "The"
     alt = f"{seen} histogram of its values under the curve that makes gray of them: {names}."
     return Illustration(figure, caption, alt)
+
+
+def hills(
+    axes: Axes, values: ArrayLike, *, bins: int, span: tuple[float, float], cut_off: int, theme: Theme
+) -> None:
+    """Draw a histogram as gray hills, 0 to 1; the `cut_off` highest bins, the ground's, are cut off."""
+    counts, edges = np.histogram(np.asarray(values), bins=bins, range=span)
+    highest = max(np.sort(counts)[-1 - cut_off], 1)
+    axes.stairs(np.minimum(counts / highest, 1), edges, fill=True, color=GRAY[theme], alpha=0.45, linewidth=0)
 
 
 def preprocessing_steps(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
 from course_utils.plots.illustration import (
@@ -233,16 +234,8 @@ def ladder(
     places = range(len(rates))
     axes.barh(places, list(rates.values()), height=0.62, color=PALETTE[theme][0])
     for place, rate in zip(places, rates.values(), strict=True):
-        axes.annotate(
-            f"{rate:.3g}",
-            (rate, place),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=INK[theme],
-            bbox={"facecolor": GROUND[theme], "edgecolor": "none", "pad": 0.5},
-        )
+        ground = {"facecolor": GROUND[theme], "edgecolor": "none", "pad": 0.5}  # a line may cross it
+        _beside_bar(axes, place, rate, f"{rate:.3g}", theme, bbox=ground)
     for (name, limit), dashes, colour in zip(
         limits.items(), ("-", "--", ":"), PALETTE[theme][1:], strict=False
     ):
@@ -264,6 +257,20 @@ def ladder(
         caption = "Each bar is one step further. Lines: what this machine cannot pass."
     steps = ", ".join(f"{name} {rate:.3g}" for name, rate in rates.items())
     return Illustration(figure, caption, f"Bars of {unit}: {steps}.")
+
+
+def _beside_bar(axes: Axes, place: float, length: float, words: str, theme: Theme, **how: Any) -> None:
+    """Write words to the right of a lying bar; `how` is for `annotate`."""
+    axes.annotate(
+        words,
+        (length, place),
+        (4, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=8.5,
+        color=INK[theme],
+        **how,
+    )
 
 
 def parts_of_an_image(
@@ -291,15 +298,7 @@ def parts_of_an_image(
         axes.barh(range(len(names)), list(widths), left=left, height=0.72, label=part, **bar)
         left += widths
     for place, whole in enumerate(left):
-        axes.annotate(
-            f"{whole:.0f} ms",
-            (whole, place),
-            (4, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=8.5,
-            color=INK[theme],
-        )
+        _beside_bar(axes, place, whole, f"{whole:.0f} ms", theme)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel="milliseconds an image, one after the other", xlim=(0, 1.12 * left.max()))
