@@ -62,6 +62,14 @@ def in_turns(
         turns: what to loop over, once.
         pick: makes one number of the times of an action.
     """
+    times = run_times(actions, synchronise, clock, turns)
+    return {name: pick(each[1:] or each) for name, each in times.items()}
+
+
+def run_times(
+    actions: Mapping[str, Action], synchronise: Action, clock: Callable[[], float], turns: Iterable[Any]
+) -> dict[str, list[float]]:
+    """Return the seconds of each run of each action, that of the first turn first; see `in_turns`."""
     times: dict[str, list[float]] = {name: [] for name in actions}
     for _ in turns:
         for name, action in actions.items():
@@ -70,7 +78,7 @@ def in_turns(
             action()
             synchronise()
             times[name].append(clock() - start)
-    return {name: pick(each[1:] or each) for name, each in times.items()}
+    return times
 
 
 def fastest(

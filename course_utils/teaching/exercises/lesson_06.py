@@ -20,7 +20,7 @@ from typing import Any
 from unittest import mock
 
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, kind_of, tried
-from course_utils.teaching.stopwatch import Turns
+from course_utils.teaching.stopwatch import Turns, run_times
 
 Actions = dict[str, Callable[[], Any]]
 InTurns = Callable[[Actions, Callable[[], Any], Callable[[], float], Iterable[Any]], dict[str, float]]
@@ -210,44 +210,29 @@ def _a(value: Any) -> str:
     return kind_of(value, "an array")
 
 
-def _times(
-    actions: Actions, synchronise: Callable[[], Any], clock: Callable[[], float], turns: Iterable[Any]
-) -> dict[str, list[float]]:
-    """What the planted answers have in common: the times of single runs."""
-    found: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in turns:
-        for name, action in actions.items():
-            synchronise()
-            start = clock()
-            action()
-            synchronise()
-            found[name].append(clock() - start)
-    return found
-
-
 def _picked(times: dict[str, list[float]], pick: Callable[[list[float]], Any]) -> dict[str, Any]:
     return {name: pick(each[1:] or each) for name, each in times.items()}
 
 
 def _cold(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    times = _times(actions, synchronise, clock, turns)
+    times = run_times(actions, synchronise, clock, turns)
     return {name: statistics.median(each) for name, each in times.items()}
 
 
 def _launches(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, lambda: None, clock, turns), statistics.median)
+    return _picked(run_times(actions, lambda: None, clock, turns), statistics.median)
 
 
 def _mean(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, clock, turns), statistics.mean)
+    return _picked(run_times(actions, synchronise, clock, turns), statistics.mean)
 
 
 def _fastest(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, clock, turns), min)
+    return _picked(run_times(actions, synchronise, clock, turns), min)
 
 
 def _all_times(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, clock, turns), list)
+    return _picked(run_times(actions, synchronise, clock, turns), list)
 
 
 def _one_number(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
@@ -255,49 +240,49 @@ def _one_number(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> A
 
 
 def _clock_of_its_own(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, time.perf_counter, turns), statistics.median)
+    return _picked(run_times(actions, synchronise, time.perf_counter, turns), statistics.median)
 
 
 def _one_after_the_other(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
     found: dict[str, Any] = {}
     for name in actions:
-        found |= _times({name: actions[name]}, synchronise, clock, turns)
+        found |= run_times({name: actions[name]}, synchronise, clock, turns)
     return _picked(found, statistics.median)
 
 
 def _turns_of_its_own(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, clock, range(6)), statistics.median)
+    return _picked(run_times(actions, synchronise, clock, range(6)), statistics.median)
 
 
 def _backwards(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, lambda: -clock(), turns), statistics.median)
+    return _picked(run_times(actions, synchronise, lambda: -clock(), turns), statistics.median)
 
 
 def _last_run(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return {name: each[-1] for name, each in _times(actions, synchronise, clock, turns).items()}
+    return {name: each[-1] for name, each in run_times(actions, synchronise, clock, turns).items()}
 
 
 def _without_the_last(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    times = _times(actions, synchronise, clock, turns)
+    times = run_times(actions, synchronise, clock, turns)
     return {name: statistics.median(each[:-1] or each) for name, each in times.items()}
 
 
 def _without_two(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    times = _times(actions, synchronise, clock, turns)
+    times = run_times(actions, synchronise, clock, turns)
     return {name: statistics.median(each[2:] or each) for name, each in times.items()}
 
 
 def _upper_middle(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    return _picked(_times(actions, synchronise, clock, turns), lambda each: sorted(each)[len(each) // 2])
+    return _picked(run_times(actions, synchronise, clock, turns), lambda each: sorted(each)[len(each) // 2])
 
 
 def _one_list_for_all(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    times = _times(actions, synchronise, clock, turns)
+    times = run_times(actions, synchronise, clock, turns)
     return dict.fromkeys(actions, statistics.median(itertools.chain(*times.values())))
 
 
 def _nothing_for_one_turn(actions: Actions, synchronise: Any, clock: Any, turns: Any) -> Any:
-    times = _times(actions, synchronise, clock, turns)
+    times = run_times(actions, synchronise, clock, turns)
     return {name: statistics.median(each[1:]) for name, each in times.items()}
 
 
