@@ -17,19 +17,32 @@ from course_utils.runs.labels import (
     women,
 )
 from course_utils.runs.maps import Map, read_maps, write_map
+from course_utils.runs.plans import (
+    Claim,
+    Plan,
+    StoredPlan,
+    read_claims,
+    read_plan,
+    read_stored_plan,
+    write_claims,
+    write_plan,
+)
 from course_utils.runs.probes import StoredProbe, probe_file, probe_files, read_probe, write_probe
 from course_utils.runs.reading import Run, read_run
 from course_utils.runs.summary import Summary, summarise
 
 __all__ = [
+    "Claim",
     "Clusters",
     "Extraction",
     "LabelsError",
     "Map",
     "MatchedLabels",
+    "Plan",
     "Run",
     "RunError",
     "RunFolder",
+    "StoredPlan",
     "StoredProbe",
     "Summary",
     "as_categories",
@@ -37,14 +50,19 @@ __all__ = [
     "match_labels",
     "probe_file",
     "probe_files",
+    "read_claims",
     "read_clusters",
     "read_labels",
     "read_maps",
+    "read_plan",
     "read_probe",
     "read_run",
+    "read_stored_plan",
     "summarise",
     "women",
+    "write_claims",
     "write_clusters",
     "write_map",
+    "write_plan",
     "write_probe",
 ]

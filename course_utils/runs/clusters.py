@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from course_utils import DISCLAIMER
 from course_utils.files import sha256_of, write_atomic
 from course_utils.records import FILE
-from course_utils.runs.folder import Extraction
+from course_utils.runs.folder import Extraction, plan_of
 from course_utils.runs.reading import parse
 
 TABLE, RESULT = "clusters.csv", "clusters.json"
@@ -72,6 +72,7 @@ def write_clusters(
         "disclaimer": DISCLAIMER,
         "embeddings_sha256": sha256_of(extraction.vectors.tobytes()),
         "table_sha256": sha256_of(table),
+        **plan_of(folder),
     }
     write_atomic(Path(folder) / TABLE, table)
     write_atomic(Path(folder) / RESULT, (json.dumps({**head, **result}, indent=2) + "\n").encode())

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from course_utils import DISCLAIMER
-from course_utils.files import as_text, display_path, is_abandoned, sweep, write_atomic
+from course_utils.files import as_text, display_path, is_abandoned, sha256_of, sweep, write_atomic
 from course_utils.provenance import ForeignRecord, RunRecord
 from course_utils.records import (
     FILE,
@@ -39,6 +39,7 @@ from course_utils.runs.errors import RunError
 
 EMBEDDINGS, THUMBNAILS = "embeddings.parquet", "thumbnails.parquet"
 FAILURES, RECORD = "failures.csv", "run.json"
+PLAN = "plan.json"
 MAKING, FINISHED = ".making-", ".finished"  # hidden folders: half made, and whole but not yet in its place
 ROWS_AT_ONCE = 256  # rows kept in memory before they are written: some 4 MB
 PUBLISH_ATTEMPTS = 20
@@ -279,6 +280,16 @@ def read_member(folder: Path, name: str, read: Callable[[Path], _T]) -> _T:
         return read(folder / FINISHED / name)
     except (FileNotFoundError, NotADirectoryError):
         return read(folder / name)
+
+
+def plan_of(folder: str | Path) -> dict[str, str]:
+    """Return what a result keeps of the plan beside it, its sha256, so that nobody can plan it afterwards.
+
+    Nothing where there is no plan.
+    """
+    with contextlib.suppress(OSError):
+        return {"plan_sha256": sha256_of((Path(folder) / PLAN).read_bytes())}
+    return {}
 
 
 def read_table(path: Path) -> pa.Table:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from course_utils import DISCLAIMER
 from course_utils.files import sha256_of, write_atomic
-from course_utils.runs.folder import Extraction
+from course_utils.runs.folder import Extraction, plan_of
 from course_utils.runs.reading import parse
 
 PREFIX = "probe_"
@@ -71,6 +71,7 @@ def write_probe(folder: str | Path, extraction: Extraction, target: str, result:
         "target": target,
         "embeddings_sha256": sha256_of(extraction.vectors.tobytes()),
         "images_sha256": _of_images(extraction.table["image_id"].tolist()),
+        **plan_of(folder),
     }
     path = Path(folder) / probe_file(target)
     write_atomic(path, (json.dumps({**head, **result}, indent=2, allow_nan=False) + "\n").encode())

@@ -105,10 +105,10 @@ def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
     except Exception as error:  # a damaged file makes a parser fail in any way; its text may hold a path
         kind = path.name.partition(".")[0].partition("_")[0]
         commands = {"clusters": "course cluster", "map": "course map", "probe": "course probe"}
-        command = commands.get(kind, "course embed")
-        raise RunError(
-            f"{path.name} cannot be read ({type(error).__name__}): run `{command}` again"
-        ) from error
+        command = f"run `{commands.get(kind, 'course embed')}` again"
+        if kind in ("plan", "claims"):
+            command = "it was changed by hand or is damaged"
+        raise RunError(f"{path.name} cannot be read ({type(error).__name__}): {command}") from error
 
 
 def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
