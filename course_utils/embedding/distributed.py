@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -69,9 +70,15 @@ class Recipe:
         All share one key, the store's or that of the folder: with one for each process, a woman whose images
         lie in two shards would be two.
         """
-        store = None if self.store is None else EmbeddingStore(self.store)
+        store = None if self.store is None else _opened(self.store.absolute())
         key = key_of(folder) if store is None else store.key
         run_shard(shard, folder, extractor, self.preprocessor, store=store, key=key, workers=self.workers)
+
+
+@cache
+def _opened(folder: Path) -> EmbeddingStore:
+    """Return the store in a folder, one for this process: its index is made once and not for each shard."""
+    return EmbeddingStore(folder)
 
 
 class Backend(Protocol):
@@ -178,6 +185,7 @@ NOT_READY = (
     "the processes end before they are ready: is there enough memory for so many? Without --shards the same "
     "command needs one process"
 )
+"""What is said if it is so."""
 
 
 class _Worker:

@@ -56,6 +56,7 @@ class EmbeddingStore:
 
     def __init__(self, folder: str | Path = DEFAULT_STORE):
         self.folder = Path(folder)
+        self._shelves: dict[Path, Shelf] = {}
 
     @property
     def key(self) -> bytes:
@@ -66,7 +67,11 @@ class EmbeddingStore:
             raise EmbeddingError(str(error)) from None
 
     def shelf(self, config: dict[str, Any]) -> Shelf:
-        """Return the shelf of one configuration: `backbone`, `embedding_dim`, and whatever else matters."""
+        """Return the shelf of one configuration: `backbone`, `embedding_dim`, and whatever else matters.
+
+        Its index is made once. Asked for again, as for each shard of an archive, the same shelf comes back,
+        with what other runs have put on it meanwhile.
+        """
         named = re.sub(
             r"[^\w.=-]+", "-", config["backbone"]
         )  # a colon is no character for a folder on Windows
@@ -75,7 +80,11 @@ class EmbeddingStore:
             self._say_if_foreign(config)
         sweep(self.folder)
         sweep(folder)
-        return Shelf(folder, config)
+        if folder in self._shelves:
+            self._shelves[folder].look_again()
+        else:
+            self._shelves[folder] = Shelf(folder, config)
+        return self._shelves[folder]
 
     def _say_if_foreign(self, config: dict[str, Any]) -> None:
         """Log once if another version of the course, with other configurations, has filled this store."""
@@ -112,6 +121,17 @@ class Shelf:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def look_again(self) -> None:
+        """Index the parts that other runs have written since, and forget those that are gone."""
+        with self._lock:
+            gone = self._parts.keys() - {part.name for part in self.folder.glob("part-*.parquet")}
+            if gone:  # merged by another run, or the store was deleted
+                self._parts = {part: size for part, size in self._parts.items() if part not in gone}
+                self._places = {sha: place for sha, place in self._places.items() if place[0] not in gone}
+                for place in [place for place in self._groups if place[0] in gone]:
+                    del self._groups[place]
+            self._find_parts()
 
     def get(self, sha256: str) -> Entry | None:
         """Return the entry of the file with this hash, or None."""

@@ -1,5 +1,6 @@
 import logging
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from calibration import patience
 
-from course_utils.embedding import EmbeddingError, EmbeddingStore
+from course_utils.embedding import EmbeddingError, EmbeddingStore, store
 from course_utils.embedding.store import COMPACT_ABOVE, PART_ROWS, Shelf
 from course_utils.files import ABANDONED_S
 from course_utils.records import Entry, Facts
@@ -129,6 +130,43 @@ def test_a_run_finds_what_another_one_has_merged_meanwhile(tmp_path):
     first.put([_entry(COMPACT_ABOVE)])  # the parts that `waiting` knows are gone
     assert all(_same(waiting.get(_entry(n).facts.sha256), _entry(n)) for n in range(COMPACT_ABOVE))
     assert waiting.get(_entry(1000).facts.sha256)
+
+
+def test_a_shelf_that_is_asked_for_again_opens_only_what_others_have_written_since(tmp_path, monkeypatch):
+    opened = []
+    read_part = store._read_part
+    monkeypatch.setattr(
+        store, "_read_part", lambda path, read: (opened.append(path), read_part(path, read))[1]
+    )
+    here, elsewhere = EmbeddingStore(tmp_path), EmbeddingStore(tmp_path)
+    elsewhere.shelf(CONFIG).put([_entry(1)])
+    shelf = here.shelf(CONFIG)
+    assert len(opened) == 1
+    shelf.put([_entry(2)])
+    elsewhere.shelf({**CONFIG, "precision": "bf16"}).put([_entry(4)])
+    opened.clear()
+    assert here.shelf(CONFIG) is shelf
+    assert opened == []
+    Shelf(shelf.folder, CONFIG).put([_entry(3)])
+    opened.clear()
+    assert len(here.shelf(CONFIG)) == 3
+    assert len(opened) == 1
+    assert _same(shelf.get(_entry(3).facts.sha256), _entry(3))
+
+
+def test_a_shelf_that_is_asked_for_again_knows_what_others_have_merged_or_deleted(tmp_path):
+    here = EmbeddingStore(tmp_path)
+    shelf = here.shelf(CONFIG)
+    for number in range(COMPACT_ABOVE):
+        shelf.put([_entry(number)])
+    assert shelf.get(_entry(0).facts.sha256)
+    Shelf(shelf.folder, CONFIG).put([_entry(COMPACT_ABOVE)])  # one too many: it merges them
+    assert len(_parts(shelf)) == 1
+    again = here.shelf(CONFIG)
+    assert all(again.get(_entry(number).facts.sha256) for number in range(COMPACT_ABOVE + 1))
+    shutil.rmtree(shelf.folder)
+    assert len(here.shelf(CONFIG)) == 0
+    assert again.get(_entry(0).facts.sha256) is None
 
 
 def test_runs_that_write_merge_and_read_at_once_lose_nothing(tmp_path):
