@@ -13,12 +13,23 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from course_utils.embedding.distributed import FALSE_STARTS, NOT_READY, Recipe
+from course_utils.embedding.distributed import FALSE_STARTS, Recipe
 from course_utils.embedding.errors import EmbeddingError
+from course_utils.embedding.extractor import EmbeddingExtractor
 from course_utils.embedding.shards import Shard
 
 LOST = 20
 """So many actors in a row may be lost without a shard that is finished; then the cluster is at fault."""
+
+NOT_READY = (
+    "the cluster's actors end before they are ready: every node needs this course, at the same version, and "
+    "enough memory for its actors. --shards works in processes of this machine without Ray"
+)
+KEPT_LOSING = (
+    f"{LOST} actors in a row were lost and no shard was finished: are nodes going down, or out of memory? "
+    "Shards that are finished are kept: run the same command again, or go on in processes of this machine "
+    "with --shards"
+)
 
 
 class RayActors:
@@ -65,9 +76,9 @@ class RayActors:
                 ray.get(answer)
             except ray.exceptions.RayActorError:
                 lost += 1
-                if lost == (LOST if ready else FALSE_STARTS):
-                    raise EmbeddingError(NOT_READY) from None
                 ready |= (folder / f"{shard.id}.begun").exists()
+                if lost == (LOST if ready else FALSE_STARTS):
+                    raise EmbeddingError(KEPT_LOSING if ready else NOT_READY) from None
                 waiting.appendleft(shard)
                 actors.append(make(recipe, folder, cores))
                 continue
@@ -89,10 +100,12 @@ class _Actor:
 
         torch.set_num_threads(threads)
         self._recipe, self._folder = recipe, folder
-        self._extractor = recipe.make()
+        self._extractor: EmbeddingExtractor | None = None
 
     def run(self, shard: Shard) -> None:
         """Extract one shard into its folder."""
+        if self._extractor is None:  # not in __init__, where Ray would hide what went wrong
+            self._extractor = self._recipe.make()
         self._recipe.run(shard, self._folder, self._extractor)
 
 

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from types import SimpleNamespace
 
 import pytest
 from test_distributed import DiesOfAFile, DiesOnce, recipe, same_but_for_the_run
@@ -9,7 +10,7 @@ from test_distributed import DiesOfAFile, DiesOnce, recipe, same_but_for_the_run
 from course_utils.embedding import EmbeddingError, Extraction, on_ray
 from course_utils.embedding.distributed import extract_in_shards
 from course_utils.embedding.on_ray import RayActors
-from course_utils.embedding.shards import ENDED_ITS_PROCESS
+from course_utils.embedding.shards import ENDED_ITS_PROCESS, plan
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,55 @@ def test_a_node_that_is_lost_loses_nothing(cluster, archive, alone, tmp_path):
     )
     assert lost
     same_but_for_the_run(Extraction.read(tmp_path), alone)
+
+
+class LosesEveryActor:
+    """As much of Ray as `RayActors` asks for, on a cluster whose actors all end."""
+
+    class exceptions:
+        RayActorError = type("RayActorError", (Exception,), {})
+        RayTaskError = type("RayTaskError", (Exception,), {})
+
+    def __init__(self, before):
+        self._before = before
+
+    def cluster_resources(self):
+        return {"CPU": 1}
+
+    def remote(self, **_):
+        return lambda actor: SimpleNamespace(
+            remote=lambda recipe, folder, cores: SimpleNamespace(run=SimpleNamespace(remote=self._run))
+        )
+
+    def _run(self, shard):
+        self._before(shard)
+        return object()
+
+    def wait(self, running, num_returns):
+        return running[:1], running[1:]
+
+    def get(self, answer):
+        raise self.exceptions.RayActorError
+
+    def init(self, address, **_):
+        pass
+
+    def shutdown(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("begins", "said"), [(False, "end before they are ready"), (True, "20 actors in a row")]
+)
+def test_actors_that_all_end_are_a_sentence_that_is_true_of_a_cluster(tmp_path, monkeypatch, begins, said):
+    (shard,) = plan(["a.dcm"], ["a.dcm"])
+    notes = tmp_path / f"{shard.id}.begun"
+    ray = LosesEveryActor(lambda shard: notes.touch() if begins else None)
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    with pytest.raises(EmbeddingError, match=said) as caught:
+        list(RayActors("10.1.2.3:6379").run([shard], tmp_path, recipe()))
+    assert "with --shards" in str(caught.value) or "--shards works" in str(caught.value)
+    assert "Without --shards" not in str(caught.value)
 
 
 def test_without_ray_it_says_how_to_do_without(archive, tmp_path, monkeypatch):
