@@ -1,5 +1,6 @@
 """The page as a whole: what the template says, and where it is written."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ MOST_ROWS = 100
 """The most rows that the table of failures shows; failures.csv has them all."""
 
 
-def write_report(run_dir: Path) -> Path:
+def write_report(run_dir: str | Path, *, title: str | None = None, authors: Sequence[str] = ()) -> Path:
     """Write `report.html` from the files of `course embed` and `course cluster`; return its path.
 
     Needs `embeddings.parquet`; takes `thumbnails.parquet`, `failures.csv`, `run.json`,

@@ -64,16 +64,39 @@ def read_run(folder: str | Path) -> Run:
     Raises:
         RunError: it holds no embeddings, or a file of it cannot be read.
     """
-    folder = Path(folder)
-    settle(folder)
-    found = _member(folder, EMBEDDINGS, _read_embeddings)
-    if found is None:
+    run, damaged = read_parts(folder)
+    for sentence in damaged.values():
+        raise RunError(sentence)
+    if run is None:
         raise RunError(
             "this folder holds no embeddings.parquet: make one with `course embed INPUT -o FOLDER` first"
         )
+    return run
+
+
+def read_parts(folder: str | Path) -> tuple[Run | None, dict[str, str]]:
+    """Read each file of a run folder by itself: a damaged one counts as missing, and a sentence says so.
+
+    Returns the run, None without embeddings; and for each damaged file, by its name, what is wrong with it.
+    """
+    folder, damaged = Path(folder), dict[str, str]()
+
+    def member(name: str, reader: Callable[[Path], _T]) -> _T | None:
+        try:
+            return _member(folder, name, reader)
+        except RunError as error:
+            damaged[name] = str(error)
+            return None
+
+    settle(folder)
+    found = member(EMBEDDINGS, _read_embeddings)
+    pictures = None if found is None else member(THUMBNAILS, _read_pictures)
+    failures = member(FAILURES, read_failures)
+    record = member(RECORD, _read_record)
+    if found is None:
+        return None, damaged
     table, vectors = found
     thumbnails, pictures_note = [b""] * len(table), ""
-    pictures = _member(folder, THUMBNAILS, _read_pictures)
     if pictures is not None:
         if pictures["image_id"].tolist() == table["image_id"].tolist():
             thumbnails, pictures_note = _without_damaged(pictures["thumbnail"].tolist())
@@ -81,11 +104,9 @@ def read_run(folder: str | Path) -> Run:
                 table["warnings"] = pictures["warnings"]
         else:
             pictures_note = "The pictures in this folder belong to another run, so none is shown."
-    failures = _member(folder, FAILURES, read_failures)
-    record = _member(folder, RECORD, _read_record)
     if failures is None:
         failures = pd.DataFrame(columns=failure_columns())
-    return Run(table, vectors, thumbnails, pictures_note, failures, record or {})
+    return Run(table, vectors, thumbnails, pictures_note, failures, record or {}), damaged
 
 
 def _member(folder: Path, name: str, reader: Callable[[Path], _T]) -> _T | None:
