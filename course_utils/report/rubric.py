@@ -159,7 +159,7 @@ def _failures(found: Evidence) -> Answer:
         return "cannot say", f"{RECORD} does not say how many files were found, so a lost one would not show."
     if told != [rows + len(failures), rows, len(failures)]:
         return "no", (
-            f"{RECORD} says that of {told[0]} files {told[1]} were embedded and {told[2]} failed, but there are "
+            f"By {RECORD}, {told[1]} of {told[0]} files were embedded and {told[2]} failed, but there are "
             f"{rows} rows and {len(failures)} failures: run course embed again, and delete no row."
         )
     if found.page_counts not in (None, len(failures)):
@@ -173,7 +173,7 @@ def _failures(found: Evidence) -> Answer:
 def _confounders(found: Evidence) -> Answer:
     if found.evaluation is None:
         return "no", found.trouble(RESULT, TABLE) or (
-            "The clusters were held against nothing: run course cluster (--labels adds what files do not say)."
+            "The clusters were held against nothing: run course cluster (--labels for what files do not say)."
         )
     known = found.known
     planned = [] if found.plan is None else [SHOWN.get(name, name) for name in found.plan.plan.confounders]
