@@ -17,7 +17,7 @@ from course_utils import runs
 from course_utils.analysis import Association, Evaluation, Probe
 from course_utils.files import sha256_of
 from course_utils.report.text import without_folders
-from course_utils.runs.clusters import RESULT
+from course_utils.runs.clusters import RESULT, TABLE
 from course_utils.runs.folder import FAILURES, RECORD
 from course_utils.runs.reading import parse, read_parts
 
@@ -105,7 +105,7 @@ def gather(folder: str | Path) -> Evidence:
         try:
             return read()
         except runs.RunError as error:
-            damaged[name] = _shown(str(error))
+            damaged[TABLE if str(error).startswith(TABLE) else name] = _shown(str(error))
         except OSError:
             damaged[name] = f"{name} cannot be read: are you allowed to?"
         return None

@@ -210,7 +210,7 @@ def _averaged(found: Evidence, name: str) -> bool:
 
 def _nulls(found: Evidence) -> Answer:
     if found.evaluation is None:
-        return "no", found.trouble(RESULT) or "No cluster was judged yet: run course cluster."
+        return "no", found.trouble(RESULT, TABLE) or "No cluster was judged yet: run course cluster."
     judged = found.evaluation
     beside = {null.name: null for null in judged.nulls if null.silhouettes.get(judged.k)}
     if judged.silhouette is not None and set(beside) != {"gaussian", "permuted"}:
@@ -254,7 +254,7 @@ def _women(found: Evidence) -> Answer:
     if found.run is None:
         return "no", found.trouble(EMBEDDINGS) or _NO_RUN
     if found.evaluation is None and not found.probes:
-        return "no", found.trouble(RESULT) or "Nothing was permuted or split yet: run course cluster."
+        return "no", found.trouble(RESULT, TABLE) or "Nothing was permuted or split yet: run course cluster."
     women = found.women
     if women is None:
         return "cannot say", (

@@ -226,7 +226,7 @@ def _clustering() -> tuple[NDArray[np.floating], pd.Series, Clustering, Stabilit
     assert whose is not None
     vectors = prepare(extraction.vectors, known, whose, remove=PLANNED.remove).vectors
     found = cluster(vectors, PLANNED.method, k=PLANNED.k, seed=PLANNED.seed)
-    again = stability(vectors, PLANNED.method, groups=whose, k=PLANNED.k, seed=PLANNED.seed)
+    again = stability(vectors, PLANNED.method, groups=whose, k=PLANNED.k, runs=5, seed=PLANNED.seed)
     return vectors, whose, found, again
 
 
