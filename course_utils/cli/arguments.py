@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -135,9 +136,14 @@ def _add_samples(every: Any) -> None:
 
 def _add_embed(every: Any) -> None:
     embed = _command(every, "embed", commands.embed, "turn mammograms into embeddings")
-    _input(embed)
+    _input(embed, values.path_or_place, ", or of a bucket: s3://BUCKET/PREFIX")
     embed.add_argument(
-        "-o", "--output", type=values.path, required=True, metavar="OUT", help="folder for the results"
+        "-o",
+        "--output",
+        type=values.path_or_place,
+        required=True,
+        metavar="OUT",
+        help="folder for the results, on this machine or in a bucket: s3://BUCKET/PREFIX",
     )
     _embedding_options(embed)
     embed.add_argument("--strict", action="store_true", help="exit with status 1 if any file fails")
@@ -209,13 +215,15 @@ def _key_folder(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _input(command: argparse.ArgumentParser) -> None:
+def _input(
+    command: argparse.ArgumentParser, kind: Callable[[str], Any] = values.path, also: str = ""
+) -> None:
     command.add_argument(
         "input",
         nargs="+",
-        type=values.path,
+        type=kind,
         metavar="INPUT",
-        help="DICOM or picture files, or folders of them",
+        help=f"DICOM or picture files, or folders of them{also}",
     )
     command.add_argument(
         "--table",

@@ -15,6 +15,7 @@ from course_utils.cli.inputs import check_folder, find_files
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
+from course_utils.objects import Place, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -104,11 +105,14 @@ def embed(arguments: argparse.Namespace) -> int:
     if arguments.strict and counts["failed"]:
         print("course embed: some files failed, and --strict was given", file=sys.stderr)
         return 1
-    print(f"Next: course cluster {display_path(arguments.output)}")
+    if isinstance(arguments.output, Place):
+        print("Next: copy these results to a folder of this machine, and then: course cluster FOLDER")
+    else:
+        print(f"Next: course cluster {display_path(arguments.output)}")
     return 0
 
 
-def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str]) -> RunRecord:
+def _extract(arguments: argparse.Namespace, files: Sequence[Path | Place], names: list[str]) -> RunRecord:
     with stops_at_once():
         import torchvision  # noqa: F401  (the backbones need it)
 
@@ -141,10 +145,17 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
     if shards or ray:
         from course_utils.embedding.distributed import Processes, Recipe, extract_in_shards
         from course_utils.embedding.on_ray import RayActors
+        from course_utils.imaging.keys import key_of
 
         backend = RayActors(ray) if ray else Processes(arguments.shards)
         recipe = Recipe(
-            backbone, network, preprocessor, None if store is None else store.folder, arguments.workers
+            backbone,
+            network,
+            preprocessor,
+            None if store is None else store.folder,
+            arguments.workers,
+            # Without a store, an output of this machine keeps the key while it is made. A bucket must not.
+            key_of(arguments.cache) if store is None and isinstance(arguments.output, Place) else None,
         )
         return extract_in_shards(arguments.output, files, recipe, backend, names=names, told=told)
     extractor = EmbeddingExtractor(load_backbone(**backbone), **network)
@@ -159,7 +170,7 @@ def _extract(arguments: argparse.Namespace, files: list[Path], names: list[str])
     )
 
 
-def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
+def _print_summary(record: RunRecord, output: Path | Place) -> dict[str, int]:
     """Print the outcome of a run; return how many images there are of each kind."""
     from course_utils.runs import summarise
 
@@ -178,7 +189,7 @@ def _print_summary(record: RunRecord, output: Path) -> dict[str, int]:
     if summary.has_twins:
         print("Some files have the same SOPInstanceUID, and so the same image_id: use the column file.")
     if counts["embedded"]:
-        written = display_path(summary.embeddings)
+        written = printable(shown(summary.embeddings))
         print(f"{counted(counts['embedded'], 'embedding')} of {summary.dims} numbers in {written}")
     return counts
 

@@ -6,6 +6,7 @@ import argparse
 import csv
 import io
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_utils.cli.errors import UsageError
@@ -16,7 +17,6 @@ from course_utils.files import as_text, display_path, write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from course_utils.records import Told
 
@@ -30,7 +30,8 @@ def preprocess(arguments: argparse.Namespace) -> int:
         from course_utils.imaging.export import export, would_overwrite
         from course_utils.imaging.keys import key_of
 
-    files, names = find_files(arguments.input, (arguments.output, arguments.cache))
+    found, names = find_files(arguments.input, (arguments.output, arguments.cache))
+    files = [file for file in found if isinstance(file, Path)]  # all: its parser takes no address
     if not files:
         print("course preprocess: nothing in the input is DICOM or a picture", file=sys.stderr)
         return 1

@@ -7,19 +7,25 @@ import stat
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from course_utils import DISCLAIMER
 from course_utils.cli.errors import UsageError
 from course_utils.cli.printing import printable
 from course_utils.files import as_text, display_path
+from course_utils.objects import ObjectError, Place, UnreadableObject, files_below, opened, shown, write
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"}
 DICOM_WITHOUT_PREAMBLE = b"\x02\0\0\0UL\x04\0"  # the length of its label, its first element (PS3.10 7.1)
+LOOKS_AT_ONCE = 16  # objects without a suffix whose first bytes are asked for at a time
 PACKED_SUFFIXES = {".gz", ".zip", ".bz2", ".xz", ".7z", ".rar", ".tar", ".tgz"}
 
 
-def find_files(inputs: Sequence[Path], results: Sequence[Path] = ()) -> tuple[list[Path], list[str]]:
+def find_files(
+    inputs: Sequence[Path | Place], results: Sequence[Path | Place] = ()
+) -> tuple[list[Path | Place], list[str]]:
     """Return the files of all inputs in a fixed order, and the name of each relative to its input.
 
     A folder that cannot be opened is in the list too, so that it becomes a failure and is not lost. The
@@ -28,11 +34,16 @@ def find_files(inputs: Sequence[Path], results: Sequence[Path] = ()) -> tuple[li
     Raises:
         UsageError: an input is not there, or two of them overlap or have the same name.
     """
-    files: list[Path] = []
+    files: list[Path | Place] = []
     names: list[str] = []
     skipped: Counter[str] = Counter()
-    not_entered = {os.path.realpath(folder) for folder in results}
+    not_entered = {os.path.realpath(folder) for folder in results if isinstance(folder, Path)}
     for given in inputs:
+        if isinstance(given, Place):
+            found = list(_objects(given, skipped, [each for each in results if isinstance(each, Place)]))
+            files += found
+            names += [_object_name(each, given, several=len(inputs) > 1) for each in found]
+            continue
         if not _is_there(given):
             raise UsageError(f"there is no file or folder {printable(display_path(given))}")
         if given.is_dir():
@@ -45,17 +56,25 @@ def find_files(inputs: Sequence[Path], results: Sequence[Path] = ()) -> tuple[li
     _say_skipped(skipped)
     if len(set(names)) < len(names):
         raise UsageError("two inputs have the same name: give the folder that holds both instead")
-    if len(inputs) > 1 and len({os.path.realpath(file) for file in files}) < len(files):
+    if len(inputs) > 1 and len({_whole(file) for file in files}) < len(files):
         raise UsageError("a file was given twice: two of the inputs overlap")
     return files, [as_text(name) for name in names]
 
 
-def check_folder(option: str, folder: Path) -> None:
+def check_folder(option: str, folder: Path | Place) -> None:
     """Say before a long run, not after it, that its results cannot be written there.
+
+    In an object store, nobody knows before something was written: the disclaimer, which belongs there anyway.
 
     Raises:
         UsageError: there is no folder and none can be made, or it cannot be written into.
     """
+    if isinstance(folder, Place):
+        try:
+            write(folder / "DISCLAIMER.txt", f"{DISCLAIMER}\n".encode())
+        except ObjectError as error:
+            raise UsageError(f"{option}: {error}") from None
+        return
     there = next(parent for parent in (folder, *folder.absolute().parents) if os.path.lexists(parent))
     name = printable(as_text(there.name)) or "the root folder"
     if not there.exists():
@@ -83,6 +102,44 @@ def _name(path: Path, given: Path, *, several: bool) -> str:
         return folder or "root"
     below = path.relative_to(given).as_posix()
     return f"{folder or 'root'}/{below}" if several else below
+
+
+def _objects(given: Place, skipped: Counter[str], results: Sequence[Place]) -> Iterator[Place]:
+    """Yield the objects below a place that may be mammograms, or the one that it is."""
+    try:
+        below = files_below(given)
+        if not below and given.is_file():
+            yield given
+            return
+    except ObjectError as error:
+        raise UsageError(str(error)) from None
+    if not below:
+        raise UsageError(f"there is no file or folder {printable(shown(given))}")
+    visible = [
+        each
+        for each in below
+        if not any(part.startswith(".") for part in each.parts[len(given.parts) :])
+        and not any(each.parts[: len(result.parts)] == result.parts for result in results)
+    ]
+    with ThreadPoolExecutor(LOOKS_AT_ONCE) as pool:
+        wanted = pool.map(
+            lambda each: each.suffix.lower() in PICTURE_SUFFIXES or _may_be_dicom(each), visible
+        )
+        for each, is_wanted in zip(visible, wanted, strict=True):
+            if is_wanted:
+                yield each
+            else:
+                skipped[_kind(each)] += 1
+
+
+def _object_name(each: Place, given: Place, *, several: bool) -> str:
+    below = each.parts[len(given.parts) :] or (given.name,)
+    return "/".join((given.name, *below) if several and each != given else below)
+
+
+def _whole(file: Path | Place) -> str:
+    """Return what is the same for a file that is reached in two ways."""
+    return str(file) if isinstance(file, Place) else os.path.realpath(file)
 
 
 def _say_skipped(skipped: Counter[str]) -> None:
@@ -126,12 +183,12 @@ def _walk(folder: Path, skipped: Counter[str], not_entered: set[str]) -> Iterato
         print(f"Linked folders are not followed; skipped: {linked}", file=sys.stderr)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path | Place) -> str:
     """Return how the name of a file ends, such as `.csv` or `.dcm.gz`; its name only where it is DICOMDIR."""
     if path.name == "DICOMDIR":
         return path.name
     suffix = path.suffix.lower()
-    inner = Path(path.stem).suffix.lower() if suffix in PACKED_SUFFIXES else ""
+    inner = Path(path.name).with_suffix("").suffix.lower() if suffix in PACKED_SUFFIXES else ""
     return f"{inner if inner in {*DICOM_SUFFIXES, '.tar'} else ''}{suffix}" or "without a suffix"
 
 
@@ -142,7 +199,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _may_be_dicom(path: Path) -> bool:
+def _may_be_dicom(path: Path | Place) -> bool:
     """Return whether a file is named like DICOM, or is DICOM by its first bytes, or cannot be read.
 
     An archive also holds notes, tables and indexes. What cannot be inspected is kept, to fail with a reason.
@@ -152,12 +209,12 @@ def _may_be_dicom(path: Path) -> bool:
     if path.name == "DICOMDIR":
         return False
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait forever
-            return False
-        with path.open("rb") as stream:
+        if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):
+            return False  # opening a pipe would wait forever
+        with opened(path) as stream:
             start = stream.read(132)
         return start[128:] == b"DICM" or start.startswith(DICOM_WITHOUT_PREAMBLE)
     except FileNotFoundError:  # a broken link
         return False
-    except OSError:
+    except (OSError, UnreadableObject):
         return True

@@ -8,15 +8,30 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from course_utils.objects import ObjectError, Place, place
+
 BACKBONES = ("auto", "resnet50", "efficientnet_lite0")
 ZOOS = ("torchvision", "timm")
 
 
 def path(text: str) -> Path:
-    """Return any path but an empty one, which would be the working folder."""
+    """Return any path but an empty one, which would be the working folder, and no address."""
+    found = path_or_place(text)
+    if isinstance(found, Place):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is in an object store, where only INPUT and -o of course embed may be: copy it first"
+        )
+    return found
+
+
+def path_or_place(text: str) -> Path | Place:
+    """Return any path but an empty one, or an address in an object store, such as `s3://bucket/prefix`."""
     if not text:
         raise argparse.ArgumentTypeError("the name is empty")
-    return Path(text)
+    try:
+        return place(text)
+    except ObjectError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def backbone(text: str) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import shutil
 import signal
 import time
 from collections import deque
@@ -31,11 +30,16 @@ from course_utils.embedding.extractor import EmbeddingExtractor, file_names
 from course_utils.embedding.pipeline import is_watched
 from course_utils.embedding.shards import SHARD_FILES, Shard, merge, plan, run_shard
 from course_utils.embedding.store import EmbeddingStore
+from course_utils.files import sha256_of
 from course_utils.imaging.keys import key_of
 from course_utils.imaging.preprocess import Preprocessor
+from course_utils.objects import Place, delete_folders, files_below, place
 from course_utils.provenance import RunRecord, fingerprint, now
 from course_utils.records import Told
-from course_utils.runs.folder import is_finished
+from course_utils.runs.folder import RECORD, is_finished
+
+SHARDS = ".shards-"
+"""How the hidden folder of the shards is called, before what tells one recipe from another."""
 
 PATIENCE_S = 10
 FALSE_STARTS = 3
@@ -52,6 +56,8 @@ class Recipe:
         preprocessor: makes the pictures.
         store: the folder of the store, or None.
         workers: threads that read ahead, in each process.
+        key: keys the pseudonyms of all shards. None: the store's, or without a store one that the output
+            keeps until it is finished. It travels to the processes, and is never in an output.
     """
 
     backbone: dict[str, Any] = field(default_factory=dict)
@@ -59,32 +65,51 @@ class Recipe:
     preprocessor: Preprocessor = field(default_factory=Preprocessor)
     store: Path | None = None
     workers: int = 0
+    key: bytes | None = field(default=None, repr=False)
 
     def make(self) -> EmbeddingExtractor:
         """Return the extractor."""
         return EmbeddingExtractor(load_backbone(**self.backbone), **self.extractor)
 
-    def run(self, shard: Shard, folder: Path, extractor: EmbeddingExtractor) -> None:
+    def run(self, shard: Shard, folder: Path | Place, extractor: EmbeddingExtractor) -> None:
         """Extract one shard (see `run_shard`).
 
-        All share one key, the store's or that of the folder: with one for each process, a woman whose images
-        lie in two shards would be two.
+        All share one key: with one for each process, a woman whose images lie in two shards would be two.
         """
-        store = None if self.store is None else _opened(self.store.absolute())
-        key = key_of(folder) if store is None else store.key
+        key = self.key or _key(self, folder)
+        store = None if self.store is None else _opened(self.store.absolute(), key)
         run_shard(shard, folder, extractor, self.preprocessor, store=store, key=key, workers=self.workers)
 
 
 @cache
-def _opened(folder: Path) -> EmbeddingStore:
-    """Return the store in a folder, one for this process: its index is made once and not for each shard."""
+def _opened(folder: Path, key: bytes) -> EmbeddingStore:
+    """Return the store in a folder, one for this process: its index is made once and not for each shard.
+
+    A node that does not share the master's store has one of its own, which takes the run's key.
+    """
+    if key_of(folder, new=key) != key:
+        raise EmbeddingError(
+            "a store of this run has another key than the run, so that one woman would have two pseudonyms: "
+            "share one store among all nodes, or give each an empty folder (--cache)"
+        )
     return EmbeddingStore(folder)
+
+
+def _key(recipe: Recipe, folder: Path | Place) -> bytes:
+    """Return the key of a recipe that holds none; drawn where there is none yet."""
+    if recipe.store is not None:
+        return EmbeddingStore(recipe.store).key
+    if isinstance(folder, Path):
+        return key_of(folder)
+    raise EmbeddingError(
+        "an output in an object store needs a key that is kept elsewhere: give one, or a store"
+    )
 
 
 class Backend(Protocol):
     """Runs shards, anywhere."""
 
-    def run(self, todo: Sequence[Shard], folder: Path, recipe: Recipe) -> Iterator[Shard]:
+    def run(self, todo: Sequence[Shard], folder: Path | Place, recipe: Recipe) -> Iterator[Shard]:
         """Extract each shard into its folder below `folder`, and yield each once it is finished.
 
         A process that ends before its shard is finished costs an attempt: the shard is begun once more.
@@ -93,8 +118,8 @@ class Backend(Protocol):
 
 
 def extract_in_shards(
-    output: str | Path,
-    paths: Sequence[str | Path],
+    output: str | Path | Place,
+    paths: Sequence[str | Path | Place],
     recipe: Recipe,
     backend: Backend,
     *,
@@ -109,7 +134,7 @@ def extract_in_shards(
     files and the same recipe computes only what is missing.
 
     Args:
-        output: the run folder.
+        output: the run folder; it may be an address in an object store, and so may each of `paths`.
         paths, names, told: as for `EmbeddingExtractor.extract_to`.
         recipe: what each process makes its extractor from.
         backend: who runs the shards, such as `Processes(4)`.
@@ -123,20 +148,28 @@ def extract_in_shards(
     planned = plan(paths, file_names(paths, names), told, shard_files)
     if not planned:
         raise EmbeddingError("there are no files to embed")
+    output = place(output)
     recipe, address = _settled(recipe)
-    folder = Path(output) / f".shards-{address}"
+    folder = output / f"{SHARDS}{address}"
     folder.mkdir(parents=True, exist_ok=True)
-    key_of(folder if recipe.store is None else recipe.store)  # drawn here, before there are several
-    todo = [shard for shard in planned if not is_finished(folder / shard.id)]
+    recipe = replace(recipe, key=recipe.key or _key(recipe, folder))  # here, before there are several
+    todo = _unfinished(planned, folder)
     bar = tqdm(total=len(paths), unit="image", disable=not (progress and is_watched()))
     with bar:
         bar.update(len(paths) - sum(len(shard.files) for shard in todo))
         for shard in backend.run(todo, folder, recipe):
             bar.update(len(shard.files))
     record = merge(planned, folder, output, started, clock)
-    for other in Path(output).glob(".shards-*"):
-        shutil.rmtree(other, ignore_errors=True)
+    delete_folders(output, SHARDS)
     return record
+
+
+def _unfinished(planned: Sequence[Shard], folder: Path | Place) -> list[Shard]:
+    """Return the shards that are not finished; an object store is asked once for all of them."""
+    if isinstance(folder, Path):
+        return [shard for shard in planned if not is_finished(folder / shard.id)]
+    done = {file.parts[-2] for file in files_below(folder) if file.name == RECORD}
+    return [shard for shard in planned if shard.id not in done]
 
 
 class Processes:
@@ -147,7 +180,7 @@ class Processes:
             raise ValueError(f"at least one process is needed, not {count}")
         self.count = count
 
-    def run(self, todo: Sequence[Shard], folder: Path, recipe: Recipe) -> Iterator[Shard]:
+    def run(self, todo: Sequence[Shard], folder: Path | Place, recipe: Recipe) -> Iterator[Shard]:
         """Keep `count` processes busy; one that ends before its time is replaced."""
         waiting, false_starts = deque(todo), 0
         threads = max(1, (os.cpu_count() or 1) // self.count)
@@ -191,7 +224,7 @@ NOT_READY = (
 class _Worker:
     """One process as its master sees it: what it works on, and the connection to it."""
 
-    def __init__(self, recipe: Recipe, folder: Path, threads: int):
+    def __init__(self, recipe: Recipe, folder: Path | Place, threads: int):
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads may hang
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
@@ -217,7 +250,7 @@ class _Worker:
         self.process.join()
 
 
-def _work(master: Connection, recipe: Recipe, folder: Path, threads: int) -> None:
+def _work(master: Connection, recipe: Recipe, folder: Path | Place, threads: int) -> None:
     """Run shards until there are no more, or until the master is gone; what goes wrong is the master's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the master ends the others
     torch.set_num_threads(threads)
@@ -232,16 +265,20 @@ def _work(master: Connection, recipe: Recipe, folder: Path, threads: int) -> Non
     except Exception as error:
         try:
             master.send(error)
-        except Exception:  # an exception that cannot be sent
-            master.send(EmbeddingError(f"a process stopped with {type(error).__name__}"))
+        except Exception:  # an exception that cannot be sent, or a master that has gone meanwhile
+            with contextlib.suppress(OSError):
+                master.send(EmbeddingError(f"a process stopped with {type(error).__name__}"))
 
 
 def _settled(recipe: Recipe) -> tuple[Recipe, str]:
-    """Return a recipe that names its network, and what tells its shards from those of another recipe.
+    """Return a recipe that names its network and its key, and what tells its shards from another recipe's.
 
     With `auto`, each process would choose for itself, and a network that is fetched meanwhile would be chosen
-    by some.
+    by some. A store is named in full: a process elsewhere has another working folder.
     """
+    if recipe.store is not None:
+        store = recipe.store.absolute()
+        recipe = replace(recipe, store=store, key=recipe.key or EmbeddingStore(store).key)
     backbone = load_backbone(**recipe.backbone)
     if recipe.backbone.get("name", "auto") == "auto":
         recipe = replace(recipe, backbone={**recipe.backbone, "name": backbone.name})
@@ -249,5 +286,6 @@ def _settled(recipe: Recipe) -> tuple[Recipe, str]:
         "backbone": [backbone.label, backbone.weights.sha256],
         "extractor": {name: str(value) for name, value in recipe.extractor.items()},
         "preprocessing": recipe.preprocessor.fingerprint,
+        "key": recipe.key and sha256_of(recipe.key),
     }
     return recipe, fingerprint(address)

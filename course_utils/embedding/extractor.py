@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from course_utils.embedding.pipeline import Pipeline, Reader, shelf_config
 from course_utils.embedding.store import EmbeddingStore
 from course_utils.files import as_text
 from course_utils.imaging.preprocess import Preprocessor
+from course_utils.objects import Place, place, sent
 from course_utils.provenance import RunRecord
 from course_utils.records import Entry, Failure, Told
-from course_utils.runs.folder import Extraction, RunFolder, RunInMemory
+from course_utils.runs.folder import RECORD, Extraction, RunFolder, RunInMemory
 
 
 class EmbeddingExtractor(Network):
@@ -36,7 +38,7 @@ class EmbeddingExtractor(Network):
 
     def stream(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | Path | Place],
         preprocessor: Preprocessor,
         *,
         store: EmbeddingStore | None = None,
@@ -50,7 +52,7 @@ class EmbeddingExtractor(Network):
         stop: what was computed is in the store.
 
         Args:
-            paths: the files.
+            paths: the files; an address in an object store is one, too (see `objects`).
             preprocessor: makes the picture; its `voi` says how each file is rendered.
             store: embeddings found in it are not computed again; new ones are kept in it batch by batch.
             reader: reads one file into a `Mammogram`, in place of `read_mammogram`, see
@@ -64,7 +66,7 @@ class EmbeddingExtractor(Network):
 
     def extract(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | Path | Place],
         preprocessor: Preprocessor,
         *,
         names: Sequence[str] | None = None,
@@ -88,8 +90,8 @@ class EmbeddingExtractor(Network):
 
     def extract_to(
         self,
-        folder: str | Path,
-        paths: Sequence[str | Path],
+        folder: str | Path | Place,
+        paths: Sequence[str | Path | Place],
         preprocessor: Preprocessor,
         *,
         names: Sequence[str] | None = None,
@@ -101,11 +103,13 @@ class EmbeddingExtractor(Network):
     ) -> RunRecord:
         """Turn files into vectors in a run folder (see `RunFolder`), as they come: for a whole archive.
 
-        The arguments are those of `extract`, the files those of `Extraction.write`.
+        The arguments are those of `extract`, the files those of `Extraction.write`. `folder` may be an
+        address in an object store: what was written is sent there once it is whole.
         """
         names = file_names(paths, names)
         pipeline = Pipeline(self, preprocessor, store, reader)
-        with RunFolder(folder, self.backbone.embedding_dim) as results:
+        dim = self.backbone.embedding_dim
+        with sent(place(folder), last=RECORD) as here, RunFolder(here, dim) as results:
             record = pipeline.run(paths, names, results.add, workers, progress, told)
             results.finish(record)
         return record
@@ -116,7 +120,7 @@ def _check_paths(paths: object) -> None:
         raise TypeError("paths is a list of files: put a single one into a list, and list those of a folder")
 
 
-def file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequence[str]:
+def file_names(paths: Sequence[str | Path | Place], given: Sequence[str] | None) -> Sequence[str]:
     """Return the names given, or each file's path below the folder that all share, never an absolute one."""
     _check_paths(paths)
     if given is not None:
@@ -125,6 +129,14 @@ def file_names(paths: Sequence[str | Path], given: Sequence[str] | None) -> Sequ
         return given
     if not paths:
         return []
-    files = [Path(path).absolute() for path in paths]
+    places = [place(path) for path in paths]
+    if all(isinstance(each, Place) for each in places):
+        parts = [each.parts for each in places if isinstance(each, Place)]
+        first, last = min(each[:-1] for each in parts), max(each[:-1] for each in parts)
+        above = len(list(takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))))
+        return ["/".join(each[above:]) for each in parts]
+    files = [path.absolute() for path in places if isinstance(path, Path)]
+    if len(files) < len(places):
+        raise EmbeddingError("files of this machine and of an object store in one list need names")
     shared = Path(os.path.commonpath([file.parent for file in files]))
     return [as_text(file.relative_to(shared).as_posix()) for file in files]

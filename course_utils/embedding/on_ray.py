@@ -17,6 +17,7 @@ from course_utils.embedding.distributed import FALSE_STARTS, Recipe
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.extractor import EmbeddingExtractor
 from course_utils.embedding.shards import Shard
+from course_utils.objects import Place
 
 LOST = 20
 """So many actors in a row may be lost without a shard that is finished; then the cluster is at fault."""
@@ -51,7 +52,7 @@ class RayActors:
     def __init__(self, address: str = "local", *, count: int | None = None, cores: int = 2):
         self.address, self.count, self.cores = address, count, cores
 
-    def run(self, todo: Sequence[Shard], folder: Path, recipe: Recipe) -> Iterator[Shard]:
+    def run(self, todo: Sequence[Shard], folder: Path | Place, recipe: Recipe) -> Iterator[Shard]:
         """Keep the actors busy; one that is lost is replaced, and its shard is begun once more."""
         ray = _started(self.address)
         try:
@@ -59,7 +60,7 @@ class RayActors:
         finally:
             ray.shutdown()
 
-    def _run(self, ray: Any, todo: Sequence[Shard], folder: Path, recipe: Recipe) -> Iterator[Shard]:
+    def _run(self, ray: Any, todo: Sequence[Shard], folder: Path | Place, recipe: Recipe) -> Iterator[Shard]:
         waiting, lost, ready = deque(todo), 0, False
         busy: dict[Any, tuple[Any, Shard]] = {}
         cores = min(self.cores, int(ray.cluster_resources().get("CPU", 1)))
@@ -95,7 +96,7 @@ class RayActors:
 class _Actor:
     """One extractor, somewhere on the cluster."""
 
-    def __init__(self, recipe: Recipe, folder: Path, threads: int):
+    def __init__(self, recipe: Recipe, folder: Path | Place, threads: int):
         import torch
 
         torch.set_num_threads(threads)

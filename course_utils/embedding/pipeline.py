@@ -26,10 +26,11 @@ from course_utils.embedding.digests import FileDigests
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.network import ROUNDING, Network
 from course_utils.embedding.store import EmbeddingStore
-from course_utils.imaging.dicom import read_mammogram
+from course_utils.imaging.dicom import MAX_BYTES, read_mammogram
 from course_utils.imaging.errors import MammogramError
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
+from course_utils.objects import Place, UnreadableObject, at_hand, place
 from course_utils.provenance import RunRecord, command_line, git_commit, machine, now, versions
 from course_utils.records import Entry, Facts, Failure, Told
 
@@ -80,11 +81,11 @@ class Pipeline:
         self._in_flight: tuple[list[_Prepared], Tensor] | None = None
 
     def outcomes(
-        self, paths: Sequence[str | Path], workers: int, progress: bool
+        self, paths: Sequence[str | Path | Place], workers: int, progress: bool
     ) -> Generator[Entry | Failure]:
         """Yield one outcome per file, in order. Whatever ends this, what was computed is in the store."""
         keep_freed_memory()
-        files = [Path(path) for path in paths]
+        files = [place(path) for path in paths]
         bar = tqdm(total=len(files), unit="image", disable=not (progress and is_watched()))
         with contextlib.closing(self._prepare_all(files, workers)) as prepared, bar:
             try:
@@ -98,7 +99,7 @@ class Pipeline:
 
     def run(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | Path | Place],
         names: Sequence[str],
         add: Callable[[str, Entry | Failure], None],
         workers: int,
@@ -156,7 +157,9 @@ class Pipeline:
             },
         )
 
-    def _prepare_all(self, files: Sequence[Path], workers: int) -> Generator[Entry | _Prepared | Failure]:
+    def _prepare_all(
+        self, files: Sequence[Path | Place], workers: int
+    ) -> Generator[Entry | _Prepared | Failure]:
         """Prepare files in order; with workers, read ahead by a bounded number of pictures."""
         if workers == 0:
             for file in files:
@@ -244,33 +247,45 @@ class Pipeline:
             raise MammogramError("This run's reader returned no Mammogram for this file.")
         return mammogram
 
-    def _prepare(self, file: Path) -> tuple[Entry | _Prepared | Failure, float]:
-        """Look one file up, or read and preprocess it; runs in any thread and raises nothing."""
+    def _prepare(self, file: Path | Place) -> tuple[Entry | _Prepared | Failure, float]:
+        """Look one file up, or read and preprocess it; runs in any thread.
+
+        It raises ObjectError alone: where an object store is out of reach, each file would be a failure.
+        """
         clock = time.perf_counter()
-        stage = "read"
         outcome: Entry | _Prepared | Failure
+        try:
+            with at_hand(file, MAX_BYTES) as here:
+                outcome = self._prepare_here(here, is_ours=here is not file)
+        except UnreadableObject as error:
+            outcome = Failure("read", str(error))
+        return outcome, time.perf_counter() - clock
+
+    def _prepare_here(self, file: Path, *, is_ours: bool) -> Entry | _Prepared | Failure:
+        """Do so with a file of this machine; a copy of ours is changed by nobody."""
+        stage = "read"
         try:
             if file.is_dir():
                 raise MammogramError("This folder cannot be opened.")
             digest = self.digests.of(file)
             known = self.shelf.get(digest) if self.shelf is not None else None
             if known is not None:
-                return known, time.perf_counter() - clock
+                return known
             mammogram = self._read(file)
-            if self.digests.of(file) != digest:  # else its vector would be kept under the wrong hash
+            # Else its vector would be kept under the wrong hash.
+            if not is_ours and self.digests.of(file) != digest:
                 raise MammogramError("This file changed while it was read; run again once it is complete.")
             stage = "preprocess"
             picture = self.preprocessor(mammogram)
-            outcome = _why_unusable(picture) or _Prepared(
+            return _why_unusable(picture) or _Prepared(
                 picture, Facts.of(mammogram, digest), thumbnail(picture)
             )
         except MammogramError as error:
-            outcome = Failure(stage, str(error))
+            return Failure(stage, str(error))
         except OSError as error:
-            outcome = Failure(stage, f"the file cannot be read: {error.strerror or type(error).__name__}")
+            return Failure(stage, f"the file cannot be read: {error.strerror or type(error).__name__}")
         except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
-            outcome = Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
-        return outcome, time.perf_counter() - clock
+            return Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")
 
 
 def _why_unusable(picture: np.ndarray) -> Failure | None:

@@ -17,11 +17,11 @@ from pathlib import Path
 from course_utils.embedding.extractor import EmbeddingExtractor
 from course_utils.embedding.pipeline import Pipeline
 from course_utils.embedding.store import EmbeddingStore
-from course_utils.files import write_atomic
 from course_utils.imaging.preprocess import Preprocessor
+from course_utils.objects import Place, folder_at_hand, place, sent, write
 from course_utils.provenance import RunRecord, command_line, now
 from course_utils.records import Failure, Told
-from course_utils.runs.folder import Extraction, RunFolder, is_finished
+from course_utils.runs.folder import RECORD, Extraction, RunFolder, is_finished
 
 SHARD_FILES = 100
 """Files in a shard: starting on one costs little beside computing it, and losing one loses little."""
@@ -37,13 +37,13 @@ class Shard:
     """Some files in a row: `id` is the same for the same names at the same place in the list."""
 
     id: str
-    files: tuple[Path, ...]
+    files: tuple[Path | Place, ...]
     names: tuple[str, ...]
     told: tuple[Told, ...] | None = None
 
 
 def plan(
-    paths: Sequence[str | Path],
+    paths: Sequence[str | Path | Place],
     names: Sequence[str],
     told: Sequence[Told] | None = None,
     size: int = SHARD_FILES,
@@ -57,7 +57,7 @@ def plan(
         shards.append(
             Shard(
                 f"{number:06d}-{digest.hexdigest()[:16]}",
-                tuple(Path(path) for path in paths[part]),
+                tuple(place(path) for path in paths[part]),
                 tuple(names[part]),
                 None if told is None else tuple(told[part]),
             )
@@ -67,7 +67,7 @@ def plan(
 
 def run_shard(
     shard: Shard,
-    folder: Path,
+    folder: Path | Place,
     extractor: EmbeddingExtractor,
     preprocessor: Preprocessor,
     *,
@@ -79,7 +79,8 @@ def run_shard(
 
     Args:
         shard: the files.
-        folder: where the shards are.
+        folder: where the shards are, and what is known of attempts; in an object store, a shard is sent there
+            once it is whole.
         extractor, preprocessor, store, workers: as for `EmbeddingExtractor.extract_to`.
         key: the one secret of all shards' pseudonyms; with a store, that store's.
     """
@@ -88,7 +89,8 @@ def run_shard(
     folder.mkdir(parents=True, exist_ok=True)
     pipeline = Pipeline(extractor, preprocessor, store, key=key)
     notes = _Notes(folder / f"{shard.id}.begun")
-    with RunFolder(folder / shard.id, extractor.backbone.embedding_dim) as results:
+    dim = extractor.backbone.embedding_dim
+    with sent(folder / shard.id, last=RECORD) as here, RunFolder(here, dim) as results:
         if notes.begin():
             record = pipeline.run(shard.files, shard.names, results.add, workers, False, shard.told)
         else:
@@ -105,7 +107,9 @@ def run_shard(
     notes.remove()
 
 
-def merge(shards: Sequence[Shard], folder: Path, output: str | Path, started: str, clock: float) -> RunRecord:
+def merge(
+    shards: Sequence[Shard], folder: Path | Place, output: Path | Place, started: str, clock: float
+) -> RunRecord:
     """Write the rows of finished shards into one run folder, in order; one shard is in memory at a time.
 
     Args:
@@ -114,11 +118,12 @@ def merge(shards: Sequence[Shard], folder: Path, output: str | Path, started: st
         output: the run folder.
         started, clock: when all of it began, as the record says it and on `time.perf_counter`.
     """
-    first = Extraction.read(folder / shards[0].id)
+    first = _read(folder / shards[0].id)
     counts, timings = dict.fromkeys(first.record.counts, 0), dict.fromkeys(first.record.timings, 0.0)
-    with RunFolder(output, first.vectors.shape[1]) as results:
+    dim = first.vectors.shape[1]
+    with sent(output, last=RECORD) as here, RunFolder(here, dim) as results:
         for shard in shards:
-            done = Extraction.read(folder / shard.id)
+            done = _read(folder / shard.id)
             for file, outcome in done.outcomes():
                 results.add(file, outcome)
             for name, count in done.record.counts.items():
@@ -138,13 +143,18 @@ def merge(shards: Sequence[Shard], folder: Path, output: str | Path, started: st
     return record
 
 
+def _read(folder: Path | Place) -> Extraction:
+    with folder_at_hand(folder) as here:
+        return Extraction.read(here)
+
+
 class _Notes:
     """What is known of attempts at a shard: one line each, `begun`, or the number of the file that was next.
 
     The last line of an attempt that did not end well is the file that its process was reading.
     """
 
-    def __init__(self, file: Path):
+    def __init__(self, file: Path | Place):
         self._file = file
         self._lines = list(self._read())
 
@@ -175,4 +185,4 @@ class _Notes:
 
     def _write(self, line: str) -> None:
         self._lines.append(line)
-        write_atomic(self._file, "\n".join(self._lines).encode())
+        write(self._file, "\n".join(self._lines).encode())

@@ -21,8 +21,12 @@ class KeyTrouble(Exception):
     """A key that is damaged, or gone from among its embeddings."""
 
 
-def key_of(folder: Path) -> bytes:
-    """Return the key in a folder, such as that of an `EmbeddingStore`; draw one where there is none.
+def key_of(folder: Path, new: bytes | None = None) -> bytes:
+    """Return the key in a folder, such as that of an `EmbeddingStore`; where there is none, keep one in it.
+
+    Args:
+        folder: where the key is.
+        new: what to keep where there is none; by default a key is drawn.
 
     Raises:
         KeyTrouble: it is damaged, or missing beside embeddings that were made with it.
@@ -35,7 +39,7 @@ def key_of(folder: Path) -> bytes:
             raise KeyTrouble(
                 f"{file.name} is missing from a store with embeddings: restore it, or delete the store"
             )
-        _draw(folder, file)
+        _keep(folder, file, (new or secrets.token_bytes(KEY_BYTES)).hex())
     for _ in range(KEY_ATTEMPTS):
         with contextlib.suppress(ValueError):
             key = bytes.fromhex(file.read_text(encoding="ascii"))
@@ -45,10 +49,9 @@ def key_of(folder: Path) -> bytes:
     raise KeyTrouble(f"{file.name} in the store is damaged: restore it, or delete the store")
 
 
-def _draw(folder: Path, file: Path) -> None:
+def _keep(folder: Path, file: Path, drawn: str) -> None:
     """Write a new key in one step, so that two runs that start at once share it."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = secrets.token_hex(KEY_BYTES)
     beside = file.with_name(f"{file.name}.{secrets.token_hex(4)}.tmp")
     try:
         beside.touch(mode=0o600)

@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 
 from course_utils import DISCLAIMER
 from course_utils.files import as_text, display_path, is_abandoned, sha256_of, sweep, write_atomic
+from course_utils.objects import Place
 from course_utils.provenance import ForeignRecord, RunRecord
 from course_utils.records import (
     FILE,
@@ -257,7 +258,7 @@ class RunFolder:
         self._rows = []
 
 
-def is_finished(folder: Path) -> bool:
+def is_finished(folder: Path | Place) -> bool:
     """Return whether a folder holds a finished run: its record is the last file to be written."""
     return any((place / RECORD).is_file() for place in (folder / FINISHED, folder))
 

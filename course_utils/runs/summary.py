@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
+from course_utils.objects import Place, opened, place
 from course_utils.records import FILE
 from course_utils.runs.folder import EMBEDDINGS, FAILURES
 
@@ -23,20 +24,22 @@ class Summary:
         failures: file and reason of the first failures.
     """
 
-    embeddings: Path
+    embeddings: Path | Place
     dims: int
     has_twins: bool
     failures: list[tuple[str, str]]
 
 
-def summarise(folder: str | Path, *, failures: int = 5) -> Summary:
+def summarise(folder: str | Path | Place, *, failures: int = 5) -> Summary:
     """Return what a finished run folder holds, with its first `failures` failures."""
-    written = Path(folder) / EMBEDDINGS
-    with written.open("rb") as stream:
+    folder = place(folder)
+    written = folder / EMBEDDINGS
+    with opened(written) as stream:
         table = pq.ParquetFile(stream)
         dims = table.schema_arrow.field("embedding").type.list_size
         images = table.read(columns=["image_id"])["image_id"]
-    rows = pd.read_csv(Path(folder) / FAILURES, dtype=str, keep_default_na=False, nrows=failures)
+    with opened(folder / FAILURES) as stream:
+        rows = pd.read_csv(stream, dtype=str, keep_default_na=False, nrows=failures)
     return Summary(
         written, dims, len(images.unique()) < len(images), list(zip(rows[FILE], rows["reason"], strict=True))
     )

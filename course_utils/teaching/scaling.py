@@ -16,6 +16,7 @@ from typing import Any
 from course_utils.embedding import EmbeddingExtractor, pipeline
 from course_utils.embedding.distributed import Recipe
 from course_utils.embedding.shards import Shard
+from course_utils.objects import Place
 
 Images = Sequence[tuple[str, str]]
 """Pairs of a file and the patient whom it shows."""
@@ -33,7 +34,7 @@ class DeadlyFile(Recipe):
 
     deadly: str = ""
 
-    def run(self, shard: Shard, folder: Path, extractor: EmbeddingExtractor) -> None:
+    def run(self, shard: Shard, folder: Path | Place, extractor: EmbeddingExtractor) -> None:
         """Extract one shard, unless it holds the file."""
         read = pipeline.read_mammogram
 
