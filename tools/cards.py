@@ -15,6 +15,7 @@ import argparse
 import copy
 import re
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,15 +43,16 @@ SLOW_NETWORK = {**PLAIN, "ONEDNN_MAX_CPU_ISA": "SSE41"}
 """oneDNN, which computes the convolutions, does without wide vectors; nothing else gets slower."""
 
 SPENT = """
-import pathlib, re, time
-print(time.process_time(), end=" ")
+import os, pathlib, re, time
+seconds = time.process_time()
 status = pathlib.Path("/proc/self/status")
 if status.exists():  # Linux: getrusage would count what the parent process held before it started this one
-    print(int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) * 1024)
+    peak = int(re.search(r"VmHWM:\\s+(\\d+)", status.read_text())[1]) * 1024
 else:
     import psutil
     memory = psutil.Process().memory_info()
-    print(getattr(memory, "peak_wset", memory.rss))
+    peak = getattr(memory, "peak_wset", memory.rss)
+_ = pathlib.Path(os.environ["COURSE_SPENT"]).write_text(f"{seconds} {peak}")
 """
 
 
@@ -83,9 +85,15 @@ def recorded() -> dict[str, Card]:
 
 
 def run(
-    notebook: NotebookNode, folder: Path, measure: Callable[[], Pace], environment: dict[str, str] = PLAIN
+    notebook: NotebookNode,
+    folder: Path,
+    measure: Callable[[], Pace],
+    environment: dict[str, str] = PLAIN,
+    execute: Callable[[NotebookNode, Path, dict[str, str]], object] = notebooks.execute,
 ) -> Run:
     """Execute a copy of the notebook, every exercise's check raising, between two timings of the machine.
+
+    `execute(notebook, folder, environment)` runs every cell; a test compares their outputs, too.
 
     Time is that of the processor, on one thread: waiting for a free core does not count, and a machine with
     two cores is no slower than one with twenty. Time budgets are set to nothing: within one, a fast machine
@@ -94,10 +102,12 @@ def run(
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         cell.source = TIME_BUDGET.sub("budget=0", cell.source)
-    notebook.cells.append(nbformat.v4.new_code_cell(SPENT))
-    before = measure()
-    notebooks.execute(notebook, folder, {"COURSE_STRICT": "1", **environment})
-    seconds, peak = map(float, notebook.cells[-1].outputs[0].text.split())
+    notebook.cells.append(nbformat.v4.new_code_cell(SPENT, execution_count=0))
+    with tempfile.TemporaryDirectory() as elsewhere:
+        spent = Path(elsewhere) / "spent"
+        before = measure()
+        execute(notebook, folder, {"COURSE_STRICT": "1", "COURSE_SPENT": str(spent), **environment})
+        seconds, peak = map(float, spent.read_text().split())
     return Run(seconds, peak / 1e9, mean([before, measure()]))
 
 
