@@ -134,7 +134,9 @@ def _extract(arguments: argparse.Namespace, files: Sequence[Path | Place], names
         "batch_size": arguments.batch_size,
         "deterministic": arguments.deterministic,
     }
-    preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
+    preprocessor = Preprocessor(
+        size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel, read=arguments.read
+    )
     store = None if arguments.no_cache else EmbeddingStore(arguments.cache)
     table, shards, ray = (getattr(arguments, name, None) for name in ("table", "shards", "ray"))
     if table and (shards or ray) and store is None:  # they would not have the key of the table's pseudonyms

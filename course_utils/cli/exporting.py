@@ -37,7 +37,9 @@ def preprocess(arguments: argparse.Namespace) -> int:
         return 1
     if would_overwrite(files, names, arguments.output, arguments.format):
         raise UsageError("-o: a picture would take the place of one of the input: choose another folder")
-    preprocessor = Preprocessor(size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel)
+    preprocessor = Preprocessor(
+        size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel, read=arguments.read
+    )
     key = key_of(arguments.cache)
     counts = export(
         files,

@@ -27,9 +27,10 @@ from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.network import ROUNDING, Network
 from course_utils.embedding.store import EmbeddingStore
 from course_utils.imaging.dicom import MAX_BYTES, read_mammogram
-from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.errors import MammogramError, TooCoarse
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.preprocess import Preprocessor, thumbnail
+from course_utils.imaging.wavelet import Read
 from course_utils.objects import Place, UnreadableObject, at_hand, place
 from course_utils.provenance import RunRecord, command_line, git_commit, machine, now, versions
 from course_utils.records import Entry, Facts, Failure, Told
@@ -234,9 +235,9 @@ class Pipeline:
         self.seconds_reading += outcome[1]
         return outcome[0]
 
-    def _read(self, file: Path) -> Mammogram:
+    def _read(self, file: Path, read: Read) -> Mammogram:
         if self.reader is None:
-            return read_mammogram(file, voi=self.preprocessor.voi, key=self.key)
+            return read_mammogram(file, key=self.key, **self.preprocessor.reading | {"read": read})
         try:
             mammogram = self.reader(file)
         except (MammogramError, OSError):
@@ -256,12 +257,12 @@ class Pipeline:
         outcome: Entry | _Prepared | Failure
         try:
             with at_hand(file, MAX_BYTES) as here:
-                outcome = self._prepare_here(here, is_ours=here is not file)
+                outcome = self._prepare_here(here, self.preprocessor.read, is_ours=here is not file)
         except UnreadableObject as error:
             outcome = Failure("read", str(error))
         return outcome, time.perf_counter() - clock
 
-    def _prepare_here(self, file: Path, *, is_ours: bool) -> Entry | _Prepared | Failure:
+    def _prepare_here(self, file: Path, read: Read, *, is_ours: bool) -> Entry | _Prepared | Failure:
         """Do so with a file of this machine; a copy of ours is changed by nobody."""
         stage = "read"
         try:
@@ -271,7 +272,7 @@ class Pipeline:
             known = self.shelf.get(digest) if self.shelf is not None else None
             if known is not None:
                 return known
-            mammogram = self._read(file)
+            mammogram = self._read(file, read)
             # Else its vector would be kept under the wrong hash.
             if not is_ours and self.digests.of(file) != digest:
                 raise MammogramError("This file changed while it was read; run again once it is complete.")
@@ -281,6 +282,8 @@ class Pipeline:
                 picture, Facts.of(mammogram, digest), thumbnail(picture)
             )
         except MammogramError as error:
+            if isinstance(error, TooCoarse) and read == "fast":
+                return self._prepare_here(file, "full", is_ours=is_ours)
             return Failure(stage, str(error))
         except OSError as error:
             return Failure(stage, f"the file cannot be read: {error.strerror or type(error).__name__}")

@@ -156,15 +156,19 @@ def _jpeg_2000_size(stream: bytes) -> Size:
     if -(-(x1 - tile_x0) // tile_x) * -(-(y1 - tile_y0) // tile_y) > MAX_TILES:
         raise ValueError("too many tiles")
     size = Size(y1 - y0, x1 - x0, (precision & 0x7F) + 1, components)
-    for marker, segment in _segments(stream):
+    for marker, start, end in markers(stream):
+        segment = stream[start + 4 : end]
         skipped = {0x52: 5, 0x53: 2}.get(marker)  # COD and COC: how much comes before the coding parameters
         if skipped and _blocks(size, segment[skipped:], bool(segment[marker == 0x53] & 1)) > MAX_BLOCKS:
             raise ValueError("too many code blocks")
     return size
 
 
-def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and content of the segments in the main header and in each tile part's."""
+def markers(stream: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield the segments in a JPEG 2000 stream's main header and in each tile part's.
+
+    Of each its marker, where it begins (with the marker) and where it ends; a tile part's data are skipped.
+    """
     position, tile_part = 2, 0
     while stream[position : position + 1] == b"\xff" and stream[position + 1] != 0xD9:
         marker, end = stream[position + 1], position + 2 + _number(stream[position + 2 : position + 4])
@@ -175,7 +179,7 @@ def _segments(stream: bytes) -> Iterator[tuple[int, bytes]]:
                 return
             end = tile_part
         else:
-            yield marker, stream[position + 4 : end]
+            yield marker, position, end
         position = end
 
 

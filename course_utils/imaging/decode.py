@@ -5,6 +5,7 @@ but their value, and where they are padding. Uncompressed pixels are read by pyd
 imagecodecs, for which pydicom has no plugin: this module is one.
 """
 
+import contextlib
 import logging
 import os
 from importlib.util import find_spec
@@ -25,6 +26,7 @@ from pydicom.uid import (
     HTJ2KLosslessRPCL,
     ImplicitVRLittleEndian,
     JPEG2000Lossless,
+    JPEG2000TransferSyntaxes,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
     JPEGLossless,
@@ -37,6 +39,7 @@ from pydicom.uid import (
 from course_utils.imaging.codestream import check_frame, has_end, read_frame, rle_segments
 from course_utils.imaging.errors import NO_PIXELS, TRUNCATED, MammogramError
 from course_utils.imaging.header import OVERLAY_BIT_POSITIONS, stored_range
+from course_utils.imaging.wavelet import at_reduced_size, block_means
 
 NATIVE = frozenset({ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian})
 """The transfer syntaxes in which pixels are not compressed. (A file deflated as a whole is refused.)"""
@@ -85,31 +88,55 @@ class Stored(NamedTuple):
         bits: how many bits a value may take, those of BitsStored or, where it holds more, of the stream.
         padding: where they are padding, bool `(H, W)`, or None.
         warnings: sentences.
+        reduction: how many stored pixels make one side of a value: above 1, values are means.
     """
 
     values: np.ndarray
     bits: int
     padding: np.ndarray | None
     warnings: list[str]
+    reduction: int = 1
 
 
-def stored_values(file: BinaryIO, header: Dataset) -> Stored:
+class _Decoded(NamedTuple):
+    """Pixels `(H, W)` as stored, including the bits above BitsStored; what the stream says; and warnings.
+
+    Attributes:
+        pixels: integers.
+        precision: the bits that a stream of the JPEG family says it holds; None for any other.
+        warnings: sentences.
+        reduction: as in `Stored`.
+    """
+
+    pixels: np.ndarray
+    precision: int | None
+    warnings: list[str]
+    reduction: int = 1
+
+
+def stored_values(file: BinaryIO, header: Dataset, levels: int = 0) -> Stored:
     """Return the pixels of a file positioned where `read_header` left it.
+
+    Args:
+        file: the file.
+        header: its header.
+        levels: how often a picture may be halved that is compressed as JPEG 2000 or HTJ2K and sound. Others
+            are read whole, whatever is asked for.
 
     Raises:
         MammogramError: there are no pixels or not all of them, there is no decoder for them, or they are
             damaged or contradict the header.
     """
-    decoded, precision, warnings = _decoded(file, header)
+    decoded, precision, warnings, reduction = _decoded(file, header, levels)
     bits = header.BitsStored
     if precision is not None and precision > bits and not _belong_to_an_overlay(header, bits):
         values, bits, of_range = _as_in_the_stream(header, decoded, precision)
-        return Stored(values, bits, _padding(header, decoded, values), warnings + of_range)
+        return Stored(values, bits, _padding(header, decoded, values), warnings + of_range, reduction)
     values, stray = _clear_unused_bits(header, decoded)
     padding = _padding(header, decoded, values)
     if stray is not None and (stray if padding is None else stray & ~padding).any():
         warnings.append("Bits above BitsStored were set, such as an old overlay; they were cleared.")
-    return Stored(values, bits, padding, warnings)
+    return Stored(values, bits, padding, warnings, reduction)
 
 
 def decoder_package(syntax: str) -> str | None:
@@ -120,11 +147,8 @@ def decoder_package(syntax: str) -> str | None:
 # --- from bytes to numbers ---
 
 
-def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, int | None, list[str]]:
-    """Return pixels `(H, W)` as stored, including the bits above BitsStored; their bits; and warnings.
-
-    The bits are those that a stream of the JPEG family says it holds; None for any other.
-    """
+def _decoded(file: BinaryIO, header: Dataset, levels: int) -> _Decoded:
+    """Return what is stored, at its whole size or halved at most `levels` times."""
     syntax = UID(header.file_meta.get("TransferSyntaxUID") or "")
     if not syntax:
         raise MammogramError("The header does not say how the pixels are stored (TransferSyntaxUID).")
@@ -145,10 +169,37 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, int | None, l
         precision = None if syntax == RLELossless else bits
         if not has_end(frame, syntax):
             warnings.append("The compressed pixels have no end mark; a part of the picture may be missing.")
+        elif levels and syntax in JPEG2000TransferSyntaxes:
+            with contextlib.suppress(MammogramError):  # then the whole stream has the last word
+                if (smaller := _reduced(frame, bits, header, levels, vr)) is not None:
+                    return smaller
         source = encapsulate([frame], has_bot=False)
+    return _Decoded(_as_array(source, header, header.Rows, header.Columns, vr), precision, warnings)
+
+
+def _reduced(frame: bytes, bits: int, header: Dataset, levels: int, vr: str) -> _Decoded | None:
+    """Return a JPEG 2000 frame's means over blocks of pixels; None where it must be read whole.
+
+    Means over numbers in which some bits are an overlay's would make no sense.
+    """
+    if bits > header.BitsStored and _belong_to_an_overlay(header, header.BitsStored):
+        return None
+    smaller = at_reduced_size(frame, levels, signed=bool(header.PixelRepresentation))
+    if smaller is None:
+        return None
+    reduction = 2**smaller.levels
+    rows, columns = (-(-side // reduction) for side in (header.Rows, header.Columns))
+    low = _as_array(encapsulate([smaller.stream], has_bot=False), header, rows, columns, vr)
+    means = block_means(low, smaller, (header.Rows, header.Columns), bits)
+    return _Decoded(means, bits, [], reduction)
+
+
+def _as_array(source: BinaryIO | bytes, header: Dataset, rows: int, columns: int, vr: str) -> np.ndarray:
+    """Return pixels `(rows, columns)` as pydicom gets them out of a file or of items."""
+    syntax = UID(header.file_meta.TransferSyntaxUID)
     options: dict[str, Any] = {
-        "rows": header.Rows,
-        "columns": header.Columns,
+        "rows": rows,
+        "columns": columns,
         "number_of_frames": 1,
         "samples_per_pixel": 1,
         "photometric_interpretation": "MONOCHROME2",  # unused here
@@ -171,9 +222,9 @@ def _decoded(file: BinaryIO, header: Dataset) -> tuple[np.ndarray, int | None, l
         raise MammogramError(
             "The pixels of this file cannot be decoded: it is damaged or truncated."
         ) from None
-    if stored.shape != (header.Rows, header.Columns) or stored.dtype.kind not in "ui":
+    if stored.shape != (rows, columns) or stored.dtype.kind not in "ui":
         raise MammogramError("The pixels of this file are not what its header says.")
-    return stored, precision, warnings
+    return stored
 
 
 def _native(file: BinaryIO, header: Dataset, position: int, length: int) -> BinaryIO:

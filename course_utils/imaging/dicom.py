@@ -17,16 +17,17 @@ from typing import BinaryIO
 import numpy as np
 from pydicom.dataset import Dataset
 
-from course_utils.imaging.decode import stored_values
+from course_utils.imaging.decode import Stored, stored_values
 from course_utils.imaging.errors import NO_PIXELS, NOT_GRAY, TOO_SMALL, MammogramError
 from course_utils.imaging.geometry import geometry
 from course_utils.imaging.grayscale import VOI, check_voi, display_values, polarity
-from course_utils.imaging.header import FOR_PROCESSING, get_text, read_header
-from course_utils.imaging.identity import PROCESS_KEY, identify
+from course_utils.imaging.header import FOR_PROCESSING, get_text, is_for_processing, read_header
+from course_utils.imaging.identity import PROCESS_KEY, has_name, identify
 from course_utils.imaging.kind import SECONDARY_CAPTURE, TOMOSYNTHESIS, kind_of, modifiers_of
 from course_utils.imaging.mammogram import Mammogram
 from course_utils.imaging.pictures import picture_format, read_picture
 from course_utils.imaging.quiet import quiet
+from course_utils.imaging.wavelet import Read, check_read, spare_levels
 
 MAX_PIXELS = 60_000_000
 """A file with more Rows × Columns is refused undecoded. The largest mammograms have about 5000 × 6000
@@ -95,7 +96,15 @@ PROJECTION_X_RAY = frozenset(
 _log = logging.getLogger(__name__)
 
 
-def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: bytes | None = None) -> Mammogram:
+def read_mammogram(
+    path: str | os.PathLike[str],
+    *,
+    voi: VOI = "auto",
+    key: bytes | None = None,
+    read: Read = "full",
+    size: int = 512,
+    mm_per_pixel: float | None = None,
+) -> Mammogram:
     """Read one mammogram from a DICOM file, or from a picture file as far as that goes (`pictures`).
 
     Args:
@@ -106,6 +115,13 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
             An int: the n-th window, from 0. `none`: all stored values, stretched to [0, 1].
         key: secret bytes that key the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key
             gives the same pseudonyms. None: a random key drawn once per process.
+        read: `full`, all that is stored. `fast`: a file in JPEG 2000 or HTJ2K is decoded at the smallest
+            fraction of its size (a half, a quarter, …) that leaves each side of it twice as many pixels
+            as the picture for the network has, and its `Mammogram` says so (`reduction`). Read whole all
+            the same is whatever could come out otherwise: a stream whose packets are not in order of
+            resolution, has no end or cannot be decoded so, padding that is not the darkest value, a file
+            without SOPInstanceUID. All other files are read alike either way.
+        size, mm_per_pixel: of the picture, as a `Preprocessor` has them; they matter to `fast` alone.
 
     Raises:
         MammogramError: one sentence on what is wrong with the file; it quotes neither the path nor anything
@@ -115,12 +131,14 @@ def read_mammogram(path: str | os.PathLike[str], *, voi: VOI = "auto", key: byte
     Sources: DICOM PS3.3 C.7.6.3, C.8.11 and C.11; PS3.4 N.2 for the order of the transforms.
     """
     check_voi(voi)
+    check_read(read)
     if key is not None and not (isinstance(key, bytes) and key):
         raise ValueError("key must be bytes, and not empty")
     path = Path(path)
     try:
         with quiet() as heard, open_file(path) as file:
-            return _read(file, voi, key or PROCESS_KEY, heard)
+            wanted = (size, mm_per_pixel) if read == "fast" else None
+            return _read(file, voi, key or PROCESS_KEY, heard, wanted)
     except MammogramError as refusal:
         refusal.__context__ = None  # a library's message may quote the file's header or path
         raise
@@ -162,7 +180,10 @@ def _why_refused(status: os.stat_result) -> str | None:
     return None
 
 
-def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
+def _read(
+    file: BinaryIO, voi: VOI, key: bytes, heard: list[str], wanted: tuple[int, float | None] | None
+) -> Mammogram:
+    """Read an open file; `wanted` is the picture's size and mm per pixel where it may be read fast."""
     start = file.read(132)
     file.seek(0)
     if start[128:] == b"DICM":  # the preamble in front of it may hold anything, such as a TIFF's (PS3.10 7.1)
@@ -178,7 +199,7 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
     kind = kind_of(header)
     warnings = check(header)
     inverted, of_polarity = polarity(header)
-    stored = stored_values(file, header)
+    stored = _stored(file, header, inverted, 0 if wanted is None else _levels(header, *wanted))
     if stored.padding is not None and stored.padding.all():
         raise MammogramError("Every pixel of this image is marked as padding.")
     if _constant(stored.values if stored.padding is None else stored.values[~stored.padding]):
@@ -199,13 +220,47 @@ def _read(file: BinaryIO, voi: VOI, key: bytes, heard: list[str]) -> Mammogram:
         patient_key=identity.patient_key,
         view=identity.view,
         laterality=identity.laterality,
-        spacing_mm=lies.spacing_mm,
+        spacing_mm=lies.spacing_of(stored.reduction),
         voi=display.voi,
         warnings=tuple(dict.fromkeys(warnings)),
         pixel_aspect=lies.aspect,
         kind=kind,
         modifiers=modifiers_of(header),
+        reduction=stored.reduction,
     )
+
+
+def _levels(header: Dataset, size: int, mm_per_pixel: float | None) -> int:
+    """Return how often a picture may be halved; not at all where its pixels are all that names it."""
+    if not has_name(header):
+        return 0
+    spacing = geometry(header).spacing_mm
+    return spare_levels(header.Rows, header.Columns, size, spacing_mm=spacing, mm_per_pixel=mm_per_pixel)
+
+
+def _stored(file: BinaryIO, header: Dataset, inverted: bool, levels: int) -> Stored:
+    """Return what is stored, halved at most `levels` times, but whole where padding would not blend in."""
+    start = file.tell()
+    stored = stored_values(file, header, levels)
+    if stored.reduction == 1 or stored.padding is None or _blends_in(stored, header, inverted):
+        return stored
+    file.seek(start)
+    return stored_values(file, header)
+
+
+def _blends_in(stored: Stored, header: Dataset, inverted: bool) -> bool:
+    """Return whether padding is the darkest value: means over it and its neighbours are then right.
+
+    Padding ends as black. Where it is stored as black, too, half a pixel of it is half as bright.
+    """
+    slope = header.get("RescaleSlope")
+    plain = not is_for_processing(header) and not header.get("ModalityLUTSequence")
+    if not plain or (slope is not None and not float(slope) > 0) or stored.padding is None:
+        return False
+    inside, padding = stored.values[~stored.padding], stored.values[stored.padding]
+    if not inside.size:
+        return False
+    return bool(padding.min() >= inside.max() if inverted else padding.max() <= inside.min())
 
 
 def check(header: Dataset) -> list[str]:

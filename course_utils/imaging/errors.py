@@ -16,3 +16,10 @@ class MammogramError(Exception):
     The message is one sentence for a person: what is wrong and what to do about it. It never
     holds a path, a name, a date of birth or an accession number, so it may be logged and stored as is.
     """
+
+
+class TooCoarse(MammogramError):
+    """A mammogram that was read at a fraction of its size, and whose breast has too few pixels for that."""
+
+    def __init__(self) -> None:
+        super().__init__("This breast is too small in its image to be read fast: read the file in full.")

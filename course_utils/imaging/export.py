@@ -23,8 +23,9 @@ from tqdm.auto import tqdm
 from course_utils import DISCLAIMER
 from course_utils.files import as_text, write_atomic
 from course_utils.imaging.dicom import open_file, read_mammogram
-from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.errors import MammogramError, TooCoarse
 from course_utils.imaging.preprocess import Preprocessor
+from course_utils.imaging.wavelet import Read
 from course_utils.provenance import command_line, git_commit, machine, now, versions
 from course_utils.records import FILE, Facts, Failure, Told, failure_columns, table_columns
 
@@ -76,7 +77,7 @@ def export(
     places = _places(names, SUFFIX[form])
 
     def one(number: int) -> dict[str, Any] | Failure:
-        made = _made(paths[number], preprocessor, key)
+        made = _made(paths[number], preprocessor, key, preprocessor.read)
         if isinstance(made, Failure):
             return made
         facts, picture, inside = made
@@ -163,17 +164,19 @@ def _mask_of(picture: Path) -> Path:
 
 
 def _made(
-    path: Path, preprocessor: Preprocessor, key: bytes | None
+    path: Path, preprocessor: Preprocessor, key: bytes | None, read: Read
 ) -> tuple[Facts, np.ndarray, np.ndarray] | Failure:
     """Return what is known of a file, its picture and where in it the breast is, or why there is none."""
     stage = "read"
     try:
-        mammogram = read_mammogram(path, voi=preprocessor.voi, key=key)
+        mammogram = read_mammogram(path, key=key, **preprocessor.reading | {"read": read})
         with open_file(path) as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         stage = "preprocess"
         picture, inside = preprocessor.with_mask(mammogram)
     except MammogramError as error:
+        if isinstance(error, TooCoarse) and read == "fast":
+            return _made(path, preprocessor, key, "full")
         return Failure(stage, str(error))
     except Exception as error:  # one file must never end a run of ten thousand; its text may hold a path
         return Failure(stage, f"unexpected {type(error).__name__}: this is a bug, please report it")

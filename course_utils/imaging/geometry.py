@@ -44,6 +44,10 @@ class Geometry(NamedTuple):
     spacing_mm: tuple[float, float] | None
     warnings: list[str]
 
+    def spacing_of(self, reduction: int) -> tuple[float, float] | None:
+        """Return the distance of rows and of columns where a pixel is the mean of several stored ones."""
+        return self.spacing_mm and (self.spacing_mm[0] * reduction, self.spacing_mm[1] * reduction)
+
     def upright(self, pixels: np.ndarray) -> np.ndarray:
         """Return `(H, W)` or `(W, H)`, the same values in upright order, contiguous."""
         turned = pixels.T if self.lying else pixels

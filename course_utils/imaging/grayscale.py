@@ -120,7 +120,7 @@ def display_values(stored: Stored, header: Dataset, voi: VOI, inverted: bool) ->
         window = _of_gray(chosen, modality, inverted)
     else:
         used = "percentile"
-        window = _of_breast(values, padding)
+        window = _of_breast(values, padding, stored.reduction)
         if voi == "auto" and not raw:
             warnings.append("The file brings no usable window or LUT; the gray range is that of the breast.")
     return Display(_without(padding, apply_window(values, window)), used, warnings)
@@ -251,11 +251,11 @@ def _of_gray(window: Window, modality: Modality, inverted: bool) -> Window:
     return window.mirrored(total) if inverted else window
 
 
-def _of_breast(values: np.ndarray, padding: np.ndarray | None) -> Window:
+def _of_breast(values: np.ndarray, padding: np.ndarray | None, reduction: int = 1) -> Window:
     """Return the window that the values inside the breast span; set padding to the background, in place."""
     if padding is not None:
         np.copyto(values, values[~padding].min(), where=padding)
-    small, _ = shrink(values)
+    small, _ = shrink(values, reduction)
     breast = find_breast(small - small.min())  # not shrunk a second time: it is small already
     return percentile_window(small, breast.well_inside())
 

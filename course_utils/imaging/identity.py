@@ -103,9 +103,18 @@ def pseudonym(key: bytes, identifier: str) -> str:
     return hmac.new(key, identifier.encode(), hashlib.sha256).hexdigest()[:12]
 
 
+def has_name(header: Dataset) -> bool:
+    """Return whether the header names the image; where it does not, its pixels are its name."""
+    return bool(_instance(header))
+
+
+def _instance(header: Dataset) -> str:
+    return get_text(header, "SOPInstanceUID") or get_text(header.file_meta, "MediaStorageSOPInstanceUID")
+
+
 def _image_id(header: Dataset, stored: np.ndarray, key: bytes) -> tuple[str, list[str]]:
     warnings = []
-    instance = get_text(header, "SOPInstanceUID") or get_text(header.file_meta, "MediaStorageSOPInstanceUID")
+    instance = _instance(header)
     if not instance:
         instance = hashlib.sha256(np.ascontiguousarray(stored).data).hexdigest()
         warnings.append("The file has no SOPInstanceUID; the image's pseudonym is made from its pixels.")

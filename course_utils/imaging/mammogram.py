@@ -25,6 +25,7 @@ class Mammogram:
         spacing_mm: distance of pixel centres between rows and between columns; ImagerPixelSpacing applies at
             the detector, so the breast itself is a little smaller.
         pixel_aspect: height of a pixel over its width; 1 where the file does not say.
+        reduction: how many stored pixels make one side of a pixel; above 1 where a file was read fast.
         kind: `ffdm` (digital), `film` (digitised), `synthetic_2d` (computed from tomosynthesis), `raw` (FOR
             PROCESSING), `picture` (no DICOM).
         modifiers: what was done to the view, such as `magnification` (the names of PS3.16 CID 4015).
@@ -43,6 +44,7 @@ class Mammogram:
     pixel_aspect: float = 1.0
     kind: Kind | None = None
     modifiers: tuple[str, ...] = ()
+    reduction: int = 1
 
     @classmethod
     def from_array(

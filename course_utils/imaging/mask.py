@@ -54,11 +54,11 @@ class BreastMask:
 
     Attributes:
         inside: bool `(h, w)`, true in the breast.
-        factor: pixels on a block's side.
+        factor: pixels on a block's side; whole, but where the picture is one at a fraction of its size.
     """
 
     inside: np.ndarray
-    factor: int
+    factor: float
 
     def well_inside(self) -> np.ndarray:
         """Return the mask, bool `(h, w)`, without margin or blurred skin: for statistics of tissue."""
@@ -66,7 +66,10 @@ class BreastMask:
         return deep.astype(bool) if deep.any() else self.inside
 
     def sample(self, rows: slice, columns: slice, shape: tuple[int, int]) -> np.ndarray:
-        """Return the mask, bool `shape`, over a box of the image's pixels resized to that shape."""
+        """Return the mask, bool `shape`, over a box of the image's pixels resized to that shape.
+
+        The box may begin and end within a pixel.
+        """
         y, x = (
             ((np.arange(n) + 0.5) * (box.stop - box.start) / n + box.start) / self.factor - 0.5
             for n, box in zip(shape, (rows, columns), strict=True)
@@ -82,12 +85,18 @@ def breast_mask(pixels: np.ndarray) -> np.ndarray:
     return find_breast(pixels).sample(slice(0, height), slice(0, width), (height, width))
 
 
-def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
+def shrink(pixels: np.ndarray, reduction: int = 1) -> tuple[np.ndarray, float]:
     """Return float32 `(H, W)` averaged over blocks of k × k, the longer side about `WORKING_SIDE`, and k.
 
-    The last blocks at the right and lower edges are smaller where k does not divide the side.
+    The last blocks at the right and lower edges are smaller where k does not divide the side. Where a pixel
+    is the mean of `reduction` × `reduction` stored ones, the blocks are those of the stored picture,
+    which may cut pixels in two.
     """
-    k = max(1, round(max(pixels.shape) / WORKING_SIDE))
+    k = max(1, round(max(pixels.shape) * reduction / WORKING_SIDE))
+    if k % reduction:
+        factor = k / reduction
+        return area_means(pixels, *(_ends(n, factor) for n in pixels.shape)), factor
+    k //= reduction
     # Whole blocks apart from the rest: OpenCV is much faster with an integer factor.
     rows, columns = ([slice(0, n - n % k), slice(n - n % k, n)] for n in pixels.shape)
     means = [
@@ -101,7 +110,29 @@ def shrink(pixels: np.ndarray) -> tuple[np.ndarray, int]:
     return np.block([row for row in means if row]), k
 
 
-def find_breast(pixels: np.ndarray) -> BreastMask:
+def area_means(picture: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Return the means over a grid of boxes, float32 `(h, w)`, of a picture `(H, W)`, float32.
+
+    Args:
+        picture: each pixel a square of one gray.
+        rows, columns: where the boxes end, `(h + 1,)` and `(w + 1,)`, rising, from 0 to H and to W; they may
+            cut pixels.
+    """
+    sums = cv2.integral(picture, sdepth=cv2.CV_64F)  # of everything above and left of a corner of a pixel
+    for axis, ends in enumerate((rows, columns)):
+        below = np.minimum(ends.astype(int), sums.shape[axis] - 2)
+        low, high = (np.take(sums, index, axis) for index in (below, below + 1))
+        part = np.expand_dims(ends - below, 1 - axis)
+        sums = np.diff(low + part * (high - low), axis=axis) / np.expand_dims(np.diff(ends), 1 - axis)
+    return np.clip(sums, picture.min(), picture.max()).astype(np.float32)  # rounding may leave the range
+
+
+def _ends(length: int, factor: float) -> np.ndarray:
+    """Return where blocks of `factor` pixels end along a side, from 0 to its length."""
+    return np.minimum(np.arange(int(np.ceil(length / factor)) + 1) * factor, length)
+
+
+def find_breast(pixels: np.ndarray, reduction: int = 1) -> BreastMask:
     """Find the breast in float32 pixels `(H, W)`, not negative, the breast bright on dark ground.
 
     White film edges are painted over with what lies beside them, and flags with lead letters left out. The
@@ -111,7 +142,8 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
     there the mask grows by the disc's radius through all that is brighter than the fog: the rim of skin, the
     nipple, the corners at the chest wall. Holes are filled, and the film edges cut off.
 
-    Where no ground is visible, as in a magnified view, the whole image is breast.
+    Where no ground is visible, as in a magnified view, the whole image is breast. `reduction` is that of
+    the `Mammogram`: the mask is looked for on the same blocks, however the file was read.
 
     Raises:
         MammogramError: there is nothing but ground, or the image is a few pixels high or wide, or a strip.
@@ -121,7 +153,7 @@ def find_breast(pixels: np.ndarray) -> BreastMask:
         raise ValueError(f"pixels must be float32 (H, W), not {pixels.dtype} {pixels.shape}")
     if not pixels.size:
         raise MammogramError(TOO_SMALL)
-    small, factor = shrink(pixels)
+    small, factor = shrink(pixels, reduction)
     if min(small.shape) < THINNEST:
         raise MammogramError(TOO_SMALL)
     if not 0 <= small.min() <= small.max() < np.inf:  # also false for NaN

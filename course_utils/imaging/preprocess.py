@@ -13,10 +13,19 @@ from typing import Any
 import cv2
 import numpy as np
 
-from course_utils.imaging.errors import MammogramError
+from course_utils.imaging.errors import MammogramError, TooCoarse
 from course_utils.imaging.grayscale import VOI, check_voi
 from course_utils.imaging.mammogram import Mammogram
-from course_utils.imaging.mask import BreastMask, Side, breast_mask, chest_wall, find_breast, shrink
+from course_utils.imaging.mask import (
+    BreastMask,
+    Side,
+    area_means,
+    breast_mask,
+    chest_wall,
+    find_breast,
+    shrink,
+)
+from course_utils.imaging.wavelet import Read, check_read
 from course_utils.provenance import fingerprint
 
 # Lesson 02 takes the mask's functions from here, beside the steps that they serve.
@@ -24,6 +33,10 @@ __all__ = ["Preprocessor", "breast_mask", "resize_area", "shrink", "thumbnail"]
 
 VERSION = 3
 """Goes into every fingerprint. Raise it whenever the same options give other pixels."""
+
+ENOUGH = 1.5
+"""A breast read at a fraction of its size has at least so many times the pixels, along each side, that its
+picture has."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Preprocessor:
         orient: turn the chest wall to the left, by the mask where that is clear, else by laterality.
         keep_aspect: resize to true proportions and pad with 0, away from the chest wall; else stretch to a
             square.
+        read: how to read files for this preprocessor (see `read_mammogram`), all of them or `fast`.
         mm_per_pixel: a fixed scale in place of each breast's own: so many mm on a pixel's side, for files
             whose spacing is known. Small breasts then stay small, and each must fit into `size`.
 
@@ -54,12 +68,14 @@ class Preprocessor:
     orient: bool = True
     keep_aspect: bool = True
     mm_per_pixel: float | None = None
+    read: Read = "full"
 
     def __post_init__(self) -> None:
         # JSON takes no numpy numbers, and 0 and 0.0 are the same margin.
         object.__setattr__(self, "size", operator.index(self.size))
         object.__setattr__(self, "margin", float(self.margin))
         check_voi(self.voi)
+        check_read(self.read)
         if self.size < 8:
             raise ValueError(f"size must be at least 8 pixels, not {self.size}")
         if self.mm_per_pixel is not None:
@@ -75,6 +91,7 @@ class Preprocessor:
         Raises:
             MammogramError: no breast can be told from the background; with `mm_per_pixel`, the spacing is
                 unknown or the breast is larger than the picture.
+            TooCoarse: the file was read fast, and the breast is too small for that. (Read it in full.)
             ValueError: the pixels are not what those of a `Mammogram` should be.
         """
         *_, (_, picture, _) = self._steps(mammogram)
@@ -98,18 +115,28 @@ class Preprocessor:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return all options and the version of the algorithm, as plain JSON-able values."""
-        return {**asdict(self), "version": VERSION}
+        """Return all options and the version of the algorithm, as plain JSON-able values.
+
+        `read` is among them where it is not `full`: pictures of full reading keep the fingerprints that
+        they had before there was another.
+        """
+        options = {**asdict(self), "version": VERSION}
+        return {name: value for name, value in options.items() if (name, value) != ("read", "full")}
 
     @property
     def fingerprint(self) -> str:
         """Return 16 hexadecimal digits that change with any option: SHA-256 of `config` as sorted JSON."""
         return fingerprint(self.config)
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return how `read_mammogram` is to read a file for this preprocessor: its arguments but the key."""
+        return {"voi": self.voi, "read": self.read, "size": self.size, "mm_per_pixel": self.mm_per_pixel}
+
     def _steps(self, mammogram: Mammogram) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """Yield each step's name, the picture `(h, w)` after it and where in it the breast is."""
         picture = mammogram.pixels
-        breast = find_breast(picture)
+        breast = find_breast(picture, mammogram.reduction)
         yield "read", picture, breast.inside
         height, width = picture.shape
         wall = chest_wall(breast.inside) or _LATERALITY_SIDE.get(mammogram.laterality)
@@ -117,11 +144,12 @@ class Preprocessor:
         rows, columns = slice(0, height), slice(0, width)
         if self.crop:
             rows, columns = self._box(breast, wall, picture.shape)
-            picture = picture[rows, columns]
-            yield "crop", picture, breast.inside
+            yield "crop", picture[_whole(rows), _whole(columns)], breast.inside
 
-        target = self._target(picture.shape, mammogram)
-        picture = np.clip(resize_area(picture, target), 0, 1)  # sums in float32 may round to just above 1
+        target = self._target((rows.stop - rows.start, columns.stop - columns.start), mammogram)
+        if mammogram.reduction > 1 and _too_coarse(rows, columns, target):
+            raise TooCoarse
+        picture = np.clip(_resized(picture, rows, columns, target), 0, 1)  # float32 may round to above 1
         inside = breast.sample(rows, columns, target)
         yield "resize", picture, inside
 
@@ -150,7 +178,7 @@ class Preprocessor:
             slice(int(left) * breast.factor, min(int(right) * breast.factor, shape[1])),
         )
 
-    def _target(self, shape: tuple[int, ...], mammogram: Mammogram) -> tuple[int, int]:
+    def _target(self, shape: tuple[float, float], mammogram: Mammogram) -> tuple[int, int]:
         if not self.keep_aspect:
             return self.size, self.size
         if self.mm_per_pixel is not None:
@@ -160,7 +188,7 @@ class Preprocessor:
         return max(1, round(height * scale)), max(1, round(width * scale))
 
     def _target_in_mm(
-        self, shape: tuple[int, ...], spacing: tuple[float, float] | None, mm_per_pixel: float
+        self, shape: tuple[float, float], spacing: tuple[float, float] | None, mm_per_pixel: float
     ) -> tuple[int, int]:
         if spacing is None:
             raise MammogramError("The file does not say how large its pixels are, and mm_per_pixel needs it.")
@@ -184,6 +212,26 @@ class Preprocessor:
 
 
 _LATERALITY_SIDE: dict[str | None, Side] = {"L": "left", "R": "right"}  # of the chest wall, hung as usual
+
+
+def _whole(side: slice) -> slice:
+    """Return a side of a box without the pixels that it cuts."""
+    return slice(int(np.ceil(side.start)), int(side.stop))
+
+
+def _too_coarse(rows: slice, columns: slice, target: tuple[int, int]) -> bool:
+    sides = zip((rows, columns), target, strict=True)
+    return any(side.stop - side.start < ENOUGH * pixels for side, pixels in sides)
+
+
+def _resized(picture: np.ndarray, rows: slice, columns: slice, target: tuple[int, int]) -> np.ndarray:
+    """Resize a box of a picture; each new pixel is the mean of the area it covers, cut pixels included."""
+    if all(end == int(end) for end in (rows.start, rows.stop, columns.start, columns.stop)):
+        return resize_area(picture[_whole(rows), _whole(columns)], target)
+    ends = [
+        np.linspace(side.start, side.stop, n + 1) for side, n in zip((rows, columns), target, strict=True)
+    ]
+    return area_means(picture, *ends)
 
 
 def resize_area(picture: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

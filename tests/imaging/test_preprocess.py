@@ -190,7 +190,7 @@ def test_each_step_can_be_switched_off():
 def test_the_fingerprint_changes_with_every_option_and_holds_otherwise():
     others = {
         "size": 256, "voi": "none", "mask": False, "crop": False, "margin": 0.05, "orient": False,
-        "keep_aspect": False, "mm_per_pixel": 0.5,
+        "keep_aspect": False, "mm_per_pixel": 0.5, "read": "fast",
     }  # fmt: skip
     assert set(others) == {field.name for field in dataclasses.fields(Preprocessor)}
     prints = [Preprocessor(**{name: value}).fingerprint for name, value in others.items()]
@@ -198,6 +198,15 @@ def test_the_fingerprint_changes_with_every_option_and_holds_otherwise():
     assert len(set(prints)) == len(prints)
     assert Preprocessor(size=512).fingerprint == Preprocessor().fingerprint
     assert all(len(digits) == 16 and int(digits, 16) >= 0 for digits in prints)
+
+
+def test_full_reading_keeps_the_fingerprint_that_it_had_before_there_was_fast_reading():
+    options = {
+        "size": 512, "voi": "auto", "mask": True, "crop": True, "margin": 0.01, "orient": True,
+        "keep_aspect": True, "mm_per_pixel": None, "version": 3,
+    }  # fmt: skip
+    assert Preprocessor().config == Preprocessor(read="full").config == options
+    assert Preprocessor().fingerprint == "2b7bdf194182025a"
 
 
 def test_the_config_survives_json_and_names_its_version():
@@ -216,6 +225,7 @@ def test_the_config_survives_json_and_names_its_version():
         {"voi": "lost"},
         {"voi": -1},
         {"voi": True},
+        {"read": "slow"},
     ],
 )
 def test_options_out_of_range_are_refused(options):
