@@ -48,8 +48,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_map(every)
     _add_cluster(every)
     _add_probe(every)
-    report = _command(every, "report", commands.report, "write one HTML page about a run")
-    _run_folder(report)
+    _add_report(every)
     demo = _command(every, "demo", commands.demo, "run everything on real and synthetic mammograms")
     demo.add_argument(
         "-o",
@@ -62,6 +61,21 @@ def make_parser() -> argparse.ArgumentParser:
     _embedding_options(demo)
     _lab(every)
     return parser
+
+
+def _add_report(every: Any) -> None:
+    report = _command(every, "report", commands.report, "write one HTML page about a run")
+    _run_folder(report)
+    report.add_argument("--title", metavar="TITLE", help="title of the page, in place of its own")
+    report.add_argument(
+        "--authors",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="NAME",
+        help="whose work it is, each name in quotes, after OUT; with a title, authors or a plan, the page gets "
+        "methods, citations and a checklist",
+    )
 
 
 def _lab(every: Any) -> None:

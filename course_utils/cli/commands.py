@@ -363,9 +363,14 @@ def _print_preparation(table: pd.DataFrame, left_out: Sequence[str], remove: Seq
 def report(arguments: argparse.Namespace) -> int:
     """Write the page about a run."""
     with stops_at_once():
-        from course_utils.report import write_report
+        from course_utils.report import check_report, write_report
+        from course_utils.runs.folder import PLAN
 
-    print(f"The report is {display_path(write_report(arguments.run_folder))}: open it in a browser")
+    page = write_report(arguments.run_folder, title=arguments.title, authors=arguments.authors)
+    if (arguments.run_folder / PLAN).exists():
+        for item in check_report(arguments.run_folder).missing:
+            print(printable(f"Not met, {item.id}: {item.says}"))
+    print(f"The report is {display_path(page)}: open it in a browser")
     return 0
 
 

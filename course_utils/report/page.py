@@ -10,6 +10,7 @@ from course_utils import DISCLAIMER, plots
 from course_utils.files import write_atomic
 from course_utils.records import failure_columns
 from course_utils.report import figures, words
+from course_utils.report.publishing import publishing
 from course_utils.report.reading import Run, read_run
 from course_utils.report.text import without_folders
 
@@ -22,15 +23,26 @@ MOST_ROWS = 100
 def write_report(run_dir: str | Path, *, title: str | None = None, authors: Sequence[str] = ()) -> Path:
     """Write `report.html` from the files of `course embed` and `course cluster`; return its path.
 
+    With a title, authors, a plan or claims, the page is one to publish: plan, claims and rubric, methods,
+    what to cite and a checklist are added. Without any, it is about the run alone.
+
     Needs `embeddings.parquet`; takes `thumbnails.parquet`, `failures.csv`, `run.json`,
     `clusters.csv` (whose further columns describe the images) and `clusters.json` if they exist.
     Without clusters it computes them, with the defaults of `cluster`. What `course map` and
     `course probe` wrote is shown where it belongs to these embeddings. The same files give the same bytes.
 
+    Args:
+        run_dir: the folder of the run.
+        title: of the page, in place of its own.
+        authors: whose work it is, in their order.
+
     Raises:
         RunError: the folder holds no embeddings, or a file of it cannot be read.
     """
     run = read_run(Path(run_dir))
+    heading = without_folders(title or "").strip()
+    names = [without_folders(each).strip() for each in ((authors,) if isinstance(authors, str) else authors)]
+    published = publishing(run, Path(run_dir), heading, [name for name in names if name])
     environment = Environment(
         loader=PackageLoader("course_utils.report"),
         autoescape=True,
@@ -38,7 +50,7 @@ def write_report(run_dir: str | Path, *, title: str | None = None, authors: Sequ
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    page = environment.get_template("report.html.jinja").render(_context(run))
+    page = environment.get_template("report.html.jinja").render({**_context(run), **published})
     path = Path(run_dir) / "report.html"
     write_atomic(path, page.encode())
     return path

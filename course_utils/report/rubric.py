@@ -17,7 +17,7 @@ from course_utils.analysis.probing.scores import FEWEST_FOR_AN_INTERVAL
 from course_utils.records import SHOWN
 from course_utils.report.claims import judge_claims
 from course_utils.report.evidence import ALWAYS_HELD, Evidence, gather
-from course_utils.report.text import without_folders
+from course_utils.report.text import listed, without_folders
 from course_utils.runs import StoredProbe, probe_file
 from course_utils.runs.clusters import RESULT, TABLE
 from course_utils.runs.folder import EMBEDDINGS, FAILURES, RECORD, THUMBNAILS
@@ -28,7 +28,7 @@ Answer = tuple[Met, str]
 FEWEST_DRAWS = round(1 / LEVEL) - 1
 """With fewer draws than this, no p value can be 0.05 or less."""
 
-_SIGNS = {"yes": "✓", "no": "✗", "cannot say": "?"}
+SIGNS = {"yes": "✓", "no": "✗", "cannot say": "?"}
 
 
 @dataclass(frozen=True)
@@ -65,11 +65,11 @@ class Rubric:
         return tuple(item for item in self.items if item.met == "cannot say")
 
     def __str__(self) -> str:
-        return "\n".join(f"{_SIGNS[item.met]} {item.id:<12}{item.met:<12}{item.says}" for item in self.items)
+        return "\n".join(f"{SIGNS[item.met]} {item.id:<12}{item.met:<12}{item.says}" for item in self.items)
 
     def _repr_html_(self) -> str:
         rows = "".join(
-            f"<tr><td>{_SIGNS[item.met]} {item.met}</td><th style='text-align: left'>{html.escape(item.asks)}"
+            f"<tr><td>{SIGNS[item.met]} {item.met}</td><th style='text-align: left'>{html.escape(item.asks)}"
             f"</th><td style='text-align: left'>{html.escape(item.says)}</td></tr>"
             for item in self.items
         )
@@ -84,7 +84,11 @@ def check_report(run_folder: str | Path) -> Rubric:
         run_folder: the folder that `course embed`, `course cluster` and `course probe`, `write_plan` and
             `write_claims` wrote into. Whatever is missing or damaged is an item that is not met.
     """
-    evidence = gather(run_folder)
+    return judge(gather(run_folder))
+
+
+def judge(evidence: Evidence) -> Rubric:
+    """Answer from what was gathered."""
     items = (Item(name, asks, *answer(evidence)) for name, (asks, answer) in _ITEMS.items())
     return Rubric(tuple(Item(one.id, one.asks, one.met, without_folders(one.says)) for one in items))
 
@@ -102,7 +106,7 @@ def _plan(found: Evidence) -> Answer:
     without = [name for name, result in results.items() if result.get("plan_sha256") != found.plan.sha256]
     if without:
         return "no", (
-            f"The plan was written or changed after {_listed(without)}: it counts only if it came first, so "
+            f"The plan was written or changed after {listed(without)}: it counts only if it came first, so "
             "embed into another folder, plan there, and then cluster and probe."
         )
     came = "came before all results, which keep its sha256" if results else "is there, and no result yet"
@@ -190,15 +194,15 @@ def _confounders(found: Evidence) -> Answer:
             never.append(name)
     if never:
         return "no", (
-            f"The clusters were never held against {_listed(never)}: run course cluster again, with a table "
+            f"The clusters were never held against {listed(never)}: run course cluster again, with a table "
             f"that has {'it' if len(never) == 1 else 'them'} (--labels)."
         )
     if untold:
-        return "cannot say", f"The clusters could not be held against {_listed(untold)}."
+        return "cannot say", f"The clusters could not be held against {listed(untold)}."
     held = [name for name in asked if name in varies]
     if not held:
         return "cannot say", "Nothing that varies is known of the images: give a table with --labels."
-    return "yes", f"The clusters were held against {_listed(held)}."
+    return "yes", f"The clusters were held against {listed(held)}."
 
 
 def _averaged(found: Evidence, name: str) -> bool:
@@ -230,21 +234,21 @@ def _nulls(found: Evidence) -> Answer:
             draws[f"the probe of {target}"] = probe.chance.draws
     few = [name for name, number in draws.items() if number < FEWEST_DRAWS]
     if alone:
-        return "no", f"The probe of {_listed(alone)} stands without permuted targets: run course probe again."
+        return "no", f"The probe of {listed(alone)} stands without permuted targets: run course probe again."
     if few:
         return "no", (
-            f"{_listed(few)} had fewer than {FEWEST_DRAWS} draws, which cannot give p = {LEVEL}: run it with "
+            f"{listed(few)} had fewer than {FEWEST_DRAWS} draws, which cannot give p = {LEVEL}: run it with "
             "more."
         )
     if untold:
-        return "cannot say", f"{_listed(untold)} can be dealt out among the women in too few ways to test."
+        return "cannot say", f"{listed(untold)} can be dealt out among the women in too few ways to test."
     beside_it = {*found.associations, "gaussian", "permuted", "valley", "stability"}
     beside_it |= {name for _, probe in found.probes.values() for name in (*probe.baselines, "chance")}
     controls = () if found.plan is None else found.plan.plan.controls
     unseen = [each for each in controls if not any(name.lower() in each.lower() for name in beside_it)]
     if unseen:
         return "cannot say", (
-            f"The nulls are there, but no file of this run says whether {_listed(unseen)} stood beside the "
+            f"The nulls are there, but no file of this run says whether {listed(unseen)} stood beside the "
             "result, as planned: show it yourself."
         )
     return "yes", f"Each index stands beside its null, of {min(draws.values(), default=0)} draws or more."
@@ -300,13 +304,13 @@ def _intervals(found: Evidence) -> Answer:
     ]
     few = [target for target in bare if found.probes[target][1].women < FEWEST_FOR_AN_INTERVAL]
     if len(bare) > len(few):
-        return "no", f"A score of the probe of {_listed(bare)} has no interval: run course probe again."
+        return "no", f"A score of the probe of {listed(bare)} has no interval: run course probe again."
     if few:
         return "cannot say", (
-            f"The probe of {_listed(few)} is of fewer than {FEWEST_FOR_AN_INTERVAL} women, too few for an "
+            f"The probe of {listed(few)} is of fewer than {FEWEST_FOR_AN_INTERVAL} women, too few for an "
             "interval: give the score as an example and not as a result."
         )
-    return "yes", f"Every score of the probe of {_listed([*found.probes])} has its interval over women."
+    return "yes", f"Every score of the probe of {listed([*found.probes])} has its interval over women."
 
 
 def _followed(found: Evidence) -> Answer:
@@ -320,7 +324,7 @@ def _followed(found: Evidence) -> Answer:
         if wanted != got
     ]
     if departures:
-        return "no", f"{_listed(departures).capitalize()}: run it as planned, or report the departure."
+        return "no", f"The plan was left: {listed(departures)}. Run it as planned, or report the departure."
     outcome = SHOWN.get(found.plan.plan.outcome, found.plan.plan.outcome)
     if outcome and outcome not in found.associations and outcome not in found.probes:
         if outcome in found.skipped:
@@ -377,9 +381,5 @@ _ITEMS: dict[str, tuple[str, Callable[[Evidence], Answer]]] = {
 
 def _words(value: Any) -> str:
     if isinstance(value, list):
-        return _listed(value) or "nothing"
+        return listed(value) or "nothing"
     return str(value)
-
-
-def _listed(names: list[str]) -> str:
-    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"

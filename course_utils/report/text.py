@@ -1,6 +1,7 @@
 """Values and errors as text that may appear on the page."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,11 @@ def as_sentence(error: Exception) -> str:
 def stated(value: Any) -> str:
     """Return a value of a table as text, and what is missing as nothing."""
     return "" if value is None or value != value or value is pd.NA else str(value)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as they are listed in a sentence: `view, side and vendor`."""
+    return "".join(names) if len(names) < 2 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def without_folders(text: Any) -> str:

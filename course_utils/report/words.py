@@ -10,13 +10,13 @@ from course_utils.analysis.associations import cramers_v
 from course_utils.analysis.clustering import NOISE
 from course_utils.analysis.evaluation import FEW, two_decimals
 from course_utils.report.reading import Run
-from course_utils.report.text import without_folders
+from course_utils.report.text import listed, without_folders
 
 _NUMBERS = {2: "Two", 3: "Three", 4: "Four", 5: "Five", 6: "Six"}
 _WORTH_TELLING = 0.1
 _TIED, _MOST_TIED = 0.5, 3
 _FEWEST_PER_CELL = 5  # with fewer, V is large by chance
-_METHODS = {
+METHODS = {
     "kmeans": "k-means",
     "gmm": "a mixture of Gaussians",
     "ward": "Ward’s method",
@@ -49,12 +49,12 @@ def summary(run: Run) -> str:
         noise = int((run.clustering.labels == NOISE).sum())
         left = f"; {noise} {'belongs' if noise == 1 else 'belong'} to none (noise)" if noise else ""
         if params.get("remove"):
-            sentences.append(f"Taken off the embeddings: {_listed(params['remove'])}.")
+            sentences.append(f"Taken off the embeddings: {listed(params['remove'])}.")
         if run.clusters_women:
             sentences.append("What was clustered is the mean of each woman’s images.")
         sentences.append(
             f"PCA reduced the embeddings to {params['dims']} dimensions, and "
-            f"{_METHODS[run.clustering.method]} grouped them into {into}{left}."
+            f"{METHODS[run.clustering.method]} grouped them into {into}{left}."
         )
     return without_folders(" ".join(sentences))
 
@@ -147,7 +147,7 @@ def limits(run: Run) -> list[str]:
     compared = [one.column for one in found.associations]
     if compared:
         points.append(
-            f"The clusters were held against {_listed(compared)}, and nothing else. What no column names, "
+            f"The clusters were held against {listed(compared)}, and nothing else. What no column names, "
             "say the machine, the site or the year, cannot be seen here, and may be what they follow."
         )
     else:
@@ -167,7 +167,7 @@ def limits(run: Run) -> list[str]:
     read = [each.probe.target for each in run.probes if each.probe.is_more_than_chance]
     if read:
         points.append(
-            f"That a model can read {_listed(read)} off the vectors makes no clusters of it, and does not "
+            f"That a model can read {listed(read)} off the vectors makes no clusters of it, and does not "
             "say that it could be read off images from elsewhere."
         )
     if len(run.probes) > 1:
@@ -191,10 +191,6 @@ def _tied(run: Run, columns: list[str]) -> list[tuple[str, str, float]]:
             if min(table.shape, default=0) >= 2 and len(both) >= _FEWEST_PER_CELL * table.size:
                 pairs.append((one, other, cramers_v(table)))
     return sorted((pair for pair in pairs if pair[2] >= _TIED), key=lambda pair: -pair[2])[:_MOST_TIED]
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def association_rows(run: Run) -> list[list[str]]:

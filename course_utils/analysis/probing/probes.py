@@ -53,7 +53,7 @@ from course_utils.analysis.probing.scores import (
 from course_utils.analysis.probing.targets import Target, check_classes, read_target, women_of_classes
 from course_utils.analysis.validity import p_words
 
-_MODELS = {
+MODELS = {
     ("linear", "categories"): "logistic regression",
     ("linear", "number"): "ridge regression",
     ("knn", "categories"): "nearest neighbours",
@@ -190,7 +190,7 @@ class Probe:
             f"{head}: {NAMES[self.measure]} {self.score.words}, where "
             f"{knowing_nothing(self.measure, self.chance_level)}, on {self._of}, each judged by a model "
             "fitted to other women "
-            f"({_MODELS[self.model, self.kind]}, {self.splits} folds of women, {_times(self.repeats)})."
+            f"({MODELS[self.model, self.kind]}, {self.splits} folds of women, {_times(self.repeats)})."
         )
         if self.missing:
             images = "1 image was" if self.missing == 1 else f"{self.missing} images were"

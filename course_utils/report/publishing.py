@@ -1,0 +1,71 @@
+"""What makes a page one to publish: title, authors, plan, claims, rubric, methods, citations, checklist."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from course_utils.report import checklist, methods
+from course_utils.report.citations import how_to_cite
+from course_utils.report.evidence import gather
+from course_utils.report.reading import Run
+from course_utils.report.rubric import SIGNS, judge
+from course_utils.report.text import listed, without_folders
+from course_utils.report.words import METHODS
+from course_utils.runs import Plan
+from course_utils.runs.folder import PLAN
+from course_utils.runs.plans import CLAIMS
+
+_KINDS = {
+    "none": "nothing was found",
+    "association": "the clusters follow a column",
+    "clusters": "there are clusters",
+    "prediction": "a column can be read off the vectors",
+}
+
+
+def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[str, Any]:
+    """Return what the template says beyond the run itself; `published` is None where nobody asked for it."""
+    heading = {"title": title, "authors": listed(authors)}
+    if not (title or authors or (folder / PLAN).exists() or (folder / CLAIMS).exists()):
+        return {**heading, "published": None}
+    # What an earlier page says must not change this one.
+    found = replace(gather(folder), page_counts=None)
+    asked = checklist.rows(run, found, title)
+    return {
+        **heading,
+        "published": {
+            "plan": [] if found.plan is None else _plan(found.plan.plan),
+            "no_plan": found.trouble(PLAN) or "Nothing was written down before the analysis.",
+            "claims": [
+                (without_folders(claim.says), _KINDS[claim.kind], without_folders(claim.about))
+                for claim in found.claims or ()
+            ],
+            "no_claims": found.trouble(CLAIMS) or "Nothing is claimed.",
+            "rubric": [asdict(item) | {"sign": SIGNS[item.met]} for item in judge(found).items],
+            "methods": methods.paragraphs(run, found),
+            "citations": how_to_cite(run),
+            "checklist": asked,
+            "open": sum(row.is_open for row in asked),
+        },
+    }
+
+
+def _plan(plan: Plan) -> list[tuple[str, str]]:
+    """Return what was planned, each point with its name."""
+    number = "a number chosen by the data" if plan.k == "auto" else str(plan.k)
+    clusters = "" if plan.method == "hdbscan" else f", {number} clusters"
+    points = [
+        ("Question", plan.question),
+        ("What would count", plan.finding),
+        ("Outcome", plan.outcome),
+        ("Threshold", "" if plan.threshold is None else f"{plan.threshold:g}"),
+        ("Clustering", f"{METHODS[plan.method]}{clusters}, seed {plan.seed}, by {plan.per}"),
+        ("Taken off", listed(plan.remove)),
+        ("Confounders", listed(plan.confounders)),
+        ("Controls", listed(plan.controls)),
+        ("Unit", plan.unit),
+        ("Written", plan.written),
+    ]
+    return [(name, without_folders(text)) for name, text in points if text]
