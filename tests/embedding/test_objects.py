@@ -1,6 +1,6 @@
 """An archive in an object store: what comes of it is what comes of a local copy, and trouble is a sentence.
 
-The store is moto's, on this machine; a layer in front of it denies one bucket, or stops answering.
+The store is on this machine (see `buckets`), and denies what it is told to deny.
 """
 
 import contextlib
@@ -8,12 +8,12 @@ import json
 import os
 import pickle
 import shutil
-import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from buckets import Server
 from numpy.testing import assert_array_equal
 from test_distributed import EXACT, LITE, PREPROCESSOR, InThisProcess, same_but_for_the_run
 
@@ -27,50 +27,10 @@ from course_utils.imaging.keys import key_of
 from course_utils.objects import ObjectError, Place, UnreadableObject, at_hand, place, sent
 
 SMALL = ["--backbone", "efficientnet_lite0", "--device", "cpu", "--size", "224", "--deterministic"]
-DENIED = b"<Error><Code>AccessDenied</Code><Message>AKIDSECRET may not</Message></Error>"
-
-
-class Server:
-    """moto's S3 on a free port of this machine."""
-
-    def __init__(self):
-        from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-        from werkzeug.serving import WSGIRequestHandler, make_server
-
-        class Quiet(WSGIRequestHandler):
-            def log(self, *_):
-                pass
-
-        self._moto = DomainDispatcherApplication(create_backend_app)
-        self.requests, self.refuses = [], lambda method, path: False
-        self._server = make_server("127.0.0.1", 0, self._answer, threaded=True, request_handler=Quiet)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def _answer(self, environ, start_response):
-        method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
-        self.requests.append((method, path))
-        if path.startswith("/denied") or self.refuses(method, path):
-            start_response("403 Forbidden", [("Content-Type", "application/xml")])
-            return [b"" if method == "HEAD" else DENIED]
-        return self._moto(environ, start_response)
-
-    def stop(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-    @property
-    def names(self):
-        """What is in the bucket, as moto itself knows it, and not what folders leave behind."""
-        from moto.s3.models import s3_backends
-
-        (backends,) = s3_backends.values()
-        return sorted(name for name in backends["aws"].buckets["bucket"].keys if not name.endswith("/"))
 
 
 @pytest.fixture(scope="module")
 def server():
-    pytest.importorskip("moto", reason="not installed: moto")
     server = Server()
     yield server
     server.stop()
@@ -79,7 +39,6 @@ def server():
 @pytest.fixture
 def bucket(server, monkeypatch):
     """Return an empty bucket."""
-    from moto.s3.models import s3_backends
     from pyarrow.fs import S3FileSystem
 
     for name, value in {
@@ -89,9 +48,7 @@ def bucket(server, monkeypatch):
         "AWS_EC2_METADATA_DISABLED": "true",
     }.items():
         monkeypatch.setenv(name, value)
-    s3_backends.reset()
-    server.requests.clear()
-    server.refuses = lambda method, path: False
+    server.reset()
     host = server.url.removeprefix("http://")
     S3FileSystem(endpoint_override=host, scheme="http", allow_bucket_creation=True).create_dir("bucket")
     return place("s3://bucket")
