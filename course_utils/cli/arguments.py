@@ -73,8 +73,8 @@ def _add_report(every: Any) -> None:
         action="extend",
         default=[],
         metavar="NAME",
-        help="whose work it is, each name in quotes, after OUT; with a title, authors or a plan, the page gets "
-        "methods, citations and a checklist",
+        help="whose work it is, each name in quotes, after OUT; with a title, authors or a plan, the page "
+        "gets methods, citations and a checklist",
     )
 
 

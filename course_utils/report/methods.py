@@ -75,6 +75,8 @@ def _preprocessing(run: Run) -> str:
         )
         used = _counted(run.table["voi"].map(stated).tolist()) if "voi" in run.table else ""
         sentences.append(f"Stored values became gray by {rule}{f' (used: {used})' if used else ''}.")
+    if config.get("read") == "fast":
+        sentences.append("Compressed images were decoded at a reduced resolution (--read fast).")
     steps = []
     if config.get("mask"):
         steps.append("all that lies outside the breast was set to black")
