@@ -165,6 +165,9 @@ class _Threads(ThreadingMixIn, WSGIServer):
 class _Quiet(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"  # answers whoever asks whether to go on
 
+    def get_environ(self):
+        return super().get_environ() | {"RAW_URI": self.path}  # which moto wants
+
     def log_message(self, *_):
         pass
 
@@ -175,8 +178,8 @@ def _path(environ):
 
 def _received(environ):
     """Read what comes with a request, whose length may not be known beforehand."""
-    stream = environ["wsgi.input"]
-    if environ.get("HTTP_TRANSFER_ENCODING") == "chunked":
+    stream, environ = environ["wsgi.input"], dict(environ)
+    if environ.pop("HTTP_TRANSFER_ENCODING", "") == "chunked":
         body = _joined(stream)
     else:
         body = stream.read(int(environ.get("CONTENT_LENGTH") or 0))
