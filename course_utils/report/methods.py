@@ -112,7 +112,7 @@ def _network(run: Run) -> str:
     if weights.get("pretrained") is False:
         trained = f"RANDOM weights, never trained (seed {weights.get('seed', 'not recorded')})"
     else:
-        trained = f"the weights {weights.get('id', '(not named)')} ({', '.join(facts)}), as they are"
+        trained = f"the weights {weights.get('id', '(not named)')} ({', '.join(facts)}), used as they are"
     sentences = [
         f"The embeddings, {run.vectors.shape[1]} numbers each, are those of {record['backbone']} with "
         f"{trained}."
@@ -214,10 +214,10 @@ def _probes(run: Run) -> str:
             tuned = _SETTINGS[probe.model, probe.kind].format(probe.setting)
         beside = f", beside {listed([*probe.baselines])} in the same folds" if probe.baselines else ""
         sentences.append(
-            f"{probe.target} was read off the embeddings of {probe.images} images of {probe.women} women by "
-            f"{MODELS[probe.model, probe.kind]} ({tuned}), in {probe.splits} folds of women, dealt "
-            f"{probe.repeats} times (seed {probe.seed}){beside}; the measure is {NAMES[probe.measure]}, with "
-            "a 95% interval from drawing women."
+            f"The column {probe.target} was read off the embeddings of {probe.images} images of "
+            f"{probe.women} women by {MODELS[probe.model, probe.kind]} ({tuned}), in {probe.splits} folds of "
+            f"women, dealt {probe.repeats} times (seed {probe.seed}){beside}; the measure is "
+            f"{NAMES[probe.measure]}, with a 95% interval from drawing women."
         )
         if probe.chance is not None and probe.chance.p_value is not None:
             sentences.append(
@@ -242,7 +242,9 @@ def _software(run: Run) -> str:
         sentences.append("The commit of the course’s code is not recorded.")
     machine = record.get("machine") or {}
     if machine:
-        sentences.append(f"Machine: {', '.join(f'{name} {value}' for name, value in machine.items())}.")
+        parts = [stated(machine[name]) for name in ("system", "processor") if machine.get(name)]
+        parts += [f"{machine['cores']} cores"] if machine.get("cores") else []
+        sentences.append(f"Machine: {', '.join(parts)}.")
     seeds = record.get("seeds") or {}
     if seeds:
         sentences.append(

@@ -18,10 +18,10 @@ from course_utils.runs.folder import PLAN
 from course_utils.runs.plans import CLAIMS
 
 _KINDS = {
-    "none": "nothing was found",
-    "association": "the clusters follow a column",
-    "clusters": "there are clusters",
-    "prediction": "a column can be read off the vectors",
+    "none": "claims no finding",
+    "association": "claims that the clusters follow {}",
+    "clusters": "claims clusters",
+    "prediction": "claims that {} can be read off the vectors",
 }
 
 
@@ -39,7 +39,7 @@ def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[s
             "plan": [] if found.plan is None else _plan(found.plan.plan),
             "no_plan": found.trouble(PLAN) or "Nothing was written down before the analysis.",
             "claims": [
-                (without_folders(claim.says), _KINDS[claim.kind], without_folders(claim.about))
+                (without_folders(claim.says), without_folders(_KINDS[claim.kind].format(claim.about)))
                 for claim in found.claims or ()
             ],
             "no_claims": found.trouble(CLAIMS) or "Nothing is claimed.",
@@ -66,6 +66,6 @@ def _plan(plan: Plan) -> list[tuple[str, str]]:
         ("Confounders", listed(plan.confounders)),
         ("Controls", listed(plan.controls)),
         ("Unit", plan.unit),
-        ("Written", plan.written),
+        ("Written", f"{plan.written[:16].replace('T', ' ')} UTC"),
     ]
     return [(name, without_folders(text)) for name, text in points if text]
