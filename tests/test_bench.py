@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 import bench  # noqa: E402
 import bench_page  # noqa: E402
+import bench_scale  # noqa: E402
 import contestants  # noqa: E402
 from calibration import patience  # noqa: E402
 
@@ -39,6 +40,7 @@ def quick(tmp_path_factory):
     """The folder of a quick run, and what it printed."""
     output = tmp_path_factory.mktemp("bench")
     command = [sys.executable, ROOT / "tools" / "bench.py", "--quick", "--output", output]
+    command += ["--only", "a,b,d,e,f"]  # g starts many processes: it is run by `make check-slow`
     # One thread: where other work keeps the cores busy, two wait for each other after every layer.
     environment = {
         **os.environ,
@@ -124,10 +126,33 @@ def measured():
             "missing": {},
         },
     }
+
+    def runs(start_s, image_s, peak_mb):
+        return {
+            str(n): {"files": n, "command_s": start_s + n * image_s, "extraction_s": 1.0, "peak_mb": peak_mb}
+            for n in (200, 600)
+        }
+
+    ways = {"one process": runs(5, 0.04, 900), "--shards 2": runs(9, 0.041, 1600)}
+    ways["--ray local"] = runs(15, 0.0416, 2000)
+    sections["g"] = {
+        "files": 200,
+        "missing": {},
+        "turns": [ways, {way: _slower(run) for way, run in ways.items()}],
+        "small": [
+            {"files": n, "command_s": n / 100, "extraction_s": n / 150, "peak_mb": peak}
+            for n, peak in ((1000, 1500), (10_000, 1560))
+        ],
+    }
     return {
         key: {"where": "a machine", "took_s": 1.0, "quick": False, **section}
         for key, section in sections.items()
     }
+
+
+def _slower(run):
+    """The same run in a slow moment of the machine."""
+    return {count: {**row, "command_s": 2 * row["command_s"]} for count, row in run.items()}
 
 
 def verdict(text: str, words: str) -> list[str]:
@@ -146,7 +171,7 @@ def test_a_quick_run_writes_a_page_with_every_section_and_a_figure(quick):
     assert "A quick run" in text
     targets = [line for line in text.split("![")[0].splitlines() if line.startswith("| ")]
     for target in targets:
-        if "| not measur" in target:
+        if "| not measur" in target and not target.startswith("| g |"):
             (explanation,) = [said for words, said in MAY_BE_MISSING.items() if words in target]
             assert explanation in text
     for precision in ("fp32", "bf16"):
@@ -218,6 +243,11 @@ def test_a_machine_that_keeps_every_target_is_told_so(measured):
     assert verdict(text, "course --help`, seconds") == ["≤ 0.30", "0.10", "kept"]
     assert verdict(text, "first vector, seconds") == ["≤ 5.0", "4.0", "kept"]
     assert verdict(text, "largest difference from plain PyTorch") == ["≤ 1e-04", "4e-07", "kept"]
+    assert verdict(text, "`--shards 2`: time an image") == ["≤ 5%", "2%", "kept"]
+    assert verdict(text, "`--ray local`: time an image") == ["≤ 5%", "4%", "kept"]
+    assert verdict(text, "most memory of 10 000 small files over that of 1 000") == ["≤ 1.10", "1.04", "kept"]
+    assert "| `--shards 2` | 13.5 | 61.5 | 2.5% | 1600 |" in text
+    assert "| 10 000 | 100.0 | 66.7 | 150 | 1560 |" in text
 
 
 @pytest.mark.parametrize(
@@ -246,6 +276,10 @@ def test_files_growth_start_and_precision_that_miss_a_target_are_told_so(measure
     measured["d"]["rows"][3]["extraction_s"] = 6
     measured["e"] = {**measured["e"], "help": [0.31] * 3, "torch": [0.9] * 3}
     measured["f"]["rows"]["torch fp32"]["relative_difference"] = 2e-4
+    for turn in measured["g"]["turns"]:
+        for way in ("--shards 2", "--ray local"):
+            turn[way]["600"]["command_s"] *= 1.1
+    measured["g"]["small"][1]["peak_mb"] = 1700
     text = bench_page.page(measured)
     for words in (
         "share of what the cores allow",
@@ -256,6 +290,9 @@ def test_files_growth_start_and_precision_that_miss_a_target_are_told_so(measure
         "course --help`, seconds",
         "first vector, seconds",
         "largest difference from plain PyTorch",
+        "`--shards 2`: time an image",
+        "`--ray local`: time an image",
+        "most memory of 10 000 small files",
     ):
         assert verdict(text, words)[2] == "**missed**", words
 
@@ -270,12 +307,12 @@ def test_a_faster_decoder_that_gives_other_pixels_misses_its_target(measured):
 def test_what_was_not_measured_is_neither_kept_nor_missed(measured):
     for turn in measured["a"]["turns"]:
         del turn["course_utils bf16 × 32"], turn["course_utils, OpenVINO fp32 × 32"]
-    for section in ("b", "d", "e", "f"):
+    for section in ("b", "d", "e", "f", "g"):
         del measured[section]
     text = bench_page.page(measured)
     assert verdict(text, "network, fp32: times") == ["≥ 2.20", "5.00", "kept"]
     assert verdict(text, "network, bf16: share of the limit")[2] == "not measured"
-    assert text.count("| not measured | not measured |") == 11
+    assert text.count("| not measured | not measured |") == 14
 
 
 def test_ratios_are_taken_within_a_turn_so_that_a_slow_turn_of_all_changes_none(measured):
@@ -482,3 +519,32 @@ def test_on_cuda_the_networks_give_the_same_vectors_as_on_the_cpu(tmp_path):
     for label in bench.ON_CUDA:
         difference = quick["differences"][bench_page.at(label, 2)]
         assert difference < (0.05 if "bf16" in label or "fp16" in label else 1e-3), label
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps_rollup").exists(), reason="Linux alone tells it")
+def test_the_memory_of_a_run_is_that_of_all_its_processes():
+    child = "import time; held = bytes(range(256)) * 400_000; time.sleep(1.5)"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}])"
+    run = subprocess.Popen([sys.executable, "-c", parent])
+    with bench_scale._Watch(run.pid) as watch:
+        run.wait()
+    assert 100 < watch.peak_mb < 150
+
+
+def test_without_ray_its_cost_is_not_measured_and_the_page_says_so(measured):
+    measured["g"]["missing"] = {"--ray local": "Ray (`pip install -e .[scale]`)"}
+    for turn in measured["g"]["turns"]:
+        del turn["--ray local"]
+    text = bench_page.page(measured)
+    assert verdict(text, "`--ray local`: time an image")[1:] == ["not measured", "not measured"]
+    assert "- --ray local: not measured; missing: Ray" in text
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_what_shards_cost(tmp_path):
+    command = [sys.executable, ROOT / "tools" / "bench.py", "--quick", "--only", "g", "--output", tmp_path]
+    subprocess.run(command, check=True, timeout=patience(400))
+    section = json.loads((tmp_path / "embedding.json").read_text(encoding="utf-8"))["g"]
+    assert {"one process", "--shards 2"} <= set(section["turns"][0])
+    assert [row["files"] for row in section["small"]] == [2, 4]
+    assert "## g." in (tmp_path / "embedding.md").read_text(encoding="utf-8")

@@ -18,12 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import bench_page
+import bench_scale
 import numpy as np
 import pydicom
 import torch
@@ -42,6 +43,7 @@ SECTIONS = {
     "d": "cost as the number of files grows",
     "e": "start",
     "f": "what precision does to vectors",
+    "g": "what shards and Ray cost",
 }
 THINGSVISION = ROOT / ".venv-thingsvision" / "bin" / "python"
 SYNTAXES = ("uncompressed", "RLE", "JPEG-LS", "JPEG 2000", "JPEG lossless")
@@ -68,6 +70,7 @@ class Size:
     growth: tuple[int, ...] = (100, 1000, 10_000)
     starts: int = 5
     mammograms: int = 32  # at most; the real ones come first
+    scale: bench_scale.Lengths = field(default_factory=bench_scale.Lengths)
 
 
 QUICK = Size(
@@ -86,6 +89,7 @@ QUICK = Size(
     growth=(4, 8),
     starts=1,
     mammograms=12,
+    scale=bench_scale.Lengths(files=2, turns=1, small=(2, 4)),
 )
 
 
@@ -571,9 +575,23 @@ def fidelity(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
     return {**about, "images": len(paths), "rows": rows, "missing": missing}
 
 
+def scale(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
+    """(g): shards and Ray beside one process (see `bench_scale`)."""
+    (folder / "g").mkdir()
+    large = write_files(folder / "g", size.rows, size.columns)["uncompressed"]
+    return bench_scale.measure(size.scale, folder, large, write_small_files, environment(), tick)
+
+
 Measure = Callable[[Size, Path, Callable[[], object]], Record]
-MEASURES: dict[str, Measure] = {"a": network, "b": files, "d": growth, "e": start, "f": fidelity}
-EXPECTED_S = {"a": 220, "b": 620, "d": 300, "e": 60, "f": 60}  # on 2 cores; only to estimate the time left
+MEASURES: dict[str, Measure] = {"a": network, "b": files, "d": growth, "e": start, "f": fidelity, "g": scale}
+EXPECTED_S = {
+    "a": 220,
+    "b": 620,
+    "d": 300,
+    "e": 60,
+    "f": 60,
+    "g": 400,
+}  # on 2 cores; only to estimate the time left
 
 
 def steps_of(section: str, size: Size) -> int:
@@ -585,6 +603,7 @@ def steps_of(section: str, size: Size) -> int:
         "d": 2 * len(size.growth) + 2,
         "e": 3 * (size.starts + (size is not QUICK)),
         "f": 6 + (3 if cuda else 0),
+        "g": bench_scale.steps(size.scale),
     }[section]
 
 
@@ -597,7 +616,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--only",
         default="",
-        metavar="a,b,d,e,f",
+        metavar="a,b,d,e,f,g",
         help="sections: " + "; ".join(f"{letter}: {what}" for letter, what in SECTIONS.items()),
     )
     parser.add_argument("--draw", action="store_true", help="measure nothing, just write the page again")
@@ -612,9 +631,9 @@ def main(argv: list[str] | None = None) -> int:
     results: dict[str, Record] = {}
     if measured.exists() and (arguments.draw or arguments.only):
         results = json.loads(measured.read_text(encoding="utf-8"))
-    asked = set((arguments.only or "a,b,d,e,f").replace("c", "a").split(","))
+    asked = set((arguments.only or "a,b,d,e,f,g").replace("c", "a").split(","))
     if asked - set(SECTIONS):
-        parser.error("--only takes letters from a,b,c,d,e,f separated by commas")
+        parser.error("--only takes letters from a,b,c,d,e,f,g separated by commas")
     chosen = [letter for letter in SECTIONS if letter in asked]
     if arguments.draw and not results:
         parser.error("nothing has been measured yet")

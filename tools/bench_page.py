@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bench_scale
 import matplotlib as mpl
 import numpy as np
 from bench_imaging import table_lines
@@ -132,6 +133,7 @@ def verdicts(results: Record) -> list[Target]:
         *_growth_targets(results.get("d", {"rows": []})["rows"]),
         *_start_targets(results.get("e", {})),
         *_fidelity_targets(results.get("f", {"rows": {}})["rows"]),
+        *_scale_targets(results.get("g", {"turns": [], "small": [], "missing": {}})),
     ]
 
 
@@ -232,6 +234,34 @@ def _fidelity_targets(rows: dict[str, Record]) -> list[Target]:
     exact = [row["relative_difference"] for label, row in rows.items() if "fp32" in label]
     what = "fp32, every engine and adapter: largest difference from plain PyTorch, of the largest number"
     return [Target("f", what, 1e-4, max(exact, default=None), "{:.0e}", at_most=True)]
+
+
+def _scale_targets(section: Record) -> list[Target]:
+    few, most = (
+        f"{row['files']:,}".replace(",", " ")
+        for row in section["small"] or ({"files": 1000}, {"files": 10_000})
+    )
+    return [
+        *(
+            Target(
+                "g",
+                f"`{way}`: time an image, beyond that in one process",
+                0.05,
+                bench_scale.overhead(section, way),
+                "{:.0%}",
+                at_most=True,
+            )
+            for way in (bench_scale.SHARDS, bench_scale.RAY)
+        ),
+        Target(
+            "g",
+            f"`{bench_scale.SHARDS}`: most memory of {most} small files over that of {few}",
+            1.1,
+            bench_scale.growth(section["small"]),
+            "{:.2f}",
+            at_most=True,
+        ),
+    ]
 
 
 # --- The page -----------------------------------------------------------------------------------------------
@@ -338,9 +368,29 @@ whether k-means (k = {k}) finds the same clusters.
 {missing}"""
 
 
+SCALE = """
+## g. What shards and Ray cost
+
+`course embed` of {files} and of {more} uncompressed mammograms with ResNet-50, without a store, on the same
+number of threads. *Start* is what a run takes besides its images, *an image* what the longer run takes
+beyond the shorter, for each image more; *overhead* is beside one process, within a turn. Memory is that of
+all processes together, each page counted once; it is known on Linux only.
+
+| | start, s | an image, ms | overhead | peak memory, MB |
+|---|---|---|---|---|
+{ways}
+
+Small files with efficientnet_lite0 and a store, by `{shards}` (section d has one process):
+
+| files | command, s | extraction, s | files a second | peak memory, MB |
+|---|---|---|---|---|
+{small}
+{missing}"""
+
+
 def page(results: Record) -> str:
     """The page in Markdown."""
-    makers = {"a": _network, "b": _files, "d": _growth, "e": _start, "f": _fidelity}
+    makers = {"a": _network, "b": _files, "d": _growth, "e": _start, "f": _fidelity, "g": _scale}
     where = {letter: section["where"] for letter, section in results.items()}
     machines = [
         f"Machine ({', '.join(letter for letter in where if where[letter] == line)}): {line}."
@@ -506,6 +556,40 @@ def _fidelity(section: Record) -> str:
         neighbours=any_row["neighbours"],
         k=any_row["k"],
         rows=table_lines(rows),
+        missing=_missing(section),
+    )
+
+
+def _scale(section: Record) -> str:
+    ways = [
+        (
+            way if way == bench_scale.ONE else f"`{way}`",
+            _number(bench_scale.median_of(section, bench_scale.start_s, way), "{:.1f}"),
+            _number(
+                bench_scale.median_of(section, lambda *of: 1000 * bench_scale.marginal_s(*of), way), "{:.1f}"
+            ),
+            "" if way == bench_scale.ONE else _number(bench_scale.overhead(section, way), "{:.1%}"),
+            _number(bench_scale.median_of(section, bench_scale.peak_mb, way), "{:.0f}"),
+        )
+        for way in bench_scale.WAYS
+        if way not in section["missing"]
+    ]
+    small = [
+        (
+            f"{row['files']:,}".replace(",", " "),
+            f"{row['command_s']:.1f}",
+            f"{row['extraction_s']:.1f}",
+            f"{row['files'] / row['extraction_s']:.0f}",
+            _number(row["peak_mb"], "{:.0f}"),
+        )
+        for row in section["small"]
+    ]
+    return SCALE.format(
+        files=section["files"],
+        more=3 * section["files"],
+        shards=bench_scale.SHARDS,
+        ways=table_lines(ways),
+        small=table_lines(small),
         missing=_missing(section),
     )
 
