@@ -49,7 +49,7 @@ def run_times(
         marker = MARKERS[place]
         axes.plot(*points.T, color=colour, marker=marker, markersize=8, linestyle="none")
         axes.plot([], [], color=colour, linestyle=dashes, marker=marker, label=name)
-    axes.set(xscale="log", yscale="log", xlim=(1, most))
+    axes.set(xscale="log", yscale="log", xlim=(1, 1.6 * most))
     axes.set(xlabel="images", ylabel="the whole run (seconds)")
     plain_axes(axes, theme)
     legend_beside(axes, "program", theme)
@@ -78,7 +78,7 @@ def slowest_stages(
         slowest = min(case, key=lambda stage: case[stage])
         for row, (stage, rate) in enumerate(case.items()):
             look = stages.index(stage)
-            words = f"{rate:,.3g}" + ("  ◀ decides" if stage == slowest else "")
+            words = _rounded(rate) + ("  ◀ decides" if stage == slowest else "")
             axes.barh(
                 place + row,
                 rate,
@@ -91,12 +91,16 @@ def slowest_stages(
         middles.append(place + (len(case) - 1) / 2)
         place += len(case) + 0.8
     for look, stage in enumerate(stages):
-        style: dict[str, Any] = {"color": PALETTE[theme][look], "hatch": _HATCHES[look % 4], "edgecolor": GROUND[theme]}
+        style: dict[str, Any] = {
+            "color": PALETTE[theme][look],
+            "hatch": _HATCHES[look % 4],
+            "edgecolor": GROUND[theme],
+        }
         axes.barh([0], [0], label=stage, **style)
     axes.set_yticks(middles, list(rates))
     axes.invert_yaxis()
     every = [rate for case in rates.values() for rate in case.values()]
-    axes.set(xscale="log", xlim=(min(every) / 2, max(every) * 12))
+    axes.set(xscale="log", xlim=(min(every) / 2, max(every) * 5))
     axes.set_xlabel("images a second that a stage would allow by itself")
     plain_axes(axes, theme)
     legend_beside(axes, "stages", theme)
@@ -105,44 +109,60 @@ def slowest_stages(
             "Each image passes all stages of its group. The shortest bar decides, however long the others."
         )
     each = "; ".join(
-        f"{name}: " + ", ".join(f"{stage} {rate:.3g}" for stage, rate in case.items())
+        f"{name}: " + ", ".join(f"{stage} {_rounded(rate)}" for stage, rate in case.items())
         for name, case in rates.items()
     )
     return Illustration(figure, caption, f"Bars of images a second, on a logarithmic axis. {each}.")
 
 
 def bill(
-    parts: Mapping[str, Sequence[float]],
-    names: Sequence[str],
+    core_hours: Mapping[str, float],
+    terabytes: Mapping[str, float],
     *,
-    caption: str,
+    core_hour: float,
+    TB_moved: float,
+    TB_month: float,
+    months: int,
     theme: Theme = "light",
 ) -> Illustration:
-    """Draw bills as bars, one for each way to store an archive, made of what is paid for.
+    """Draw what archives cost as bars of three parts: computing, moving, keeping.
 
     Args:
-        parts: dollars for each thing that is paid for, one for each name; at most four.
-        names: the bars, first on top.
-        caption: what to look for.
+        core_hours: what each archive takes to compute; the first is on top.
+        terabytes: how large each is.
+        core_hour: dollars for a core-hour.
+        TB_moved: dollars for a terabyte that is moved once.
+        TB_month: dollars for keeping a terabyte for a month.
+        months: how long all is kept.
         theme: light or dark background.
     """
-    figure = new_figure(7.4, 0.55 * len(names) + 1.0, theme)
+    parts = {
+        "computing": [hours * core_hour for hours in core_hours.values()],
+        "moving": [terabytes[name] * TB_moved for name in core_hours],
+        "keeping": [terabytes[name] * TB_month * months for name in core_hours],
+    }
+    figure = new_figure(7.4, 0.55 * len(core_hours) + 1.0, theme)
     axes = figure.subplots()
-    left = np.zeros(len(names))
+    left = np.zeros(len(core_hours))
     for (part, dollars), colour, hatch in zip(parts.items(), PALETTE[theme], _HATCHES, strict=False):
         style: dict[str, Any] = {"color": colour, "hatch": hatch, "edgecolor": GROUND[theme]}
-        axes.barh(range(len(names)), list(dollars), left=left, height=0.7, label=part, **style)
+        axes.barh(range(len(left)), dollars, left=left, height=0.7, label=part, **style)
         left += dollars
     for place, whole in enumerate(left):
-        _beside(axes, whole, place, f"{whole:,.0f}", theme)
-    axes.set_yticks(range(len(names)), names)
+        words = f"{whole:,.0f}, of which computing {parts['computing'][place]:,.2f}"
+        _beside(axes, whole, place, words, theme)
+    axes.set_yticks(range(len(left)), list(core_hours))
     axes.invert_yaxis()
-    axes.set(xlabel="dollars for a million images", xlim=(0, 1.15 * max(left.max(), 1e-9)))
+    axes.set(xlabel="dollars for a million images", xlim=(0, 1.7 * max(left.max(), 1e-9)))
     plain_axes(axes, theme)
     legend_beside(axes, "paid for", theme)
+    caption = (
+        f"{core_hour:.2f} dollars a core-hour, {TB_moved:.0f} to move a terabyte, {TB_month:.0f} to keep it "
+        f"for a month; {months} months. These prices are an input, and of no provider."
+    )
     each = "; ".join(
         f"{name}: " + ", ".join(f"{part} {dollars[i]:,.0f}" for part, dollars in parts.items())
-        for i, name in enumerate(names)
+        for i, name in enumerate(core_hours)
     )
     return Illustration(figure, caption, f"Stacked bars of dollars for a million images. {each}.")
 
@@ -188,6 +208,11 @@ def shard_overheads(
     return Illustration(
         figure, caption, f"Curves like valleys, of the share wasted over the size of a shard: {each}."
     )
+
+
+def _rounded(rate: float) -> str:
+    """Return a rate in digits that mean something, and never as a power of ten."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
 
 
 def _beside(axes: Axes, length: float, place: float, words: str, theme: Theme) -> None:

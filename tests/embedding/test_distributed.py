@@ -1,5 +1,6 @@
 """An extraction in several processes gives what one process gives, whatever becomes of a process."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from course_utils.embedding import (
     DeviceUnavailable,
     EmbeddingError,
     Extraction,
+    distributed,
     shards,
 )
 from course_utils.embedding.distributed import Processes, Recipe, extract_in_shards
@@ -195,6 +197,15 @@ def test_a_finished_shard_is_not_run_again(archive, tmp_path):
         extractor = None  # it is not even asked
     assert (tmp_path / shard.id / "run.json").stat().st_mtime_ns == made
     assert sorted(path.name for path in tmp_path.iterdir()) == [shard.id]
+
+
+def test_a_process_whose_master_has_finished_meanwhile_ends_without_a_word(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(distributed.torch, "set_num_threads", lambda _: None)
+    monkeypatch.setattr(Recipe, "make", lambda _: None)
+    ours, theirs = multiprocessing.Pipe()
+    ours.close()
+    distributed._work(theirs, recipe(), tmp_path, 1)  # it has started so late that nobody waits for it
 
 
 def test_processes_that_never_get_ready_end_the_run_with_a_sentence(archive, tmp_path):
