@@ -6,12 +6,14 @@ python-dateutil. Where it is there all the same, `COURSE_MOTO=1` runs the same t
 
 import hashlib
 import io
+import itertools
 import os
 import re
 import threading
 from email.utils import formatdate
 from socketserver import ThreadingMixIn
 from urllib.parse import parse_qs, quote
+from urllib.request import Request, urlopen
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from xml.sax.saxutils import escape
 
@@ -23,7 +25,7 @@ class Store:
     """Buckets, and the objects in them, as a WSGI application."""
 
     def __init__(self):
-        self.buckets, self._parts = {}, {}
+        self.buckets, self._parts, self._count = {}, {}, itertools.count()
 
     def __call__(self, environ, start_response):
         method, body = environ["REQUEST_METHOD"], _body(environ)
@@ -44,7 +46,7 @@ class Store:
         if not name:
             return self._of_bucket(method, bucket, objects, asked, body)
         if method == "POST" and "uploads" in asked:
-            upload = f"upload{len(self._parts)}"
+            upload = f"upload{next(self._count)}"
             self._parts[upload] = {}
             return _xml("InitiateMultipartUploadResult", f"<UploadId>{upload}</UploadId>")
         if method == "POST":
@@ -121,6 +123,22 @@ class Server:
         self._server = make_server("127.0.0.1", 0, self._answer, server_class=_Threads, handler_class=_Quiet)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @property
+    def environment(self):
+        """What tells Amazon's tools of this store."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": "AKIDSECRET",
+            "AWS_SECRET_ACCESS_KEY": "SECRET",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def make_bucket(self):
+        """Make an empty bucket, called `bucket`."""
+        self.reset()
+        urlopen(Request(f"{self.url}/bucket", method="PUT")).close()
+        self.requests.clear()
 
     def reset(self):
         """Forget all buckets and all requests."""

@@ -39,18 +39,9 @@ def server():
 @pytest.fixture
 def bucket(server, monkeypatch):
     """Return an empty bucket."""
-    from pyarrow.fs import S3FileSystem
-
-    for name, value in {
-        "AWS_ENDPOINT_URL": server.url,
-        "AWS_ACCESS_KEY_ID": "AKIDSECRET",
-        "AWS_SECRET_ACCESS_KEY": "SECRET",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
+    for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
-    server.reset()
-    host = server.url.removeprefix("http://")
-    S3FileSystem(endpoint_override=host, scheme="http", allow_bucket_creation=True).create_dir("bucket")
+    server.make_bucket()
     return place("s3://bucket")
 
 

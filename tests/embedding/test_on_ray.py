@@ -5,34 +5,50 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from test_distributed import DiesOfAFile, DiesOnce, recipe, same_but_for_the_run
+from buckets import Server
+from test_distributed import (
+    EXACT,
+    LITE,
+    PREPROCESSOR,
+    DiesOfAFile,
+    DiesOnce,
+    recipe,
+    same_but_for_the_run,
+)
 
+from course_utils import objects
 from course_utils.embedding import EmbeddingError, Extraction, on_ray
-from course_utils.embedding.distributed import extract_in_shards
+from course_utils.embedding.distributed import Recipe, extract_in_shards
 from course_utils.embedding.on_ray import RayActors
 from course_utils.embedding.shards import ENDED_ITS_PROCESS, plan
 
 
 @pytest.fixture(scope="module")
-def cluster():
+def server():
+    """Return an object store with one bucket."""
+    server = Server()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def cluster(server):
     """Return the address of a cluster of two nodes on this machine, one core each."""
     pytest.importorskip("ray", reason="Ray is not installed: pip install -e .[scale]")
     from ray.cluster_utils import Cluster
 
-    before = os.environ.get("PYTHONPATH")
-    os.environ["PYTHONPATH"] = os.pathsep.join(path for path in sys.path if path)  # for the nodes' processes
-    try:
-        made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
-        made.add_node(num_cpus=1)
-        made.wait_for_nodes()
-    except Exception as error:
-        pytest.skip(f"Ray cannot be started here ({type(error).__name__})")
-    yield made
-    made.shutdown()
-    if before is None:
-        del os.environ["PYTHONPATH"]
-    else:
-        os.environ["PYTHONPATH"] = before
+    with pytest.MonkeyPatch.context() as patch:  # the nodes' processes have what is set now
+        patch.setenv("PYTHONPATH", os.pathsep.join(path for path in sys.path if path))
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        try:
+            made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+            made.add_node(num_cpus=1)
+            made.wait_for_nodes()
+        except Exception as error:
+            pytest.skip(f"Ray cannot be started here ({type(error).__name__})")
+        yield made
+        made.shutdown()
 
 
 def test_two_nodes_give_what_one_process_gives(cluster, archive, alone, tmp_path):
@@ -56,6 +72,23 @@ def test_a_file_that_ends_its_actor_twice_becomes_a_failure(cluster, archive, tm
     found = Extraction.read(tmp_path)
     assert found.table["file"].tolist() == [names[0], names[1], names[4]]
     assert found.failures.iloc[0].tolist() == [names[2], "read", ENDED_ITS_PROCESS]
+
+
+def test_from_a_bucket_to_a_bucket_two_nodes_need_no_disk_in_common(
+    cluster, server, archive, alone, tmp_path
+):
+    paths, names = archive
+    server.make_bucket()
+    bucket = objects.place("s3://bucket")
+    for path, name in zip(paths, names, strict=True):
+        objects.write(bucket / "in" / name, path.read_bytes())
+    made = Recipe(LITE, EXACT, PREPROCESSOR, key=b"k" * 32)
+    files = [bucket / "in" / name for name in names]
+    backend = RayActors(cluster.address, cores=1)
+    extract_in_shards("s3://bucket/out", files, made, backend, names=names, shard_files=2)
+    with objects.folder_at_hand(bucket / "out") as here:
+        same_but_for_the_run(Extraction.read(here), alone)
+    assert not [name for name in server.names if "/.shards-" in name or "key" in name]
 
 
 def test_a_node_that_is_lost_loses_nothing(cluster, archive, alone, tmp_path):
