@@ -88,7 +88,8 @@ def _data(run: Run) -> list[Row]:
             "6a, 6b",
             "Methods: data",
             "the setting, and how the images were chosen",
-            known=f"{failed} file{' was' if failed == 1 else 's were'} set aside, each for a stated reason.",
+            known=f"{failed or 'No'} file{' was' if failed < 2 else 's were'} set aside"
+            f"{', each for a stated reason' if failed else ''}.",
         ),
         Row(
             "How were the images prepared, and how was that checked?",

@@ -39,10 +39,12 @@ def _images(run: Run) -> str:
     found = counts.get("found", len(run.table) + len(failures))
     stages = Counter(map(str, failures["stage"])) if "stage" in failures else Counter()
     how = ", ".join(f"{number} at the stage “{stage}”" for stage, number in sorted(stages.items()))
-    sentences = [
-        f"{found} files were found, of which {len(run.table)} became embeddings and {len(failures)} failed"
-        f"{f' ({how})' if how else ''}."
-    ]
+    became = (
+        f"of which {len(run.table)} became embeddings and {len(failures)} failed{f' ({how})' if how else ''}"
+    )
+    if found == len(run.table) and not len(failures):
+        became = "and all became embeddings"
+    sentences = [f"{found} files were found, {became}."]
     women = run.table["patient_key"].nunique() if "patient_key" in run.table else 0
     sentences.append(
         f"The images are of {women} {'woman' if women == 1 else 'women'}."
@@ -173,6 +175,8 @@ def _clusters(run: Run, found: Evidence) -> str:
             f"{judged.valley.splits} random splits, half of all made the clusters, and the other half was "
             "tested for a valley between them."
         )
+    elif judged.conclusion == "too few":
+        sentences.append(f"Whether clusters are separate could not be asked of {judged.women} {judged.unit}.")
     if judged.nulls:
         draws = listed([f"{null.draws} {_NULLS[null.name]}" for null in judged.nulls])
         sentences.append(f"The silhouette was held against that of {draws}, clustered in the same way.")
@@ -233,7 +237,7 @@ def _software(run: Run) -> str:
     if not versions:
         return "The record does not say which software was used."
     used = listed([f"{_PACKAGES.get(name, name)} {version}" for name, version in versions.items()])
-    sentences = [f"Software: {used}."]
+    sentences = [f"The embeddings were made with {used}."]
     commit = stated(record.get("git_commit"))
     if commit:
         changed = ", with changes that were not committed" if commit.endswith("+") else ""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from course_utils.analysis.permutations import LEVEL
 from course_utils.analysis.probing.scores import FEWEST_FOR_AN_INTERVAL
+from course_utils.analysis.validity import FEWEST
 from course_utils.records import SHOWN
 from course_utils.report.claims import judge_claims
 from course_utils.report.evidence import ALWAYS_HELD, Evidence, gather
@@ -239,6 +240,14 @@ def _nulls(found: Evidence) -> Answer:
         return "no", (
             f"{listed(few)} had fewer than {FEWEST_DRAWS} draws, which cannot give p = {LEVEL}: run it with "
             "more."
+        )
+    outcome = found.associations.get("" if found.plan is None else found.plan.plan.outcome)
+    if outcome is not None and outcome.detectable is None and not outcome.is_more_than_chance:
+        untold.append(outcome.column)
+    if judged.conclusion == "too few":
+        return "cannot say", (
+            f"The nulls are there, but {judged.women} {judged.unit} are too few to ask whether clusters are "
+            f"separate: it takes {FEWEST} or more."
         )
     if untold:
         return "cannot say", f"{listed(untold)} can be dealt out among the women in too few ways to test."

@@ -175,6 +175,26 @@ def test_without_women_nobody_can_say_what_the_unit_was(run):
     assert "course embed --table" in only(run, "women", "cannot say")
 
 
+def test_too_few_women_for_a_verdict_leave_it_open(run):
+    def of_few(plain):
+        plain["evaluation"]["conclusion"] = "too few"
+        plain["evaluation"]["valley"]["joins"] = []
+
+    edit(run / "clusters.json", of_few)
+    assert "too few to ask whether clusters are separate" in only(run, "nulls", "cannot say")
+
+
+def test_an_outcome_that_permuting_could_not_have_told_from_chance_is_left_open(run):
+    def untold(plain):
+        density = next(one for one in plain["evaluation"]["associations"] if one["column"] == "density")
+        density.update(p_holm=0.2, detectable=None)
+
+    edit(run / "clusters.json", untold)
+    met, says = answers(run)["nulls"]
+    assert met == "cannot say"
+    assert says.startswith("density can be dealt out")
+
+
 def test_a_control_that_no_file_shows_is_left_open(run):
     stored = json.loads((run / "plan.json").read_text())
     stored["controls"] = ["gaussian clouds", "shuffled pixels"]
