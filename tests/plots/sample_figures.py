@@ -10,7 +10,7 @@ from course_utils.analysis import cluster, evaluate, reduce
 from course_utils.analysis.clustering import nearest_to_centre
 from course_utils.analysis.resampling import Stability
 from course_utils.analysis.validity import Join, Valley
-from course_utils.plots import resnet, stems
+from course_utils.plots import resnet, scaling, stems
 
 RNG = np.random.default_rng(0)
 TRUTH = np.repeat([0, 1, 2], 6)
@@ -89,6 +89,12 @@ def every_illustration(theme: plots.Theme = "light") -> dict[str, plots.Illustra
         "splits": plots.two_splits({"side": ([0.5, 0.52], [0.4, 0.45])}, {"side": 0.5}, theme=theme),
         "doses": plots.shortcut_doses((0.5, 1.0), {"vendor": ([0.7, 0.9], [0.7, 0.1])}, theme=theme),
         "label curves": plots.label_curves({"plain": ((5, 9), [[0.5, 0.6], [0.6, 0.8]])}, 0.25, theme=theme),
+        "run times": scaling.run_times({"a": (2, 0.5)}, {"a": [(4, 4)]}, 99, caption="A run.", theme=theme),
+        "stages": scaling.slowest_stages({"plain": {"link": 70.0, "cores": 240.0}}, theme=theme),
+        "bill": scaling.bill(
+            {"plain": 19}, {"plain": 17}, core_hour=0.05, TB_moved=20, TB_month=10, months=12, theme=theme
+        ),
+        "overheads": scaling.shard_overheads({"daily": (lambda n: 1 / n, 50)}, 999, theme=theme),
         "bottleneck": resnet.bottleneck_drawing(theme=theme),
         "gradients": resnet.gradients_by_layer({(kind, 4): [1, 2, 3, 4] for kind in "abcd"}, theme=theme),
         "losses": resnet.learning_curves({("plain", "20 layers"): [0.7, 0.5, 0.1]}, theme=theme),

@@ -25,6 +25,9 @@ from course_utils import plots
         "roofline",
         "ladder",
         "threads",
+        "stages",
+        "bill",
+        "overheads",
     ],
 )
 def test_every_figure_has_caption_and_alternative_text_and_a_picture(name):
@@ -35,7 +38,7 @@ def test_every_figure_has_caption_and_alternative_text_and_a_picture(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["map", "pictures", "null", "search", "flames", "roofline", "ladder", "threads"]
+    "name", ["map", "pictures", "null", "search", "flames", "roofline", "ladder", "threads", "overheads"]
 )
 def test_every_axis_has_a_label(name):
     for axes in every_illustration()[name].figure.axes:
