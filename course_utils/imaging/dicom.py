@@ -231,11 +231,18 @@ def _read(
 
 
 def _levels(header: Dataset, size: int, mm_per_pixel: float | None) -> int:
-    """Return how often a picture may be halved; not at all where its pixels are all that names it."""
+    """Return how often a picture may be halved.
+
+    Not at all where its pixels are all that names it. Where it stands on its head, as often as its blocks
+    of pixels come out whole, since a cut one would then be the first.
+    """
     if not has_name(header):
         return 0
-    spacing = geometry(header).spacing_mm
-    return spare_levels(header.Rows, header.Columns, size, spacing_mm=spacing, mm_per_pixel=mm_per_pixel)
+    rows, columns, lies = header.Rows, header.Columns, geometry(header)
+    levels = spare_levels(rows, columns, size, spacing_mm=lies.spacing_mm, mm_per_pixel=mm_per_pixel)
+    while lies.upside_down and (columns if lies.lying else rows) % 2**levels:
+        levels -= 1
+    return levels
 
 
 def _stored(file: BinaryIO, header: Dataset, inverted: bool, levels: int) -> Stored:

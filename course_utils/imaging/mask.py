@@ -115,8 +115,8 @@ def area_means(picture: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np
 
     Args:
         picture: each pixel a square of one gray.
-        rows, columns: where the boxes end, `(h + 1,)` and `(w + 1,)`, rising, from 0 to H and to W; they may
-            cut pixels.
+        rows, columns: where boxes begin and end, `(h + 1,)` and `(w + 1,)`, rising, between 0 and H or W;
+            they may cut pixels.
     """
     sums = cv2.integral(picture, sdepth=cv2.CV_64F)  # of everything above and left of a corner of a pixel
     for axis, ends in enumerate((rows, columns)):
