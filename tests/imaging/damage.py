@@ -191,10 +191,10 @@ KINDS = (
 )
 
 
-def check(path: Path, voi: object) -> str:
+def check(path: Path, voi: object, read: str) -> str:
     """Read a damaged file; return "pixels" or the sentence, or raise an AssertionError."""
     try:
-        got = read_mammogram(path, voi=voi)
+        got = read_mammogram(path, voi=voi, read=read, size=16)
     except MammogramError as refusal:
         text = outcome = str(refusal)
         chained = refusal.__cause__
@@ -234,7 +234,7 @@ def main(folder: Path, first: int, last: int, seconds: float) -> None:
         voi = ["auto", "auto", "auto", "window", "lut", "percentile", "none", 1][rng.integers(8)]
         faulthandler.dump_traceback_later(seconds, exit=True)
         try:
-            outcome = check(path, voi)
+            outcome = check(path, voi, ["full", "fast"][rng.integers(2)])
         except BaseException as error:
             print(f"damaged file {number}: {type(error).__name__}", file=sys.stderr)
             raise
