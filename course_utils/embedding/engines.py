@@ -19,7 +19,7 @@ from course_utils.embedding.adapters import fold, replicate, with_ones
 from course_utils.embedding.backbones import BACKBONES, Backbone, fuse_conv_bn
 from course_utils.embedding.device import Precision, autocast
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.embedding.onednn import SAME, in_one_pass
+from course_utils.embedding.onednn import SAME, WHOLE_BATCH, in_one_pass
 
 ENGINES = ("torch", "openvino")
 
@@ -35,6 +35,7 @@ def make_engine(
     precision: Precision = "fp32",
     adapter: Literal["replicate", "folded"] = "replicate",
     fuse: bool = True,
+    batch_size: int = WHOLE_BATCH,
 ) -> Engine:
     """Make a backbone ready to run; it is copied, never changed.
 
@@ -46,6 +47,7 @@ def make_engine(
         fuse: fold batch normalisation into the convolutions, and with PyTorch use channels-last memory and,
             on a CPU, do a convolution, what is added to it and its activation in one pass (see `onednn`).
             False runs the network as its author wrote it.
+        batch_size: images in a batch, as a rule: other sizes give the same vectors, perhaps more slowly.
 
     Raises:
         EmbeddingError: OpenVINO is not installed, or was asked for on a device other than the CPU; the
@@ -56,7 +58,7 @@ def make_engine(
     module = _prepared(backbone, gray, example, adapter, fuse)
     if name == "openvino":
         return _openvino(module, example, device, precision)
-    return _torch(module, example, device, precision, fuse)
+    return _torch(module, example, device, precision, fuse, batch_size)
 
 
 def _prepared(
@@ -95,14 +97,19 @@ def _output(module: nn.Module, example: Tensor) -> Tensor:
 
 
 def _torch(
-    module: nn.Module, example: Tensor, device: torch.device, precision: Precision, fuse: bool
+    module: nn.Module,
+    example: Tensor,
+    device: torch.device,
+    precision: Precision,
+    fuse: bool,
+    batch_size: int,
 ) -> Engine:
     memory_format = torch.channels_last if fuse else torch.contiguous_format
     # On CUDA automatic mixed precision chooses a dtype for each operation; on a CPU all of them support bf16.
     dtype = torch.bfloat16 if precision == "bf16" and device.type == "cpu" else torch.float32
     module = module.to(device, dtype).to(memory_format=memory_format)
     if fuse and device.type == "cpu":
-        module = in_one_pass(module, example.to(dtype))
+        module = in_one_pass(module, example.to(dtype), batch_size)
 
     def run(images: Tensor) -> Tensor:
         with torch.inference_mode(), autocast(device, precision):

@@ -85,7 +85,13 @@ class Network:
             raise EmbeddingError(f"batch_size must be 1 or more, got {batch_size}")
         check_precision(self.device, precision)
         self.forward = make_engine(
-            engine, backbone, device=self.device, precision=precision, adapter=adapter, fuse=fuse
+            engine,
+            backbone,
+            device=self.device,
+            precision=precision,
+            adapter=adapter,
+            fuse=fuse,
+            batch_size=self.batch_size,
         )
 
     def identity(self) -> dict[str, Any]:

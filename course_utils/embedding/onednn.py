@@ -8,6 +8,7 @@ those that PyTorch's own compiler emits for a CPU.
 from __future__ import annotations
 
 import copy
+import functools
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -27,7 +28,7 @@ RELU6: Activation = ("hardtanh", [0.0, 6.0])
 WHOLE_BATCH = 8  # what `default_batch_size` gives a CPU
 
 
-def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
+def in_one_pass(network: nn.Module, example: Tensor, whole_batch: int = WHOLE_BATCH) -> nn.Module:
     """Return a copy of the network that does convolution, addition and activation together.
 
     Args:
@@ -35,21 +36,27 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
             a CPU, frozen, without batch normalisation. Any other network is returned as it is; in these, each
             convolution is given its `input_size`.
         example: `(1, C, S, S)`, what the network takes, in its dtype. The outputs for it are compared.
+        whole_batch: for how many images at once weights are laid out (see `OnePass`).
 
     Returns:
-        The copy; the network itself where this build of PyTorch or this processor cannot do it, or where the
-        two outputs differ by more than `SAME` (a warning says so).
+        The copy. The network itself, with a warning, where PyTorch no longer has what is used here, or where
+        the two outputs differ by more than `SAME`; without one, where there is no oneDNN to be had.
     """
     change = _change(network)
     if change is None:
         return network
+    if not _has_onednn(example.dtype):
+        logger.info("Convolution and activation stay apart: oneDNN has no %s here", example.dtype)
+        return network
     with torch.inference_mode():
-        before = _noting_input_sizes(network, example).float()
+        before = _noting_input_sizes(network, example, whole_batch).float()
         try:
             changed = change(copy.deepcopy(network))
-            after = changed(example.to(memory_format=torch.channels_last)).float()
-        except (AttributeError, RuntimeError) as error:  # no oneDNN in this build, or not for this processor
-            logger.info("Convolution and activation stay apart: %s", type(error).__name__)
+            # Two images: for one alone, weights would be laid out once more, which few ever need.
+            pair = torch.cat([example, example]).to(memory_format=torch.channels_last)
+            after = changed(pair).float()[:1]
+        except (AttributeError, RuntimeError, TypeError) as error:  # private names of PyTorch, which may move
+            _warn_of_lost_speed(type(error).__name__)
             return network
     if not (after - before).abs().max() <= SAME[example.dtype] * before.abs().max():
         logger.warning("oneDNN's convolution in one pass gives different numbers here; using PyTorch's own")
@@ -57,29 +64,67 @@ def in_one_pass(network: nn.Module, example: Tensor) -> nn.Module:
     return changed
 
 
+def _has_onednn(dtype: torch.dtype) -> bool:
+    """Return whether PyTorch has oneDNN, may use it, and can compute in this dtype on this processor."""
+    if not (torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled):
+        return False
+    try:
+        return dtype != torch.bfloat16 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    except AttributeError:  # then what follows is missing, too, and that is worth a warning
+        return True
+
+
+@functools.cache
+def _warn_of_lost_speed(reason: str) -> None:
+    """Say it once, not for every extractor."""
+    logger.warning(
+        "Embedding is slower than it could be: PyTorch %s does not do convolution and activation in one pass "
+        "as the course asks it to (%s). The vectors are the same; --engine openvino may be faster",
+        torch.__version__,
+        reason,
+    )
+
+
 class OnePass(nn.Module):
     """A convolution, an addition if there is one to do, and an activation.
 
     The weights are kept in the order in which oneDNN's kernels read them: sorted once, not for every batch.
-    That order depends on the size of the input, `conv.input_size`; other sizes are computed all the same.
+    That order depends on the size of the input, `conv.input_size`, and on the number of threads. With two
+    threads, sorting ResNet-50's anew for each batch of one took as long as computing it: so they are sorted
+    for batches of one as well, once the first one comes. Other sizes are computed all the same.
     """
 
     def __init__(self, conv: Any, activation: Activation = NOTHING):
         super().__init__()
-        padding, self.pad_first = _padding(conv)
+        weight, padding, self.pad_first = _padded(conv)
         self.settings: tuple[Any, ...] = (padding, [*conv.stride], [*conv.dilation], conv.groups)
-        # Not a parameter of the module: this layout supports neither copies nor other dtypes.
-        self.weight = torch._C._nn.mkldnn_reorder_conv2d_weight(  # type: ignore[call-arg]  # its stub is old
-            conv.weight.detach().to_mkldnn(), *self.settings, input_size=conv.input_size
-        )
+        left, right, top, bottom = self.pad_first or (0, 0, 0, 0)
+        images, channels, height, width = conv.input_size
+        self.input_size = [images, channels, height + top + bottom, width + left + right]
+        # Not parameters of the module: this layout supports neither copies nor other dtypes.
+        self.weight = self._laid_out(weight.detach().to_mkldnn(), images)
+        self.weight_for_one: Tensor | None = self.weight if images == 1 else None
         self.bias = conv.bias.detach() if conv.bias is not None else None
         self.activation, self.limits = activation
+
+    def _laid_out(self, weight: Tensor, images: int) -> Tensor:
+        """Return the weights in the order in which the kernel for so many images at once reads them."""
+        reorder: Any = torch._C._nn.mkldnn_reorder_conv2d_weight  # its stub is old
+        laid_out: Tensor = reorder(weight, *self.settings, input_size=[images, *self.input_size[1:]])
+        return laid_out
+
+    def _weight_for(self, images: int) -> Tensor:
+        if images != 1:
+            return self.weight
+        if self.weight_for_one is None:
+            self.weight_for_one = self._laid_out(self.weight, 1)
+        return self.weight_for_one
 
     def forward(self, x: Tensor, plus: Tensor | None = None) -> Tensor:
         """`x` convolved, plus `plus` (which is overwritten) if it is given, activated."""
         if self.pad_first is not None:
             x = F.pad(x, self.pad_first)
-        given = (x, self.weight, self.bias, *self.settings)
+        given = (x, self._weight_for(len(x)), self.bias, *self.settings)
         if plus is None:
             return torch.ops.mkldnn._convolution_pointwise(*given, self.activation, self.limits, "")
         after = None if self.activation == "none" else self.activation
@@ -131,11 +176,11 @@ def _change(network: Any) -> Callable[[Any], nn.Module] | None:
     return _lite0 if type(network).__name__ == "_PooledFeatures" else None
 
 
-def _noting_input_sizes(network: nn.Module, example: Tensor) -> Tensor:
+def _noting_input_sizes(network: nn.Module, example: Tensor, whole_batch: int) -> Tensor:
     """Run the network on the example; each convolution is given the `input_size` of a whole batch."""
 
     def note(conv: Any, given: tuple[Tensor]) -> None:
-        conv.input_size = [WHOLE_BATCH, *given[0].shape[1:]]
+        conv.input_size = [whole_batch, *given[0].shape[1:]]
 
     hooks = [m.register_forward_pre_hook(note) for m in network.modules() if isinstance(m, nn.Conv2d)]
     output: Tensor = network(example)
@@ -161,12 +206,17 @@ def _lite0(features: Any) -> nn.Module:
     return features
 
 
-def _padding(conv: Any) -> tuple[list[int], list[int] | None]:
-    """Return what the convolution pads itself, and what is padded before it (left, right, top, bottom)."""
+def _padded(conv: Any) -> tuple[Tensor, list[int], list[int] | None]:
+    """Return the weights, what the convolution pads itself, and what is padded before it (left, right, …)."""
     static = getattr(conv, "static_padding", None)  # EfficientNet's convolutions pad in a module of their own
     if not isinstance(static, nn.ZeroPad2d):
-        return [*conv.padding], None
+        return conv.weight, [*conv.padding], None
     left, right, top, bottom = static.padding
     if (left, top) == (right, bottom):
-        return [top, left], None
-    return [*conv.padding], [left, right, top, bottom]
+        return conv.weight, [top, left], None
+    depthwise = conv.groups == conv.in_channels
+    if depthwise and (left + 1, top + 1) == (right, bottom) and tuple(conv.dilation) == (1, 1):
+        # oneDNN pads both sides alike. A row and a column of zeros before the weights make up for the one
+        # pixel more, bit by bit. In a depthwise convolution they cost less than a padded copy of the input.
+        return F.pad(conv.weight, (1, 0, 1, 0)), [bottom, right], None
+    return conv.weight, [*conv.padding], [left, right, top, bottom]
