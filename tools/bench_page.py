@@ -590,8 +590,14 @@ def _scale(section: Record) -> str:
         shards=bench_scale.SHARDS,
         ways=table_lines(ways),
         small=table_lines(small),
-        missing=_missing(section),
+        missing=_aborted(bench_scale.aborted(section)) + _missing(section),
     )
+
+
+def _aborted(runs: int) -> str:
+    if not runs:
+        return ""
+    return f"\nRuns that Ray aborted while it ended, after everything had been written: {runs}.\n"
 
 
 def _missing(section: Record) -> str:

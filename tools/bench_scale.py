@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -120,6 +121,12 @@ def median_of(section: Record, value: Callable[[Record, str, int], float | None]
     return statistics.median(known) if known else None
 
 
+def aborted(section: Record) -> int:
+    """Return how many runs did not end well, although they had done everything."""
+    runs = (run for turn in section["turns"] for lengths in turn.values() for run in lengths.values())
+    return sum(run.get("status", 0) != 0 for run in runs)
+
+
 def peak_mb(turn: Record, way: str, files: int) -> float | None:
     """Return the most memory of the longer run, in MB; None where it is not known."""
     peak: float | None = turn[way][str(3 * files)]["peak_mb"]
@@ -146,6 +153,7 @@ def _embed(
 ) -> Record:
     """Run `course embed` over a folder; its time from start to end, and the memory of all its processes."""
     output = folder / "g-out"
+    shutil.rmtree(output, ignore_errors=True)
     command = [sys.executable, "-m", "course_utils.cli", "embed", str(inputs), "-o", str(output)]
     command += [*options, "--device", "cpu"]
     # A file and no pipe: Ray's own processes may keep it open.
@@ -155,7 +163,8 @@ def _embed(
         with _Watch(run.pid) as watch:
             status = run.wait()
         command_s = time.perf_counter() - begun
-        if status != 0:
+        # Ray now and then aborts while it ends, after everything has been written.
+        if status != 0 and not (RAY.split()[0] in options and (output / "run.json").exists()):
             said.seek(0)
             raise RuntimeError(f"course embed failed: {said.read()[-2000:]}")
     record = json.loads((output / "run.json").read_text(encoding="utf-8"))
@@ -168,6 +177,7 @@ def _embed(
         "command_s": command_s,
         "extraction_s": record["timings"]["total_s"],
         "peak_mb": watch.peak_mb,
+        "status": status,
     }
 
 
