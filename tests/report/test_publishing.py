@@ -55,6 +55,7 @@ def test_title_and_authors_stand_at_the_head_and_are_text_not_markup(published):
 
 
 def test_the_same_files_and_words_give_the_same_bytes_whatever_page_was_there(folder, published):
+    (folder / "report.html").write_text("<dt>files set aside</dt><dd>77</dd>")
     again = write_report(folder, title=TITLE, authors=["A. Name", "B. Name", "C. Name"])
     assert again.read_text("utf-8") == published[0]
     assert check_report(folder).missing == ()
@@ -103,8 +104,33 @@ def test_each_number_of_the_methods_is_in_a_file_of_the_run(folder):
     counted |= {len(null["silhouettes"]["2"]) for null in stored["evaluation"]["nulls"]}
     counted |= {len(stored["stability"]["null"]), 4, 1, 80, 95}
     numbers = {float(each) for each in re.findall(r"(?<![\w.-])\d+(?:\.\d+)?(?![\w.]*\w)", text)}
-    unknown = [each for each in numbers if each not in counted and f"{each:g}" not in held]
-    assert unknown == []
+    there = {float(each) for each in re.findall(r"\d+(?:\.\d+)?", held)}
+    unknown = numbers - there - {float(each) for each in counted}
+    assert unknown == set()
+
+
+def test_the_methods_say_what_the_files_say(folder):
+    run = dict(paragraphs(read_run(folder), gather(folder)))
+    record = json.loads((folder / "run.json").read_text())
+    stored = json.loads((folder / "clusters.json").read_text())
+    probe = json.loads((folder / "probe_density.json").read_text())["probe"]
+    assert record["weights"]["sha256"] in run["Network"]
+    assert f"precision {record['precision']}, device {record['device']}, batch size" in run["Network"]
+    assert f"fingerprint {record['preprocessing']['fingerprint']}" in run["Preprocessing"]
+    assert "What view explains of the embeddings was taken off" in run["Clusters"]
+    assert f"to {stored['params']['dims']} principal components" in run["Clusters"]
+    assert f"into {stored['params']['k']} clusters (seed {stored['seed']})" in run["Clusters"]
+    draws = {null["name"]: len(null["silhouettes"]["2"]) for null in stored["evaluation"]["nulls"]}
+    assert f"{draws['gaussian']} Gaussian clouds of the same covariance, clustered" in run["Clusters"]
+    assert f"in {stored['evaluation']['valley']['splits']} random splits" in run["Clusters"]
+    assert f"among {stored['stability']['runs']} clusterings" in run["Clusters"]
+    most = max(one["draws"] for one in stored["evaluation"]["associations"])
+    assert f"at most {most} permutations" in run["Clusters"]
+    of = f"{probe['images']} images of {probe['women']} women by logistic regression (C = "
+    assert f"{of}{probe['setting']:g})" in run["Probes"]
+    assert f"in {probe['splits']} folds of women, dealt {probe['repeats']} times (seed" in run["Probes"]
+    assert f"off {probe['chance']['draws']} permutations of density" in run["Probes"]
+    assert all(f"{version}" in run["Software"] for version in record["versions"].values())
 
 
 def test_what_the_record_does_not_hold_is_said_to_be_missing(tmp_path):
