@@ -160,7 +160,8 @@ def _extract(arguments: argparse.Namespace, files: Sequence[Path | Place], names
             key_of(arguments.cache) if store is None and isinstance(arguments.output, Place) else None,
         )
         return extract_in_shards(arguments.output, files, recipe, backend, names=names, told=told)
-    extractor = EmbeddingExtractor(load_backbone(**backbone), **network)
+    choices = None if store is None else store.folder
+    extractor = EmbeddingExtractor(load_backbone(**backbone), **network, choices=choices)
     return extractor.extract_to(
         arguments.output,
         files,

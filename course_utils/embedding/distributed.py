@@ -271,10 +271,11 @@ def _work(master: Connection, recipe: Recipe, folder: Path | Place, threads: int
 
 
 def _settled(recipe: Recipe) -> tuple[Recipe, str]:
-    """Return a recipe that names its network and its key, and what tells its shards from another recipe's.
+    """Return a recipe that names its network, engine and key, and what tells its shards from others'.
 
-    With `auto`, each process would choose for itself, and a network that is fetched meanwhile would be chosen
-    by some. A store is named in full: a process elsewhere has another working folder.
+    With `auto`, each process would choose for itself: a network that is fetched meanwhile would be chosen by
+    some, and so would an engine that some have, or measure otherwise. A store is named in full: a process
+    elsewhere has another working folder.
     """
     if recipe.store is not None:
         store = recipe.store.absolute()
@@ -282,6 +283,9 @@ def _settled(recipe: Recipe) -> tuple[Recipe, str]:
     backbone = load_backbone(**recipe.backbone)
     if recipe.backbone.get("name", "auto") == "auto":
         recipe = replace(recipe, backbone={**recipe.backbone, "name": backbone.name})
+    if recipe.extractor.get("engine") == "auto":
+        chosen = EmbeddingExtractor(backbone, **{"choices": recipe.store, **recipe.extractor}).engine
+        recipe = replace(recipe, extractor={**recipe.extractor, "engine": chosen})
     address = {
         "backbone": [backbone.label, backbone.weights.sha256],
         "extractor": {name: str(value) for name, value in recipe.extractor.items()},

@@ -21,7 +21,7 @@ from course_utils.embedding.device import Precision, autocast
 from course_utils.embedding.errors import EmbeddingError
 from course_utils.embedding.onednn import SAME, WHOLE_BATCH, in_one_pass
 
-ENGINES = ("torch", "openvino")
+ENGINES: tuple[Literal["torch", "openvino"], ...] = ("torch", "openvino")
 
 Engine = Callable[[Tensor], Tensor]
 """`(n, C, S, S)` float32 to `(n, D)` float32 on the engine's device, which may still be computing it."""

@@ -6,8 +6,9 @@ Nothing here knows about files. The way to a picture, and to its vector, is up t
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_utils.embedding import adapters
+from course_utils.embedding import adapters, choice
 from course_utils.embedding.backbones import Backbone
 from course_utils.embedding.device import (
     PRECISIONS,
@@ -25,9 +26,9 @@ from course_utils.embedding.device import (
     determinism,
     pick_device,
 )
-from course_utils.embedding.engines import ENGINES, make_engine
+from course_utils.embedding.engines import ENGINES, Engine, make_engine
 from course_utils.embedding.errors import EmbeddingError
-from course_utils.provenance import fingerprint
+from course_utils.provenance import fingerprint, machine
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +42,15 @@ class Network:
         backbone: from `load_backbone`. It is copied, never changed.
         device: see `pick_device`.
         precision: `"fp32"` unless asked for `"bf16"`, or on CUDA `"fp16"`. Vectors are float32 in any case.
-        engine: `"torch"`, or `"openvino"` for CPUs (the extra `fast`), see `engines`.
+        engine: `"torch"`, or `"openvino"` for CPUs (the extra `fast`), see `engines`. `"auto"` measures which
+            is faster here (see `choice`), for a second or two; where OpenVINO is not installed, or the device
+            is not the CPU, it is torch without measuring. The attribute `engine` names the one that is used.
         adapter: `"replicate"`, one gray channel copied to three; `"folded"`, the same vectors within rounding
             from a first convolution that takes gray and ones (see `adapters.fold`).
         batch_size: images per forward pass; for `"auto"` see `default_batch_size`.
         deterministic: same input, same bits, whatever the order of the files and the size of the last batch.
         fuse: see `make_engine`: faster, equal within rounding. False runs the network as torchvision does.
+        choices: the folder, such as a store's, in which choices of the engine `"auto"` are kept.
 
     Attributes:
         forward: the engine's function, from a batch as the adapter made it to vectors, see `engines.Engine`.
@@ -63,20 +67,20 @@ class Network:
         *,
         device: str = "auto",
         precision: Precision = "fp32",
-        engine: Literal["torch", "openvino"] = "torch",
+        engine: Literal["torch", "openvino", "auto"] = "torch",
         adapter: Literal["replicate", "folded"] = "replicate",
         batch_size: int | Literal["auto"] = "auto",
         deterministic: bool = False,
         fuse: bool = True,
+        choices: str | Path | None = None,
     ):
         _check_choice("precision", precision, PRECISIONS)
-        _check_choice("engine", engine, ENGINES)
+        _check_choice("engine", engine, ("auto", *ENGINES))
         _check_choice("adapter", adapter, adapters.ADAPTERS)
         self.backbone = replace(backbone)  # which hashes its weights as they are now
         # OpenVINO computes on a CPU: that is what auto has to mean for it.
         self.device = pick_device("cpu" if (engine, device) == ("openvino", "auto") else device)
         self.precision = precision
-        self.engine = engine
         self.adapter = adapter
         self.deterministic = deterministic
         self.fuse = fuse
@@ -84,15 +88,57 @@ class Network:
         if self.batch_size < 1:
             raise EmbeddingError(f"batch_size must be 1 or more, got {batch_size}")
         check_precision(self.device, precision)
-        self.forward = make_engine(
+        made: dict[str, Engine] = {}
+        self.engine: choice.Name = self._faster(made, choices) if engine == "auto" else engine
+        self.forward: Engine = made[self.engine] if self.engine in made else self._make(self.engine)
+
+    def _make(self, engine: choice.Name) -> Engine:
+        return make_engine(
             engine,
-            backbone,
+            self.backbone,
             device=self.device,
-            precision=precision,
-            adapter=adapter,
-            fuse=fuse,
+            precision=self.precision,
+            adapter=self.adapter,
+            fuse=self.fuse,
             batch_size=self.batch_size,
         )
+
+    def _faster(self, made: dict[str, Engine], folder: str | Path | None) -> choice.Name:
+        """Return which engine is faster, with what is asked for; those that it made are in `made`."""
+        openvino = choice.openvino_version()
+        if self.device.type != "cpu" or openvino is None:
+            return "torch"
+        size, own = (
+            self.backbone.input_size,
+            torch.Generator().manual_seed(0),
+        )  # not the caller's random numbers
+        images = torch.rand((self.batch_size, 1, size, size), generator=own)
+
+        def ready(name: choice.Name) -> Callable[[], choice.Batch]:
+            def make() -> choice.Batch:
+                made[name] = self._make(name)
+                return lambda: self._run(made[name], images)
+
+            return make
+
+        settings = {
+            **machine(),
+            "threads": torch.get_num_threads(),
+            "versions": [torch.__version__, openvino],
+            "network": [self.backbone.label, fingerprint({"modules": repr(self.backbone.module)})],
+            "input_size": size,
+            "precision": self.precision,
+            "adapter": self.adapter,
+            "batch_size": self.batch_size,
+            "deterministic": self.deterministic,
+            "fuse": self.fuse,
+        }
+        engines = {name: ready(name) for name in ENGINES}
+        return choice.faster(engines, settings, None if folder is None else Path(folder))
+
+    def _run(self, engine: Engine, pictures: Tensor) -> Tensor:
+        with determinism(self.deterministic):
+            return engine(self._input(pictures))
 
     def identity(self) -> dict[str, Any]:
         """Return everything about the network that changes a vector, as plain values."""
@@ -158,8 +204,7 @@ class Network:
         while len(waiting):
             batch = waiting[: self.batch_size]
             try:
-                with determinism(self.deterministic):
-                    found = self.forward(self._input(self._filled(batch)))
+                found = self._run(self.forward, self._filled(batch))
                 vectors.append(self._checked(found)[: len(batch)])
             except torch.OutOfMemoryError as error:
                 self._halve_batches(error)
