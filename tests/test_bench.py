@@ -40,7 +40,7 @@ def quick(tmp_path_factory):
     """The folder of a quick run, and what it printed."""
     output = tmp_path_factory.mktemp("bench")
     command = [sys.executable, ROOT / "tools" / "bench.py", "--quick", "--output", output]
-    command += ["--only", "a,b,d,e,f"]  # g starts many processes: it is run by `make check-slow`
+    command += ["--only", "a,b,d,e,f"]  # g and h take long: `make check-slow` runs them
     # One thread: where other work keeps the cores busy, two wait for each other after every layer.
     environment = {
         **os.environ,
@@ -144,6 +144,23 @@ def measured():
             for n, peak in ((1000, 1500), (10_000, 1560))
         ],
     }
+    fast = {"JPEG 2000": 3.0, "HTJ2K": 1.5}
+    rates = {
+        f"{syntax}, {task}, {read}": {"rate": 5.0 * (gain if read == "fast" else 1), "faults": 0}
+        for syntax, gain in fast.items()
+        for task in ("files", "reading")
+        for read in ("full", "fast")
+    }
+    row = {"films_median": 0.9964, "films_worst": 0.984, "phantoms_median": 1.0, "phantoms_worst": 0.9987}
+    sections["h"] = {
+        "shape": [3328, 2560],
+        "turns": [rates, {key: {**rate, "rate": rate["rate"] / 2} for key, rate in rates.items()}],
+        "films": 8,
+        "phantoms": 16,
+        "backbone": "a network",
+        "weights": "its weights",
+        "rows": {"JPEG 2000": {**row, "recall": 0.9875, "neighbours": 10, "ari": 1.0, "k": 4}},
+    }
     return {
         key: {"where": "a machine", "took_s": 1.0, "quick": False, **section}
         for key, section in sections.items()
@@ -171,7 +188,7 @@ def test_a_quick_run_writes_a_page_with_every_section_and_a_figure(quick):
     assert "A quick run" in text
     targets = [line for line in text.split("![")[0].splitlines() if line.startswith("| ")]
     for target in targets:
-        if "| not measur" in target and not target.startswith("| g |"):
+        if "| not measur" in target and not target.startswith(("| g |", "| h |")):
             (explanation,) = [said for words, said in MAY_BE_MISSING.items() if words in target]
             assert explanation in text
     for precision in ("fp32", "bf16"):
@@ -246,6 +263,11 @@ def test_a_machine_that_keeps_every_target_is_told_so(measured):
     assert verdict(text, "`--shards 2`: time an image") == ["≤ 5%", "2%", "kept"]
     assert verdict(text, "`--ray local`: time an image") == ["≤ 5%", "4%", "kept"]
     assert verdict(text, "most memory of 10 000 small files over that of 1 000") == ["≤ 1.10", "1.04", "kept"]
+    assert verdict(text, "JPEG 2000 to vectors: fast reading") == ["≥ 2.50", "3.00", "kept"]
+    assert verdict(text, "with full, films, median") == ["≥ 0.9950", "0.9964", "kept"]
+    assert verdict(text, "worst film") == ["≥ 0.9700", "0.9840", "kept"]
+    assert verdict(text, "recall@10 of full's") == ["≥ 0.970", "0.988", "kept"]
+    assert "| HTJ2K | 3.75 | 5.62 | 1.50 | 1.50 |" in text
     assert "| `--shards 2` | 13.5 | 61.5 | 2.5% | 1600 |" in text
     assert "| 10 000 | 100.0 | 66.7 | 150 | 1560 |" in text
 
@@ -280,6 +302,10 @@ def test_files_growth_start_and_precision_that_miss_a_target_are_told_so(measure
         for way in ("--shards 2", "--ray local"):
             turn[way]["600"]["command_s"] *= 1.1
     measured["g"]["small"][1]["peak_mb"] = 1700
+    for turn in measured["h"]["turns"]:
+        turn["JPEG 2000, files, fast"]["rate"] *= 0.8
+    other = {"films_median": 0.99, "films_worst": 0.9, "recall": 0.9}
+    measured["h"]["rows"]["another"] = measured["h"]["rows"]["JPEG 2000"] | other
     text = bench_page.page(measured)
     for words in (
         "share of what the cores allow",
@@ -293,6 +319,10 @@ def test_files_growth_start_and_precision_that_miss_a_target_are_told_so(measure
         "`--shards 2`: time an image",
         "`--ray local`: time an image",
         "most memory of 10 000 small files",
+        "JPEG 2000 to vectors: fast reading",
+        "with full, films, median",
+        "worst film",
+        "recall@10 of full's",
     ):
         assert verdict(text, words)[2] == "**missed**", words
 
@@ -307,12 +337,12 @@ def test_a_faster_decoder_that_gives_other_pixels_misses_its_target(measured):
 def test_what_was_not_measured_is_neither_kept_nor_missed(measured):
     for turn in measured["a"]["turns"]:
         del turn["course_utils bf16 × 32"], turn["course_utils, OpenVINO fp32 × 32"]
-    for section in ("b", "d", "e", "f", "g"):
+    for section in ("b", "d", "e", "f", "g", "h"):
         del measured[section]
     text = bench_page.page(measured)
     assert verdict(text, "network, fp32: times") == ["≥ 2.20", "5.00", "kept"]
     assert verdict(text, "network, bf16: share of the limit")[2] == "not measured"
-    assert text.count("| not measured | not measured |") == 14
+    assert text.count("| not measured | not measured |") == 18
 
 
 def test_ratios_are_taken_within_a_turn_so_that_a_slow_turn_of_all_changes_none(measured):
@@ -548,3 +578,13 @@ def test_a_quick_run_measures_what_shards_cost(tmp_path):
     assert {"one process", "--shards 2"} <= set(section["turns"][0])
     assert [row["files"] for row in section["small"]] == [2, 4]
     assert "## g." in (tmp_path / "embedding.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_what_fast_reading_saves_and_what_it_costs(tmp_path):
+    command = [sys.executable, ROOT / "tools" / "bench.py", "--quick", "--only", "h", "--output", tmp_path]
+    subprocess.run(command, check=True, timeout=patience(300))
+    section = json.loads((tmp_path / "embedding.json").read_text(encoding="utf-8"))["h"]
+    assert (section["films"], section["phantoms"]) == (1, 12)
+    assert all(row["recall"] > 0.9 and row["films_worst"] > 0.97 for row in section["rows"].values())
+    assert all(row["films_worst"] < 1 for row in section["rows"].values()), "nothing was read fast"

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import bench_reading
 import bench_scale
 import matplotlib as mpl
 import numpy as np
@@ -134,6 +135,7 @@ def verdicts(results: Record) -> list[Target]:
         *_start_targets(results.get("e", {})),
         *_fidelity_targets(results.get("f", {"rows": {}})["rows"]),
         *_scale_targets(results.get("g", {"turns": [], "small": [], "missing": {}})),
+        *(Target("h", *target) for target in bench_reading.targets(results.get("h", {}))),
     ]
 
 
@@ -390,7 +392,15 @@ Small files with efficientnet_lite0 and a store, by `{shards}` (section d has on
 
 def page(results: Record) -> str:
     """The page in Markdown."""
-    makers = {"a": _network, "b": _files, "d": _growth, "e": _start, "f": _fidelity, "g": _scale}
+    makers = {
+        "a": _network,
+        "b": _files,
+        "d": _growth,
+        "e": _start,
+        "f": _fidelity,
+        "g": _scale,
+        "h": _reading,
+    }
     where = {letter: section["where"] for letter, section in results.items()}
     machines = [
         f"Machine ({', '.join(letter for letter in where if where[letter] == line)}): {line}."
@@ -591,6 +601,20 @@ def _scale(section: Record) -> str:
         ways=table_lines(ways),
         small=table_lines(small),
         missing=_aborted(bench_scale.aborted(section)) + _missing(section),
+    )
+
+
+def _reading(section: Record) -> str:
+    rates, vectors = bench_reading.table_rows(section)
+    some = next(iter(section["rows"].values()))
+    return bench_reading.SECTION.format(
+        rows=section["shape"][0],
+        columns=section["shape"][1],
+        rates=table_lines(rates),
+        fidelity=table_lines(vectors),
+        neighbours=some["neighbours"],
+        k=some["k"],
+        **{name: section[name] for name in ("films", "phantoms", "backbone", "weights")},
     )
 
 

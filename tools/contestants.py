@@ -312,7 +312,7 @@ class Course:
 
         keep_freed_memory()  # as an extraction from files does
         self.backbone = load_backbone("resnet50", weights=spec["weights"])
-        self.preprocessor = Preprocessor()
+        self.preprocessor = Preprocessor
         make = functools.partial(EmbeddingExtractor, device=spec["device"], precision=spec["precision"])
         with refusals_are_missing(spec["engine"], spec["precision"]):
             self.extractor = make(self.backbone, engine=spec["engine"], deterministic=spec["deterministic"])
@@ -337,13 +337,16 @@ class Course:
         gray = np.pad(gray_pictures(batch), ((0, 0), (144, 144), (144, 144)))[:, np.newaxis] / np.float32(255)
         return lambda: self.extractor.embed(gray)
 
-    def files(self, paths: list[str]) -> Run:
-        """Files to vectors, with as many threads reading ahead as `course embed` takes, and no store."""
+    def files(self, paths: list[str], **picture: Any) -> Run:
+        """Files to vectors, with as many threads reading ahead as `course embed` takes, and no store.
+
+        `picture` holds options of the preprocessor.
+        """
         from course_utils.cli.arguments import WORKERS
 
-        return lambda: self._extracted(self.extractor, paths, WORKERS)
+        return lambda: self._extracted(self.extractor, paths, WORKERS, picture)
 
-    def reading(self, paths: list[str]) -> Run:
+    def reading(self, paths: list[str], **picture: Any) -> Run:
         """All that an extraction does but the network, on all cores: a mean takes its place."""
         import dataclasses
 
@@ -352,10 +355,11 @@ class Course:
         mean = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         backbone = dataclasses.replace(self.backbone, module=mean, embedding_dim=3, input_size=512)
         extractor = self.make(backbone, fuse=False)
-        return lambda: self._extracted(extractor, paths, cores())
+        return lambda: self._extracted(extractor, paths, cores(), picture)
 
-    def _extracted(self, extractor: Any, paths: list[str], workers: int) -> Any:
-        extraction = extractor.extract(paths, self.preprocessor, workers=workers, progress=False)
+    def _extracted(self, extractor: Any, paths: list[str], workers: int, picture: dict[str, Any]) -> Any:
+        preprocessor = self.preprocessor(**picture)
+        extraction = extractor.extract(paths, preprocessor, workers=workers, progress=False)
         if len(extraction.failures):  # a file that is not read costs nothing
             raise RuntimeError(extraction.failures["reason"][0])
         return extraction.vectors
