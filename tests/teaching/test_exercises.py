@@ -524,7 +524,7 @@ def test_a_check_leaves_the_students_random_numbers_alone():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize("ex", ALL, ids=lambda e: e.id)
+@pytest.mark.parametrize("ex", [e for e in ALL if callable(e.planted[0].answer)], ids=lambda e: e.id)
 @pytest.mark.parametrize("result", [np.zeros((2, 2)), [1, 2]], ids=["array", "list"])
 def test_the_result_in_place_of_the_function_is_told_so(ex, result):
     assert re.search(r"Give `check` the (function|class) itself, without brackets", ex.judge(result).text)
