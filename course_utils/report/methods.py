@@ -6,6 +6,7 @@ What the record does not hold is said to be missing. No number is written here t
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from course_utils.analysis.clustering import NOISE
@@ -23,15 +24,23 @@ _PACKAGES = {"course": "this course", "python": "Python"}
 
 def paragraphs(run: Run, found: Evidence) -> list[tuple[str, str]]:
     """Return the methods, each paragraph with its heading."""
-    written = [
-        ("Images", _images(run)),
-        ("Preprocessing", _preprocessing(run)),
-        ("Network", _network(run)),
-        ("Clusters", _clusters(run, found)),
-        ("Probes", _probes(run)),
-        ("Software", _software(run)),
-    ]
+    parts: dict[str, Callable[[], str]] = {
+        "Images": lambda: _images(run),
+        "Preprocessing": lambda: _preprocessing(run),
+        "Network": lambda: _network(run),
+        "Clusters": lambda: _clusters(run, found),
+        "Probes": lambda: _probes(run),
+        "Software": lambda: _software(run),
+    }
+    written = [(title, _written(part)) for title, part in parts.items()]
     return [(title, without_folders(text)) for title, text in written if text]
+
+
+def _written(part: Callable[[], str]) -> str:
+    try:
+        return part()
+    except (TypeError, ValueError, LookupError, AttributeError):  # a record that was edited may hold anything
+        return "What the record says of this makes no sense: it was changed by hand."
 
 
 def _images(run: Run) -> str:

@@ -32,6 +32,7 @@ def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[s
         return {**heading, "published": None}
     # What an earlier page says must not change this one.
     found = replace(gather(folder), page_counts=None)
+    run = replace(run, record=_sound(run.record))
     asked = checklist.rows(run, found, title)
     return {
         **heading,
@@ -50,6 +51,12 @@ def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[s
             "open": sum(row.is_open for row in asked),
         },
     }
+
+
+def _sound(record: dict[str, Any]) -> dict[str, Any]:
+    """Return a record without those of its groups that somebody's editing made something else."""
+    groups = ("versions", "machine", "weights", "preprocessing", "seeds", "counts", "timings")
+    return {name: value for name, value in record.items() if name not in groups or isinstance(value, dict)}
 
 
 def _plan(plan: Plan) -> list[tuple[str, str]]:

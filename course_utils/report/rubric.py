@@ -90,8 +90,18 @@ def check_report(run_folder: str | Path) -> Rubric:
 
 def judge(evidence: Evidence) -> Rubric:
     """Answer from what was gathered."""
-    items = (Item(name, asks, *answer(evidence)) for name, (asks, answer) in _ITEMS.items())
+    items = (Item(name, asks, *_answered(answer, evidence)) for name, (asks, answer) in _ITEMS.items())
     return Rubric(tuple(Item(one.id, one.asks, one.met, without_folders(one.says)) for one in items))
+
+
+def _answered(answer: Callable[[Evidence], Answer], evidence: Evidence) -> Answer:
+    try:
+        return answer(evidence)
+    except (TypeError, ValueError, LookupError, AttributeError):  # a file that was edited may hold anything
+        return "no", (
+            "A file of this run was changed by hand and makes no sense: run course cluster and course "
+            "probe again."
+        )
 
 
 def _plan(found: Evidence) -> Answer:
@@ -241,7 +251,8 @@ def _nulls(found: Evidence) -> Answer:
             f"{listed(few)} had fewer than {FEWEST_DRAWS} draws, which cannot give p = {LEVEL}: run it with "
             "more."
         )
-    outcome = found.associations.get("" if found.plan is None else found.plan.plan.outcome)
+    planned = "" if found.plan is None else found.plan.plan.outcome
+    outcome = found.associations.get(SHOWN.get(planned, planned))
     if outcome is not None and outcome.detectable is None and not outcome.is_more_than_chance:
         untold.append(outcome.column)
     if judged.conclusion == "too few":

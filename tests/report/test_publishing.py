@@ -143,7 +143,9 @@ def test_what_the_record_does_not_hold_is_said_to_be_missing(tmp_path):
     assert ("Network", "The run does not name its network: nobody can cite it.") in cited
 
 
-@pytest.mark.parametrize("record", [{"versions": {}}, {"preprocessing": {"config": 3}}, {"machine": None}])
+@pytest.mark.parametrize(
+    "record", [{"versions": {}}, {"preprocessing": {"config": 3}}, {"machine": None}, {"adapter": []}]
+)
 def test_a_record_that_was_edited_does_not_break_the_page(tmp_path, record):
     folder = run_folder(tmp_path, record=record)
     assert paragraphs(read_run(folder), gather(folder))

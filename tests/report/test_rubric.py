@@ -97,6 +97,23 @@ def test_a_damaged_file_is_an_item_not_met_and_no_traceback(run, name, items):
     assert str(run) not in str(found)
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("clusters.json", lambda plain: plain["params"].update(remove=3, k_searched=3)),
+        ("clusters.json", lambda plain: plain["evaluation"]["associations"][0].update(draws="many")),
+        ("probe_density.json", lambda plain: plain.update(warnings=3)),
+        ("probe_density.json", lambda plain: plain["probe"]["scores"]["balanced_accuracy"].update(low="x")),
+        ("run.json", lambda plain: plain.update(counts={"found": "many"})),
+    ],
+)
+def test_a_file_that_was_edited_into_nonsense_gives_answers_and_no_traceback(run, name, change):
+    write_claims(run, [Claim("It can be read.", "prediction", "density")])
+    edit(run / name, change)
+    assert all(says for _, says in answers(run).values())
+    assert {met for met, _ in answers(run).values()} != {"yes"}
+
+
 def test_an_empty_folder_has_a_rubric_too(tmp_path):
     rubric = check_report(tmp_path)
     assert {"plan", "order", "failures", "nulls", "women", "claims"} <= {one.id for one in rubric.missing}
