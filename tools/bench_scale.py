@@ -109,13 +109,17 @@ def start_s(turn: Record, way: str, files: int) -> float:
 
 
 def overhead(section: Record, way: str) -> float | None:
-    """Return by which share an image takes longer than in one process: the median over the turns, or None."""
+    """Return by which share an image takes longer than in one process: the median over the turns.
+
+    None if it was not measured, or where so few images were that noise made the longer run the faster one.
+    """
     files = section.get("files", 0)
-    shares = [
-        marginal_s(turn, way, files) / marginal_s(turn, ONE, files) - 1
+    pairs = [
+        (marginal_s(turn, way, files), marginal_s(turn, ONE, files))
         for turn in section["turns"]
         if way in turn
     ]
+    shares = [theirs / one - 1 for theirs, one in pairs if min(theirs, one) > 0]
     return statistics.median(shares) if shares else None
 
 
