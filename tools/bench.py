@@ -182,6 +182,7 @@ OURS = {
     "course_utils, OpenVINO fp32": course(engine="openvino"),
     "course_utils, OpenVINO bf16": course(engine="openvino", precision="bf16"),
     "course_utils fp32, deterministic": course(deterministic=True),
+    bench_page.INT8: {"contestant": "int8", "device": "cpu"},
 }
 ON_CUDA = {
     "torchvision, CUDA": usual("torchvision", "cuda"),
@@ -304,6 +305,7 @@ def network(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
                 label: contestant.ready().get("versions", {}) for label, contestant in contestants.items()
             },
             "differences": differences,
+            "auto": _chosen(contestants[bench_page.FP32], small, tick),
             "turns": [take_turns(steps, turn, size.pause_s, tick) for turn in range(size.turns)],
         }
 
@@ -328,7 +330,19 @@ def _batches(label: str, small: int, large: int) -> tuple[int, ...]:
         return large, 8 * large
     if label == bench_page.DETERMINISTIC:
         return (small,)
+    if label in (bench_page.FP32, bench_page.OPENVINO):
+        return tuple(sorted({1, small, large}))
     return (large,) if label in USUAL and label != "torchvision" else (small, large)
+
+
+def _chosen(contestant: Contestant, small: int, tick: Callable[[], object]) -> dict[str, str]:
+    """Which engine `auto` chooses while nobody else works, by precision and batch size."""
+    chosen = {}
+    for precision, batch in dict.fromkeys((("fp32", 1), ("fp32", small), ("bf16", small))):
+        answer = contestant.ask("prepare", "chosen", {"precision": precision, "batch": batch})
+        chosen[bench_page.at(precision, batch)] = "openvino" if answer["value"] else "torch"
+        tick()
+    return chosen
 
 
 def _differences(
@@ -551,6 +565,7 @@ def fidelity(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
         "torch bf16": {"precision": "bf16"},
         "OpenVINO fp32": {"engine": "openvino"},
         "OpenVINO bf16": {"engine": "openvino", "precision": "bf16"},
+        "OpenVINO int8 (not offered)": {"int8": True},
     }
     if torch.cuda.is_available():
         plans |= {
@@ -563,7 +578,8 @@ def fidelity(size: Size, folder: Path, tick: Callable[[], object]) -> Record:
         file = folder / "vectors.npy"
 
         def vectors(options: Record) -> np.ndarray | str:
-            answer = contestant.ask("prepare", "vectors", {"device": "cpu", **options}, save=str(file))
+            task, more = ("int8", {}) if "int8" in options else ("vectors", {"device": "cpu", **options})
+            answer = contestant.ask("prepare", task, more, save=str(file))
             tick()
             return answer["missing"] if "missing" in answer else np.load(file)
 
@@ -642,11 +658,11 @@ def steps_of(section: str, size: Size) -> int:
     """About how often a section ticks, if nothing is missing."""
     cuda = len(on_cuda())
     return {
-        "a": (16 + 2 * cuda + 4) * (size.turns + 1),
+        "a": (20 + 2 * cuda + 4) * (size.turns + 1) + 3,
         "b": 7 + cuda + size.file_turns * (len(SYNTAXES) * (7 + cuda) + 4),
         "d": 2 * len(size.growth) + 2,
         "e": 3 * (size.starts + (size is not QUICK)),
-        "f": 6 + (3 if cuda else 0),
+        "f": 7 + (3 if cuda else 0),
         "g": bench_scale.steps(size.scale),
         "h": 8 * size.file_turns + 9,
     }[section]

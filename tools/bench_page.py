@@ -25,6 +25,8 @@ Turns = list[Record]
 
 FP32, BF16 = "course_utils fp32", "course_utils bf16"
 OPENVINO = "course_utils, OpenVINO fp32"
+OPENVINO_BF16 = "course_utils, OpenVINO bf16"
+INT8 = "OpenVINO int8 (not offered)"
 DETERMINISTIC = "course_utils fp32, deterministic"
 NETWORKS = ("torchvision", "torchvision's feature extractor", "timm")  # against which the network is judged
 LIBRARIES = ("torchvision's feature extractor", "timm", "img2vec_pytorch", "thingsvision")
@@ -110,6 +112,7 @@ class Target:
     at_most: bool = False
     holds: bool = True  # what else has to be true
     absent: str = NOT_MEASURED  # what is said if nothing was measured
+    instead: str = ""  # what keeps the target where the bound is missed
 
     @property
     def verdict(self) -> str:
@@ -117,7 +120,9 @@ class Target:
         if self.measured is None:
             return self.absent
         within = self.measured <= self.bound if self.at_most else self.measured >= self.bound
-        return "kept" if within and self.holds else "**missed**"
+        if within and self.holds:
+            return "kept"
+        return f"kept: {self.instead}" if self.instead else "**missed**"
 
     def line(self) -> tuple[str, ...]:
         """A row of the table."""
@@ -147,12 +152,21 @@ def _network_targets(section: Record) -> list[Target]:
     return [
         Target("a", f"network, fp32: times {plain}", 2.2, ratio(turns, ours, *usual), "{:.2f}"),
         Target("a", f"network, bf16: times {plain}", 4, ratio(turns, at(BF16, large), *usual), "{:.2f}"),
-        Target(
-            "a", "network, fp32: PyTorch as a share of OpenVINO", 0.93, ratio(turns, ours, openvino), "{:.2f}"
-        ),
+        _engine_target(section, "fp32", large, 0.97, ratio(turns, ours, openvino)),
+        _engine_target(section, "bf16", large, 0.95, ratio(turns, at(BF16, large), at(OPENVINO_BF16, large))),
+        _engine_target(section, "fp32", 1, 0.90, ratio(turns, at(FP32, 1), at(OPENVINO, 1))),
         _limit_target(section, "fp32", FP32, 0.80),
         _limit_target(section, "bf16", BF16, 0.75),
     ]
+
+
+def _engine_target(section: Record, precision: str, batch: int, bound: float, share: float | None) -> Target:
+    """PyTorch as a share of OpenVINO, or `auto` takes OpenVINO; it is asked at the batches of its users."""
+    what = f"network, {precision}, batch {batch}: PyTorch as a share of OpenVINO, or `auto` takes OpenVINO"
+    asked = at(precision, min(batch, section["batches"][0]))
+    takes = section.get("auto", {}).get(asked) == "openvino"
+    instead = "`auto` takes OpenVINO" if takes else ""
+    return Target("a", what, bound, share, "{:.2f}", instead=instead)
 
 
 def _limit_target(section: Record, precision: str, label: str, bound: float) -> Target:
@@ -311,6 +325,8 @@ The faster of the two is taken as the limit. {taken}
 {limits}
 
 Deterministic mode runs at {deterministic} of the speed without it (fp32, batch {small}).
+
+{auto}
 {missing}"""
 
 FILES = """
@@ -362,7 +378,7 @@ FIDELITY = """
 {images} mammograms (eight real, the others synthetic), {backbone}, weights {weights}, against PyTorch in fp32
 without any fusion. Plain cosine hides a loss, since all vectors of one network point the same way; so their
 mean is taken off first. What matters is counted: how many of the {neighbours} nearest neighbours stay, and
-whether k-means (k = {k}) finds the same clusters.
+whether k-means (k = {k}) finds the same clusters.{int8}
 
 | | largest difference | cosine, worst | centred, median | centred, worst | recall@{neighbours} | ARI |
 |---|---|---|---|---|---|---|
@@ -444,9 +460,18 @@ def _network(section: Record) -> str:
         gflops=section["flops"] / 1e9,
         taken=" ".join(_limit_taken(turns, precision) for precision in ("fp32", "bf16")),
         limits=table_lines(limits),
+        auto=_auto(section.get("auto", {})),
         deterministic="an unknown share" if kept is None else f"{kept:.0%}",
         missing=_missing(section),
     )
+
+
+def _auto(chosen: dict[str, str]) -> str:
+    """What the engine `auto` chose, as a sentence."""
+    if not chosen:
+        return "The engine `auto` was not asked."
+    listed = ", ".join(f"{engine} in {asked.replace(' ×', ' at batch')}" for asked, engine in chosen.items())
+    return f"Before the turns, while nobody else worked, the engine `auto` chose {listed}."
 
 
 def _limit_row(section: Record, limit: str, label: str) -> tuple[str, ...]:
@@ -563,6 +588,7 @@ def _fidelity(section: Record) -> str:
         images=section["images"],
         backbone=section["backbone"],
         weights=section["weights"],
+        int8=_int8(section["rows"].get(INT8)),
         neighbours=any_row["neighbours"],
         k=any_row["k"],
         rows=table_lines(rows),
@@ -624,6 +650,17 @@ def _aborted(runs: int) -> str:
     return f"\nRuns that Ray aborted while it ended, after everything had been written: {runs}.\n"
 
 
+def _int8(row: Record | None) -> str:
+    """Why int8 is offered nowhere, in its own figures."""
+    if row is None:
+        return ""
+    return (
+        "\n\n*int8* is OpenVINO's, calibrated by NNCF on these very mammograms, which flatters it. The "
+        f"course offers it nowhere: whatever it saves, {1 - row['recall']:.0%} of the nearest neighbours are "
+        f"others, and the worst centred cosine is {row['centred_cosine_worst']:.2f}."
+    )
+
+
 def _missing(section: Record) -> str:
     lines = [f"- {label}: not measured; missing: {reason}" for label, reason in section["missing"].items()]
     return "\n" + "\n".join(lines) + "\n" if lines else ""
@@ -639,7 +676,7 @@ COLOURS = {  # Okabe and Ito's, told apart by hatching too
     FP32: ("#0072b2", ""),
     BF16: ("#56b4e9", "//"),
     OPENVINO: ("#009e73", ".."),
-    "course_utils, OpenVINO bf16": ("#9fd9c8", "xx"),
+    OPENVINO_BF16: ("#9fd9c8", "xx"),
 }
 USUAL_COLOUR = ("#bbbbbb", "\\\\")
 
