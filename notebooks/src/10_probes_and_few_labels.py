@@ -774,4 +774,4 @@ for sentence in of_density.sentences:
 #   [arXiv:1706.04599](https://arxiv.org/abs/1706.04599).
 # - scikit-learn documentation, [Common pitfalls](https://scikit-learn.org/stable/common_pitfalls.html).
 #
-# **Next:** lesson 11, "Scaling out", is planned but not written yet. Until then, `course probe` asks your own vectors.
+# **Next:** [lesson 11](11_scaling_out.ipynb), scaling out: a million mammograms, and a bill.
