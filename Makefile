@@ -34,7 +34,7 @@ cards: setup ## measure what each lesson needs, for docs/resource-cards.md (10 m
 samples: setup ## draw the synthetic mammograms in data_samples again
 	$(PYTHON) tools/samples.py
 
-bench: setup ## time mammograms to embeddings beside other libraries (25 minutes; leave the machine alone)
+bench: setup ## time mammograms to embeddings beside other libraries (35 minutes; leave the machine alone)
 	-$(PYTHON) -m pip install --quiet -e ".[bench,fast]"  # what is not available is named on the page
 	$(PYTHON) tools/bench.py
 

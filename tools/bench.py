@@ -3,7 +3,8 @@
 ``make bench`` writes ``docs/benchmarks/embedding.md`` and ``embedding.png`` in about half an hour on 2 cores.
 Each contestant is a process of its own (`contestants.py`). All are started and warmed up, then take turns,
 each blocked while another runs, so that a slow moment of the machine affects all; comparisons are made
-within a turn. The measurements are kept as JSON, from which `bench_page.py` makes the page.
+within a turn. The measurements are kept as JSON beside the page that `bench_page.py` makes of them: one
+section can be measured again, on another day or machine, and the others stay.
 """
 
 from __future__ import annotations
@@ -686,9 +687,9 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     size = QUICK if arguments.quick else Size()
-    kept = ROOT / "results" / "benchmarks" / ("quick" if arguments.quick else "")
-    output = arguments.output or (kept if arguments.quick else ROOT / "docs" / "benchmarks")
-    measured = (arguments.output or kept) / "embedding.json"
+    folder = ROOT / "results" / "benchmarks" / "quick" if arguments.quick else ROOT / "docs" / "benchmarks"
+    output = arguments.output or folder
+    measured = output / "embedding.json"
     results: dict[str, Record] = {}
     if measured.exists() and (arguments.draw or arguments.only):
         results = json.loads(measured.read_text(encoding="utf-8"))
@@ -699,8 +700,7 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.draw and not results:
         parser.error("nothing has been measured yet")
     if not arguments.draw:
-        for folder in (output, measured.parent):
-            folder.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
         _measure(chosen, size, results, measured)
     bench_page.draw(results, output / "embedding.png")
     text = bench_page.page(results)
