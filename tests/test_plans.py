@@ -102,6 +102,8 @@ def test_the_same_plan_again_changes_nothing_even_after_the_analysis_and_another
         ({"method": "hdbscan"}, "hdbscan finds the number of clusters itself"),
         ({"seed": -1}, "whole number from 0"),
         ({"threshold": float("nan")}, "it is a number, or None"),
+        ({"threshold": True}, "it is a number, or None"),
+        ({"threshold": 10**400}, "it is a number, or None"),
         ({"confounders": "view"}, "a tuple of names"),
         ({"confounders": ("view", "patient_name")}, "identified people"),
         ({"outcome": "date_of_birth"}, "identified people"),

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from course_utils.analysis import AnalysisError, ties
-from course_utils.analysis.permutations import LEVEL
+from course_utils.analysis import AnalysisError, Association, ties
+from course_utils.analysis.permutations import LEVEL, holm
 from course_utils.records import SHOWN
 from course_utils.report.evidence import ALWAYS_HELD, Evidence
+
+_ROUNDING = 1e-9
 
 
 def judge_claims(found: Evidence) -> list[str]:
@@ -40,9 +42,17 @@ def _association(found: Evidence, about: str) -> str:
     if one is None:
         return f"the clusters were not held against {about}, so run course cluster with it (--labels)"
     level = _threshold(found, about, LEVEL, most=True)
-    if one.p_holm <= level:
+    p = max(one.p_holm, corrected(found, one))
+    if p <= level:
         return ""
-    return f"p is {one.p_holm:.3f} for {about} with Holm’s correction, and may be {level:g} at most"
+    return f"p is {p:.3f} for {about} with Holm’s correction, and may be {level:g} at most"
+
+
+def corrected(found: Evidence, one: Association) -> float:
+    """Return the p value of an association by Holm's correction for all columns that were tried."""
+    every = list(found.associations.values())
+    adjusted = holm([max(each.p_value, 1 / (each.draws + 1)) for each in every])
+    return adjusted[every.index(one)] - _ROUNDING
 
 
 def _prediction(found: Evidence, about: str) -> str:
@@ -75,9 +85,14 @@ def _tied(found: Evidence, about: str) -> str:
     known = found.known
     planned = () if found.plan is None else found.plan.plan.confounders
     nuisances = [SHOWN.get(name, name) for name in dict.fromkeys((*planned, *ALWAYS_HELD))]
-    if about not in known or about in nuisances:
+    if about not in known:
         return ""
-    beside = [name for name in nuisances if name in known and known[name].nunique() > 1 and name != "patient"]
+    # A confounder may be claimed as well, and may be tied to another one.
+    beside = [
+        name
+        for name in nuisances
+        if name in known and known[name].nunique() > 1 and name not in ("patient", about)
+    ]
     groups = np.arange(len(known)) if found.women is None else found.women
     try:
         tied = ties(known[about], known[beside], groups=groups)

@@ -16,7 +16,7 @@ from course_utils.analysis.permutations import LEVEL
 from course_utils.analysis.probing.scores import FEWEST_FOR_AN_INTERVAL
 from course_utils.analysis.validity import FEWEST
 from course_utils.records import SHOWN
-from course_utils.report.claims import judge_claims
+from course_utils.report.claims import corrected, judge_claims
 from course_utils.report.evidence import ALWAYS_HELD, Evidence, gather
 from course_utils.report.text import listed, without_folders
 from course_utils.runs import StoredProbe, probe_file
@@ -28,6 +28,11 @@ Answer = tuple[Met, str]
 
 FEWEST_DRAWS = round(1 / LEVEL) - 1
 """With fewer draws than this, no p value can be 0.05 or less."""
+
+MOST_UNKNOWN = 0.1
+"""A confounder that is unknown of a larger share of the images is not ruled out."""
+
+_HER = ("woman", "women", "patient", "patients")
 
 SIGNS = {"yes": "✓", "no": "✗", "cannot say": "?"}
 
@@ -134,6 +139,9 @@ def _order(found: Evidence) -> Answer:
     ids = found.run.table["image_id"].tolist()
     if found.clusters is not None:
         why = found.clusters.why_unusable(ids, found.run.vectors)
+        kept = [found.clusters.result.get(name) for name in ("embeddings_sha256", "table_sha256")]
+        if why is None and not all(kept):  # the page takes clusters of an older course, a referee does not
+            why = f"{RESULT} does not keep which vectors and which {TABLE} it belongs to"
         if why is None and _other_files(found):
             why = f"{TABLE} names other files than {EMBEDDINGS}, or in another order"
         if why is not None:
@@ -142,7 +150,8 @@ def _order(found: Evidence) -> Answer:
         why = StoredProbe(target, result).why_unusable(ids, found.run.vectors)
         if why is not None:
             return "no", f"{why}: run course probe --target {target} again."
-    return "yes", f"Vectors, pictures and results name the same {len(ids)} images in the same order."
+    images = "image" if len(ids) == 1 else "images"
+    return "yes", f"Vectors, pictures and results name the same {len(ids)} {images} in the same order."
 
 
 def _other_files(found: Evidence) -> bool:
@@ -182,7 +191,9 @@ def _failures(found: Evidence) -> Answer:
             "no",
             f"The page counts {found.page_counts} failures of {len(failures)}: run course report again.",
         )
-    return "yes", f"Of {told[0]} files, {rows} became vectors and {told[2]} failed, each with a reason."
+    files = "1 file" if told[0] == 1 else f"{told[0]} files"
+    failed = f"{told[2]} failed, each with a reason" if told[2] else "none failed"
+    return "yes", f"Of {files}, {rows} became {'a vector' if rows == 1 else 'vectors'} and {failed}."
 
 
 def _confounders(found: Evidence) -> Answer:
@@ -208,12 +219,27 @@ def _confounders(found: Evidence) -> Answer:
             f"The clusters were never held against {listed(never)}: run course cluster again, with a table "
             f"that has {'it' if len(never) == 1 else 'them'} (--labels)."
         )
+    held = [name for name in asked if name in found.associations]
+    and_held = f"were held against {listed(held)}, but " if held else ""
     if untold:
-        return "cannot say", f"The clusters could not be held against {listed(untold)}."
-    held = [name for name in asked if name in varies]
-    if not held:
+        return "cannot say", f"The clusters {and_held}could not be held against {listed(untold)}."
+    partly = [
+        f"{name} (known of {known[name].notna().sum()} of {len(known)} images)"
+        for name in asked
+        if name in known and known[name].isna().mean() > MOST_UNKNOWN
+    ]
+    if partly:
+        return "cannot say", (
+            f"Too little is known of {listed(partly)} to rule it out: give a fuller table (--labels)."
+        )
+    if not any(name in varies for name in asked):
         return "cannot say", "Nothing that varies is known of the images: give a table with --labels."
-    return "yes", f"The clusters were held against {listed(held)}."
+    said = [f"The clusters were held against {listed(held)}."] if held else []
+    mixed = [name for name in asked if name in varies and name not in held]
+    if mixed:
+        said.append(f"No cluster of women can follow what changes within a woman: {listed(mixed)}.")
+    said += [f"All images have the same {name}." for name in planned if name in known and name not in varies]
+    return "yes", " ".join(said)
 
 
 def _averaged(found: Evidence, name: str) -> bool:
@@ -227,6 +253,11 @@ def _nulls(found: Evidence) -> Answer:
     if found.evaluation is None:
         return "no", found.trouble(RESULT, TABLE) or "No cluster was judged yet: run course cluster."
     judged = found.evaluation
+    if uncorrected := [one.column for one in judged.associations if one.p_holm < corrected(found, one)]:
+        return "no", (
+            f"p of {listed(uncorrected)} is smaller than Holm’s correction for the "
+            f"{len(judged.associations)} columns that were tried makes it: run course cluster again."
+        )
     beside = {null.name: null for null in judged.nulls if null.silhouettes.get(judged.k)}
     if judged.silhouette is not None and set(beside) != {"gaussian", "permuted"}:
         return "no", (
@@ -255,6 +286,8 @@ def _nulls(found: Evidence) -> Answer:
     outcome = found.associations.get(SHOWN.get(planned, planned))
     if outcome is not None and outcome.detectable is None and not outcome.is_more_than_chance:
         untold.append(outcome.column)
+    if judged.conclusion == "nothing to judge":
+        return "cannot say", f"No index and no null: {judged.verdict[0].lower()}{judged.verdict[1:]}"
     if judged.conclusion == "too few":
         return "cannot say", (
             f"The nulls are there, but {judged.women} {judged.unit} are too few to ask whether clusters are "
@@ -286,10 +319,10 @@ def _women(found: Evidence) -> Answer:
             "with course embed --table."
         )
     number = women.nunique()
-    if found.plan is not None and found.plan.plan.unit.lower() not in ("woman", "women"):
+    if found.plan is not None and found.plan.plan.unit.strip().lower() not in _HER:
         return (
             "no",
-            f"The plan’s unit is the {found.plan.plan.unit}, where it has to be the woman: plan anew.",
+            f"The plan’s unit is the {found.plan.plan.unit.strip()}, where it must be the woman: plan anew.",
         )
     of = f"{len(women)} images are of {number} women"
     if found.evaluation is not None:
@@ -301,7 +334,11 @@ def _women(found: Evidence) -> Answer:
             )
     for target, (result, probe) in found.probes.items():
         whose = women[found.known[target].notna()] if target in found.known else women
-        split = any(str(words).startswith("By the files ") for words in result.get("warnings") or [])
+        groups = result.get("groups")
+        parted = groups in found.known and bool((found.known[groups].groupby(women).nunique() > 1).any())
+        split = parted or any(
+            str(words).startswith("By the files ") for words in result.get("warnings") or []
+        )
         if probe.women > whose.nunique() or split:
             return "no", (
                 f"The probe of {target} was split by {result.get('groups')}, though {of}: run course probe "
@@ -374,13 +411,16 @@ def _side_by_side(found: Evidence) -> Iterable[tuple[str, Any, Any]]:
 def _claims(found: Evidence) -> Answer:
     if trouble := found.trouble("claims.json"):
         return "no", trouble
-    if found.claims is None:
+    if not found.claims:
         return "no", "Nothing is claimed yet: write_claims says what was found, even if it is nothing."
     too_strong = judge_claims(found)
     if too_strong:
         return "no", " ".join(too_strong)
-    number = "1 claim is" if len(found.claims) == 1 else f"{len(found.claims)} claims are"
-    return "yes", f"{number} no stronger than the figures."
+    claiming = sum(claim.kind != "none" for claim in found.claims)
+    number = {0: "Nothing is claimed to have been found", 1: "1 claim is no stronger than the figures"}
+    said = number.get(claiming, f"{claiming} claims are no stronger than the figures")
+    unread = "; that the words fit the kind of each claim, only a reader can tell"
+    return "yes", f"{said}{unread}."
 
 
 _NO_RUN = "This folder holds no embeddings: run course embed."

@@ -8,6 +8,7 @@ since copying a folder sets its files' times. Nobody can see here who looked, th
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
@@ -228,7 +229,9 @@ def _what_is_wrong(plan: Plan) -> str:
     if not isinstance(plan.outcome, str) or not isinstance(plan.written, str):
         return "its outcome is the name of a column, or empty"
     if plan.threshold is not None and not (
-        isinstance(plan.threshold, int | float) and abs(plan.threshold) < float("inf")
+        isinstance(plan.threshold, int | float)
+        and not isinstance(plan.threshold, bool)
+        and abs(plan.threshold) <= sys.float_info.max
     ):
         return f"threshold={plan.threshold!r}: it is a number, or None"
     if any(map(identifies_people, columns)):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from course_utils.files import sha256_of
 from course_utils.report import check_report
 from course_utils.runs import Claim, Extraction, write_claims
 from course_utils.teaching.sins import HONEST, SINS, honest_run, sinful_run
@@ -251,3 +252,120 @@ def test_the_rubric_is_a_short_table_in_a_terminal_and_in_a_notebook(run):
     shown = rubric._repr_html_()
     assert shown.count("<tr>") == 10
     assert "<b>age" not in shown
+
+
+def associations_of(plain):
+    return {one["column"]: one for one in plain["evaluation"]["associations"]}
+
+
+@pytest.mark.parametrize("name", ["embeddings_sha256", "table_sha256"])
+def test_clusters_that_no_longer_keep_what_they_belong_to_are_not_taken_for_those_of_the_run(run, name):
+    edit(run / "clusters.json", lambda plain: plain.pop(name))
+    assert "does not keep which vectors" in only(run, "order")
+
+
+def test_a_p_value_without_its_correction_is_noticed_and_carries_no_claim(run):
+    def uncorrected(plain):
+        associations_of(plain)["side"].update(p_value=0.04, p_holm=0.04)
+
+    edit(run / "clusters.json", uncorrected)
+    write_claims(run, [Claim("They follow it.", "association", "side")])
+    found = answers(run)
+    assert "p of side is smaller than Holm’s correction" in found["nulls"][1]
+    assert "Holm’s correction, and may be 0.05 at most" in found["claims"][1]
+    assert {found[name][0] for name in ("nulls", "claims")} == {"no"}
+
+
+def test_a_p_value_below_what_its_permutations_can_give_is_noticed(run):
+    def too_small(plain):
+        associations_of(plain)["side"].update(p_value=1e-6, p_holm=1e-6, draws=19)
+
+    edit(run / "clusters.json", too_small)
+    assert "p of side" in answers(run)["nulls"][1]
+
+
+def test_a_planned_confounder_that_is_the_same_everywhere_is_said_to_be_so(run):
+    edit_column(run, "vendor", lambda values: values.map(lambda _: "alder"))
+    edit(run / "clusters.json", lambda plain: plain["evaluation"]["associations"].remove(vendor_of(plain)))
+    assert "All images have the same vendor." in answers(run)["confounders"][1]
+
+
+def test_a_confounder_that_is_unknown_of_half_of_the_images_is_not_ruled_out(run):
+    edit_column(run, "vendor", lambda values: values.where(values.index % 2 == 0))
+    met, says = answers(run)["confounders"]
+    assert met == "cannot say"
+    assert "vendor (known of 48 of 96 images)" in says
+
+
+def test_a_claim_about_a_confounder_is_held_against_the_others(run):
+    stored = json.loads((run / "plan.json").read_text())
+    stored["confounders"] = ["view", "side", "vendor", "density"]
+    (run / "plan.json").write_text(json.dumps(stored))
+    edit_column(run, "vendor", lambda values: pd.read_csv(run / "clusters.csv")["density"])
+    assert "vendor explains 100% of density" in answers(run)["claims"][1]
+
+
+def test_a_probe_whose_groups_part_the_images_of_a_woman_is_noticed_without_its_warning(run):
+    edit(run / "probe_density.json", lambda plain: plain.update(groups="view", warnings=[]))
+    assert "split by view" in only(run, "women")
+
+
+@pytest.mark.parametrize("unit", ["Woman ", "patients"])
+def test_a_plan_may_call_the_woman_what_it_likes(run, unit):
+    stored = json.loads((run / "plan.json").read_text()) | {"unit": unit}
+    (run / "plan.json").write_text(json.dumps(stored))
+    assert answers(run)["women"][0] == "yes"
+
+
+def test_an_empty_list_of_claims_claims_nothing_yet(run):
+    write_claims(run, [])
+    assert "Nothing is claimed yet" in only(run, "claims")
+
+
+def test_a_finding_in_the_words_of_a_claim_of_none_is_left_to_the_reader(run):
+    write_claims(run, [Claim("These are two separate kinds of breast.", "none")])
+    assert answers(run)["claims"][1] == (
+        "Nothing is claimed to have been found; that the words fit the kind of each claim, only a reader can "
+        "tell."
+    )
+
+
+def test_clusters_that_give_nothing_to_judge_stand_beside_no_null(run):
+    def nothing(plain):
+        verdict = "There is nothing to judge: the method found no cluster."
+        plain["evaluation"].update(
+            conclusion="nothing to judge", verdict=verdict, silhouette=None, nulls=[], valley=None
+        )
+
+    edit(run / "clusters.json", nothing)
+    met, says = answers(run)["nulls"]
+    assert met == "cannot say"
+    assert "there is nothing to judge: the method found no cluster." in says
+
+
+def test_what_changes_within_each_woman_is_not_said_to_have_been_held_against_clusters_of_women(run):
+    def per_woman(plain):
+        plain["params"].update(per="woman")
+        plain["evaluation"]["associations"] = [
+            one for name, one in associations_of(plain).items() if name not in ("view", "side")
+        ]
+
+    edit(run / "clusters.json", per_woman)
+    assert answers(run)["confounders"] == (
+        "yes",
+        "The clusters were held against vendor. No cluster of women can follow what changes within "
+        "a woman: view and side.",
+    )
+
+
+def vendor_of(plain):
+    return associations_of(plain)["vendor"]
+
+
+def edit_column(folder, name, change):
+    """Change a column of the clusters' table, and the sha256 that they keep of it."""
+    rows = pd.read_csv(folder / "clusters.csv", dtype=str)
+    rows[name] = change(rows[name])
+    rows.to_csv(folder / "clusters.csv", index=False)
+    written = sha256_of((folder / "clusters.csv").read_bytes())
+    edit(folder / "clusters.json", lambda plain: plain.update(table_sha256=written))
