@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pydicom
 from encoders import compress
-from pydicom.uid import HTJ2K, JPEG2000, UID, HTJ2KLossless, JPEG2000Lossless
+from pydicom.uid import JPEG2000, UID, JPEG2000Lossless
 
 from course_utils.analysis.agreement import agreement
 from course_utils.embedding import EmbeddingExtractor, load_backbone
@@ -27,14 +27,12 @@ from course_utils.phantoms import write_cohort
 
 Record = dict[str, Any]
 
-SYNTAXES = ("JPEG 2000", "HTJ2K")
-"""Those of section b whose rate is measured, both without loss."""
+SYNTAXES = ("JPEG 2000",)
+"""Those whose rate is measured, without loss."""
 
 WAYS = {
     "JPEG 2000 without loss (5/3)": JPEG2000Lossless,
     "JPEG 2000 with loss (9/7)": JPEG2000,
-    "HTJ2K without loss (5/3)": HTJ2KLossless,
-    "HTJ2K with loss (9/7)": HTJ2K,
 }
 READS: tuple[Read, ...] = ("full", "fast")
 RATE, MEDIAN, WORST, RECALL = 2.5, 0.995, 0.97, 0.97

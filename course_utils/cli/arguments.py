@@ -441,8 +441,8 @@ def _picture_options(parser: argparse.ArgumentParser) -> None:
         "--read",
         default="full",
         choices=["full", "fast"],
-        help="fast decodes JPEG 2000 and HTJ2K at a fraction of their size: several times as fast, and "
-        "nearly the same vectors (default: full)",
+        help="fast decodes JPEG 2000 at a fraction of its size: several times as fast, and nearly "
+        "the same vectors (default: full)",
     )
 
 

@@ -115,7 +115,7 @@ def read_mammogram(
             An int: the n-th window, from 0. `none`: all stored values, stretched to [0, 1].
         key: secret bytes that key the pseudonyms (HMAC-SHA256 of SOPInstanceUID and PatientID). The same key
             gives the same pseudonyms. None: a random key drawn once per process.
-        read: `full`, all that is stored. `fast`: a file in JPEG 2000 or HTJ2K is decoded at the smallest
+        read: `full`, all that is stored. `fast`: a file in JPEG 2000 (not HTJ2K) is decoded at the smallest
             fraction of its size (a half, a quarter, …) that leaves each side of it twice as many pixels
             as the picture for the network has, and its `Mammogram` says so (`reduction`). Read whole all
             the same is whatever could come out otherwise: a stream whose packets are not in order of

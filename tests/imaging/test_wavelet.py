@@ -34,7 +34,7 @@ from course_utils.imaging.wavelet import (
     spare_levels,
 )
 
-WAVELETS = [JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K]
+WAVELETS = [JPEG2000Lossless, JPEG2000]
 SIZE = 96
 
 
@@ -319,6 +319,9 @@ def hide_end(stream: bytes) -> bytes:
     ("syntax", "change", "elements"),
     [
         (JPEGLossless, bytes, {}),
+        (HTJ2K, bytes, {}),
+        (HTJ2KLossless, bytes, {}),
+        (HTJ2KLosslessRPCL, bytes, {}),
         (JPEG2000Lossless, hide_end, {}),
         (JPEG2000Lossless, bytes, {"SOPInstanceUID": None}),
         (JPEG2000Lossless, bytes, {"PatientOrientation": ["A", "H"]}),  # on its head, 721 rows
