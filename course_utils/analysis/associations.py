@@ -182,8 +182,16 @@ class Associations:
         """Return what `to_dict` was called on. Raises KeyError, TypeError or ValueError for anything else."""
         found = tuple(Association(**one) for one in plain["found"])
         for one in found:
-            if not math.isfinite(one.statistic + one.p_holm):
+            numbers = [one.statistic, one.p_value, one.p_holm, one.null_low, one.null_high]
+            numbers += [each for each in (one.low, one.high, one.detectable) if each is not None]
+            if not all(isinstance(each, int | float) and math.isfinite(each) for each in numbers):
                 raise ValueError(f"the association with {one.column} is not a number")
+            counts = [one.images, one.draws, one.columns, one.noise, *one.levels.values()]
+            counts += [] if one.women is None else [one.women]
+            if not all(type(each) is int for each in counts):
+                raise ValueError(f"the association with {one.column} counts in whole numbers")
+            if not all(isinstance(each, str) for each in (one.column, one.unit)):
+                raise ValueError("an association names its column and what was permuted")
         return cls(found, dict(plain["skipped"]), tuple(map(str, plain["warnings"])))
 
 

@@ -13,7 +13,7 @@ from course_utils.analysis.evaluation import FEW
 from course_utils.report.citations import sources
 from course_utils.report.evidence import Evidence
 from course_utils.report.reading import Run
-from course_utils.report.text import listed, stated, without_folders
+from course_utils.report.text import counted, listed, stated, without_folders
 from course_utils.report.words import warning_rows
 
 
@@ -75,7 +75,7 @@ def _data(run: Run) -> list[Row]:
     known = sources(run)
     where = " ".join(f"{source.words}." for source in known)
     asks = ("Where do the images come from?", "5a", "Methods: data")
-    public = all(source.public for source in known)
+    public = bool(known) and all(source.public for source in known)
     nobody = bool(known) and all(source.synthetic for source in known)
     failed = len(run.failures)
     shown = _shown_facts(run)
@@ -96,7 +96,11 @@ def _data(run: Run) -> list[Row]:
             "7",
             "Methods: data",
             "See Methods, Preprocessing."
-            + (f" Reading gave {warnings} warnings, listed under “Files set aside”." if warnings else ""),
+            + (
+                f" Reading gave {counted(warnings, 'warning')}, listed under “Files set aside”."
+                if warnings
+                else ""
+            ),
         )
         if run.record.get("preprocessing")
         else _open(
@@ -131,12 +135,16 @@ def _shown_facts(run: Run) -> str:
 def _analysis(run: Run, found: Evidence) -> list[Row]:
     outcome = "" if found.plan is None else found.plan.plan.outcome
     women = None if found.women is None else found.women.nunique()
-    size = f"{len(run.table)} images" + (f" of {women} women." if women is not None else ".")
-    unit = (
-        "Permutations, nulls and splits go by woman."
-        if run.evaluation is not None and run.evaluation.unit == "women"
-        else "Images counted as independent."
-    )
+    of = "" if women is None else f" of {women} {'woman' if women == 1 else 'women'}"
+    is_few = women is not None and women < FEW
+    size = f"{counted(len(run.table), 'image')}{of}.".capitalize()
+    units = set() if run.evaluation is None else {run.evaluation.unit}
+    units |= {"women"} if run.probes else set()
+    unit = {
+        (): "Nothing was permuted or split.",
+        ("women",): "Permutations, nulls and splits go by woman.",
+        ("images",): "Images counted as independent.",
+    }.get((*sorted(units),), "Clusters were judged by image, and probes were split by woman.")
     defined = f"It is the column {outcome}." if outcome else ""
     asked = [
         _open(
@@ -150,14 +158,15 @@ def _analysis(run: Run, found: Evidence) -> list[Row]:
             "What is it read from?",
             "9b",
             "Methods: model",
-            f"The {run.vectors.shape[1]} numbers of an embedding; no reader assessed anything.",
+            f"The {f'{run.vectors.shape[1]} ' if len(run.table) else ''}numbers of an embedding; no reader "
+            "assessed anything.",
         ),
         _open(
             "Why are there so many images, and are they enough?",
             "10",
             "Methods",
             "a reason for this number",
-            known=f"{size}{' These few say little about others.' if (women or 0) < FEW else ''}",
+            known=size + (" These few say little about others." if is_few else ""),
         ),
         Row("What is the unit, and how were images parted?", "12a", "Methods: data partitions", unit),
         Row(
@@ -233,13 +242,17 @@ def _openness(run: Run, found: Evidence) -> list[Row]:
 
 def _results(run: Run, found: Evidence) -> list[Row]:
     counts = run.record.get("counts") or {}
-    total = counts.get("found", len(run.table) + len(run.failures))
+    total = counts.get("found")
+    if not isinstance(total, int):
+        total = len(run.table) + len(run.failures)
     answered = [
         Row(
             "How many were there at each step?",
             "20a",
             "Results: data",
-            f"{total} files, {len(run.table)} embeddings, {len(run.failures)} failures with their reasons.",
+            f"{counted(total, 'file')}, {counted(len(run.table), 'embedding')}, "
+            f"{counted(len(run.failures), 'failure')}{' with its reason' * (len(run.failures) == 1)}"
+            f"{' with their reasons' * (len(run.failures) > 1)}.",
         ),
         _open(
             "Who are the women?",

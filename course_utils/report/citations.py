@@ -159,7 +159,7 @@ _SOFTWARE = {
         "OpenCV", "Bradski, G. The OpenCV library. Dr. Dobb’s Journal of Software Tools (2000)."
     ),
 }
-_METHODS = (
+_SILHOUETTE, _RAND, _P_VALUES = (
     Citation(
         "Silhouette",
         "Rousseeuw, P. J. Silhouettes: a graphical aid to the interpretation and validation of cluster "
@@ -253,10 +253,22 @@ def how_to_cite(run: Run) -> list[tuple[str, list[Citation]]]:
     ]
     course = Citation(f"{_COURSE.of} {_version(versions, 'course')}".strip(), _COURSE.text)
     groups = [("Data", data), ("Network and weights", _network(run.record))]
-    if run.evaluation is not None:
-        groups.append(("Methods", list(_METHODS)))
+    groups.append(("Methods", _methods(run)))
     groups.append(("Software", [course, *software]))
     return [(title, cited) for title, cited in groups if cited]
+
+
+def _methods(run: Run) -> list[Citation]:
+    """Return what to cite for the methods that were used."""
+    judged = run.evaluation
+    associations = () if judged is None else judged.associations
+    tested = associations or (judged is not None and judged.nulls) or any(p.probe.chance for p in run.probes)
+    used = {
+        _SILHOUETTE: judged is not None and judged.silhouette is not None,
+        _RAND: any(one.kind == "categories" for one in associations),
+        _P_VALUES: tested,
+    }
+    return [citation for citation, is_used in used.items() if is_used]
 
 
 def _version(versions: dict[str, Any], name: str) -> str:

@@ -15,7 +15,7 @@ from course_utils.analysis.probing.scores import NAMES
 from course_utils.report.citations import sources
 from course_utils.report.evidence import Evidence
 from course_utils.report.reading import Run
-from course_utils.report.text import listed, stated, without_folders
+from course_utils.report.text import counted, listed, stated, without_folders
 from course_utils.report.words import METHODS
 
 _SIDES = {"L": "left", "R": "right"}
@@ -48,12 +48,16 @@ def _images(run: Run) -> str:
     found = counts.get("found", len(run.table) + len(failures))
     stages = Counter(map(str, failures["stage"])) if "stage" in failures else Counter()
     how = ", ".join(f"{number} at the stage “{stage}”" for stage, number in sorted(stages.items()))
+    embeddings = "embeddings" if len(run.table) > 1 else "an embedding"
     became = (
-        f"of which {len(run.table)} became embeddings and {len(failures)} failed{f' ({how})' if how else ''}"
+        f"of which {len(run.table) or 'none'} became {embeddings} and {len(failures)} failed"
+        f"{f' ({how})' if how else ''}"
     )
     if found == len(run.table) and not len(failures):
-        became = "and all became embeddings"
-    sentences = [f"{found} files were found, {became}."]
+        became = "and it became an embedding" if found == 1 else "and all became embeddings"
+    sentences = [f"{found} {'file was' if found == 1 else 'files were'} found, {became}."]
+    if not len(run.table):
+        return " ".join(sentences)
     women = run.table["patient_key"].nunique() if "patient_key" in run.table else 0
     sentences.append(
         f"The images are of {women} {'woman' if women == 1 else 'women'}."
@@ -81,13 +85,17 @@ def _preprocessing(run: Run) -> str:
         return "The record does not say how the images were preprocessed."
     sentences = []
     if "voi" in config:
-        rule = {"auto": "the transform that each file states, else by percentiles inside the breast"}.get(
-            config["voi"], f"the transform “{config['voi']}”"
-        )
+        rule = {
+            "auto": "the transform that each file states, else by percentiles inside the breast",
+            "percentile": "percentiles inside the breast",
+        }.get(config["voi"], f"the transform “{config['voi']}”")
         used = _counted(run.table["voi"].map(stated).tolist()) if "voi" in run.table else ""
         sentences.append(f"Stored values became gray by {rule}{f' (used: {used})' if used else ''}.")
     if config.get("read") == "fast":
-        sentences.append("Compressed images were decoded at a reduced resolution (--read fast).")
+        sentences.append(
+            "Images compressed as JPEG 2000 or HTJ2K, if there were any, could be decoded at a reduced "
+            "resolution (--read fast)."
+        )
     steps = []
     if config.get("mask"):
         steps.append("all that lies outside the breast was set to black")
@@ -124,10 +132,8 @@ def _network(run: Run) -> str:
         trained = f"RANDOM weights, never trained (seed {weights.get('seed', 'not recorded')})"
     else:
         trained = f"the weights {weights.get('id', '(not named)')} ({', '.join(facts)}), used as they are"
-    sentences = [
-        f"The embeddings, {run.vectors.shape[1]} numbers each, are those of {record['backbone']} with "
-        f"{trained}."
-    ]
+    of = f", {run.vectors.shape[1]} numbers each," if len(run.table) else ""
+    sentences = [f"The embeddings{of} are those of {record['backbone']} with {trained}."]
     gray = {
         "replicate": "copied to three channels",
         "folded": "given to a first convolution that was folded to one",
@@ -170,11 +176,14 @@ def _clusters(run: Run, found: Evidence) -> str:
     chosen = f", chosen from {searched[0]} to {searched[-1]}" if len(searched) > 1 else ""
     scaled = ", each scaled to unit variance" if params.get("standardise") else ""
     noise = int((run.clustering.labels == NOISE).sum())
-    sentences.append(
-        f"The embeddings were reduced to {params['dims']} principal components{scaled} and grouped by "
-        f"{METHODS[run.clustering.method]} into {params['k']} clusters{chosen} (seed {run.clustering.seed})"
-        f"{f'; {noise} belong to none' if noise else ''}."
-    )
+    method, seed = METHODS[run.clustering.method], f"(seed {run.clustering.seed})"
+    grouped = f"grouped by {method} into {counted(params['k'], 'cluster')}{chosen} {seed}"
+    if params["k"] == 0:
+        grouped = f"searched by {method}, which found no cluster {seed}"
+    elif noise:
+        grouped += f"; {noise} {'belongs' if noise == 1 else 'belong'} to none"
+    space = counted(params["dims"], "principal component")
+    sentences.append(f"The embeddings were reduced to {space}{scaled} and {grouped}.")
     if judged is None:
         return " ".join(sentences)
     if judged.valley is not None and judged.valley.joins:
@@ -191,11 +200,14 @@ def _clusters(run: Run, found: Evidence) -> str:
         sentences.append(f"The silhouette was held against that of {draws}, clustered in the same way.")
     if judged.associations:
         columns = [one.column for one in judged.associations]
+        kinds = {one.kind for one in judged.associations}
+        by = {"categories": "adjusted Rand index", "number": "η² for numbers"}
+        by_what = "; ".join(words for kind, words in by.items() if kind in kinds)
+        most = max(one.draws for one in judged.associations)
         sentences.append(
-            f"The clusters were held against {listed(columns)} (adjusted Rand index; η² for numbers), with p "
-            f"values from at most {max(one.draws for one in judged.associations)} permutations, "
-            f"with the {'woman' if judged.unit == 'women' else 'image'} as the unit, and Holm’s correction "
-            f"for {len(columns)} columns."
+            f"The clusters were held against {listed(columns)} ({by_what}), with p values from at most "
+            f"{most} permutations, with the {'woman' if judged.unit == 'women' else 'image'} as the unit"
+            f"{f', and Holm’s correction for {len(columns)} columns' if len(columns) > 1 else ''}."
         )
     if run.stability is not None:
         sentences.append(

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from test_report import Page, run_folder
 
 from course_utils.imaging.datasets import archives, real_mammograms
 from course_utils.report import check_report, write_report
+from course_utils.report.checklist import rows
 from course_utils.report.citations import FILMS, how_to_cite, sources
 from course_utils.report.evidence import gather
 from course_utils.report.methods import paragraphs
@@ -233,4 +235,78 @@ def test_a_path_in_a_title_or_a_claim_does_not_reach_the_page(tmp_path):
     text = write_report(folder, title="/home/somebody/archive/b", authors=["/home/somebody/me"]).read_text(
         "utf-8"
     )
+    assert "somebody" not in text
+
+
+def test_marks_that_turn_the_direction_of_text_and_paths_in_addresses_do_not_reach_the_page(tmp_path):
+    folder = run_folder(tmp_path)
+    authors = ["A\u202eB", "file:///home/somebody/archive/c"]
+    text = write_report(folder, title="\u2066Eighteen", authors=authors).read_text("utf-8")
+    assert "A�B and c" in text
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]|somebody", text)
+
+
+def test_where_every_file_failed_nothing_is_said_of_images_or_of_where_they_come_from(tmp_path):
+    folder = run_folder(tmp_path)
+    run = read_run(folder)
+    failures = pd.DataFrame({"file": ["a", "b"], "stage": "read", "reason": "It is damaged."})
+    run = replace(run, table=run.table.head(0), vectors=run.vectors[:0], failures=failures, record=OF_TWO)
+    run = replace(run, clustering=None, prepared=None, evaluation=None)
+    found = gather(folder)
+    assert dict(paragraphs(run, found))["Images"] == (
+        "2 files were found, of which none became an embedding and 2 failed (2 at the stage “read”)."
+    )
+    asked = {row.asks: row for row in rows(run, replace(found, run=None), "")}
+    assert asked["Where do the images come from?"].is_open
+    assert asked["What is the unit, and how were images parted?"].answer == "Nothing was permuted or split."
+    assert asked["How many were there at each step?"].answer == (
+        "2 files, no embedding, 2 failures with their reasons."
+    )
+    assert "Methods" not in dict(how_to_cite(run))
+
+
+OF_TWO = {"counts": {"found": 2, "embedded": 0, "failed": 2}, "backbone": "resnet50"}
+
+
+def test_one_column_is_not_corrected_for_columns_and_numbers_are_not_invented(folder):
+    run, found = read_run(folder), gather(folder)
+    side = next(one for one in run.evaluation.associations if one.column == "side")
+    run = replace(run, evaluation=replace(run.evaluation, associations=(side,)))
+    text = dict(paragraphs(run, found))["Clusters"]
+    assert "held against side (adjusted Rand index), with" in text
+    assert "Holm" not in text
+    assert "η²" not in text
+
+
+def test_clusters_that_were_not_found_are_not_counted(folder):
+    run = read_run(folder)
+    none = replace(run.clustering, params=run.clustering.params | {"k": 0}, method="hdbscan")
+    text = dict(paragraphs(replace(run, clustering=none, evaluation=None), gather(folder)))["Clusters"]
+    assert "and searched by HDBSCAN, which found no cluster (seed 0)." in text
+
+
+def test_fast_reading_is_said_of_no_image_that_it_may_not_have_touched(tmp_path):
+    config = {"voi": "percentile", "read": "fast"}
+    run = read_run(run_folder(tmp_path, record={"preprocessing": {"config": config}}))
+    text = dict(paragraphs(run, gather(tmp_path)))["Preprocessing"]
+    assert text == (
+        "Stored values became gray by percentiles inside the breast. Images compressed as JPEG 2000 or "
+        "HTJ2K, if there were any, could be decoded at a reduced resolution (--read fast)."
+    )
+
+
+def test_many_images_of_unknown_women_are_not_called_few(tmp_path):
+    folder = run_folder(tmp_path, patient_key=[None] * 18)
+    asked = {row.asks: row for row in rows(read_run(folder), gather(folder), "")}
+    assert "few" not in asked["Why are there so many images, and are they enough?"].answer
+
+
+@pytest.mark.parametrize("change", [{"p_value": None}, {"images": "/home/somebody/a/b"}, {"draws": 1.5}])
+def test_an_association_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
+    folder = run_folder(tmp_path)
+    stored = json.loads((folder / "clusters.json").read_text())
+    stored["evaluation"]["associations"][0].update(change)
+    (folder / "clusters.json").write_text(json.dumps(stored))
+    text = write_report(folder, title="Eighteen").read_text("utf-8")
+    assert "clusters.json cannot be read" in text
     assert "somebody" not in text
