@@ -173,7 +173,7 @@ def _analysis(run: Run, found: Evidence) -> list[Row]:
             "What is the network, and what were its first weights?",
             "",
             "Methods: model, training",
-            "See Methods, Network. It was not trained on these images.",
+            "See Methods, Network. This run trained none of it.",
         ),
     ]
     return asked + (_of_probes(run) if run.probes else [])
@@ -219,8 +219,10 @@ def _openness(run: Run, found: Evidence) -> list[Row]:
     ethics = ("Which committee approved it, and did the women consent?", "17", "")
     protocol = ("Was there a protocol, and where is it?", "18c", "Other information")
     data = ("Can others have the data?", "18e", "Other information")
-    commit = stated(run.record.get("git_commit")).removesuffix("+")[:12]
-    code = f"The course’s code is open (MIT){f', commit {commit}' if commit else ''}; see How to cite."
+    commit = stated(run.record.get("git_commit"))
+    which = f", commit {commit.removesuffix('+')[:12]}" if commit else ""
+    changed = ", with changes that were not committed and that nobody else has" if commit[-1:] == "+" else ""
+    code = f"The course’s code is open (MIT){which}{changed}; see How to cite."
     plan = found.plan
     return [
         Row(*ethics, "The images are simulated, of nobody.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -133,6 +134,9 @@ _NETWORKS = {
         "International Conference on Machine Learning, PMLR 97, 6105–6114 (2019). arXiv:1905.11946.",
     ),
 }
+_NAMED = re.compile(r"(?:torchvision:|timm:)?(resnet|efficientnet)(?:\d+|_lite\d|_b\d)(?![\w-])")
+"""Networks of these two papers, and not of the many whose names begin like theirs."""
+
 _SOFTWARE = {
     "torch": Citation(
         "PyTorch",
@@ -281,7 +285,8 @@ def _network(record: dict[str, Any]) -> list[Citation]:
     weights = record.get("weights") or {}
     if not name:
         return [Citation("Network", "The run does not name its network: nobody can cite it.")]
-    paper = next((one for start, one in _NETWORKS.items() if name.startswith(start)), None)
+    kept = _NAMED.match(name)
+    paper = None if kept is None else _NETWORKS[kept[1]]
     if paper is None:
         paper = Citation("Network", f"The paper of {without_folders(name)} is yours to add.")
     if weights.get("pretrained") is False:
@@ -296,7 +301,7 @@ def _network(record: dict[str, Any]) -> list[Citation]:
     )
     identity = without_folders(stated(weights.get("id"))) or "not named"
     cited = [paper, Citation("Weights", f"{identity}{f' ({where})' if where else ''}.")]
-    if "imagenet" in identity.lower() or name.startswith("efficientnet_lite0"):
+    if "imagenet" in identity.lower() or identity.startswith("efficientnet-lite0-"):
         return [*cited, _IMAGENET]
     return [
         *cited,

@@ -310,3 +310,35 @@ def test_an_association_that_was_edited_into_nonsense_is_no_traceback_and_no_pat
     text = write_report(folder, title="Eighteen").read_text("utf-8")
     assert "clusters.json cannot be read" in text
     assert "somebody" not in text
+
+
+@pytest.mark.parametrize(
+    ("backbone", "author"),
+    [
+        ("resnet50", "He, K."),
+        ("torchvision:resnet18 layer=layer3 pool=gem", "He, K."),
+        ("timm:efficientnet_b0", "Tan, M."),
+        ("timm:resnetv2_50", "yours to add"),
+        ("timm:resnet50-x", "yours to add"),
+        ("timm:efficientnetv2_s", "yours to add"),
+    ],
+)
+def test_a_network_is_cited_by_its_own_paper_and_not_by_one_with_a_name_like_it(tmp_path, backbone, author):
+    run = read_run(run_folder(tmp_path, record={"backbone": backbone}))
+    assert author in dict(how_to_cite(run))["Network and weights"][0].text
+
+
+def test_of_weights_of_ones_own_nobody_knows_what_they_were_trained_on(tmp_path):
+    weights = {"id": "mine.pth", "source": "a file of the user's", "pretrained": True}
+    run = read_run(run_folder(tmp_path, record={"backbone": "efficientnet_lite0", "weights": weights}))
+    assert "ImageNet" not in str(how_to_cite(run))
+    asked = {row.asks: row.answer for row in rows(run, gather(tmp_path), "")}
+    assert asked["What is the network, and what were its first weights?"].endswith("trained none of it.")
+
+
+@pytest.mark.parametrize(("commit", "is_changed"), [("a" * 40, False), ("a" * 40 + "+", True)])
+def test_code_with_changes_of_ones_own_is_not_called_the_code_that_others_have(tmp_path, commit, is_changed):
+    run = read_run(run_folder(tmp_path, record={"git_commit": commit}))
+    asked = {row.asks: row.answer for row in rows(run, gather(tmp_path), "")}
+    assert f"commit {'a' * 12}" in asked["Can others have the code?"]
+    assert ("nobody else has" in asked["Can others have the code?"]) == is_changed
