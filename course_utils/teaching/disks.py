@@ -36,6 +36,8 @@ class Disk:
 
     def write(self, name: str, content: str) -> None:
         """Write a file, and the folder that it lies in; what it held before is gone."""
+        if not isinstance(name, str) or not isinstance(content, str):
+            raise TypeError("disk.write takes a file's name and its content, two strings")
         self.step()
         self.files[name] = content[: len(content) // 2]
         self.step()

@@ -77,6 +77,17 @@ def by_pop(planned, there, read):
         yield from iter(read(waiting.pop(0)))
 
 
+def by_assert(planned, there, read):
+    assert set(planned) <= set(there)
+    for shard in planned:
+        yield from read(shard)
+
+
+def as_array(shards, drawer, draw, pseudonym):
+    rows, record = scaling.with_one_key(shards, drawer, draw, pseudonym)
+    return np.array(rows), record
+
+
 def by_setdefault(shards, drawer, draw, pseudonym):
     key = drawer.setdefault("the key", draw())
     rows = [[file, pseudonym(key, who)] for images in shards.values() for file, who in images]
@@ -118,8 +129,10 @@ def by_daly(start, an_image, between):
         ("11.2", scaling.keep_shard),
         ("11.3", by_chain),
         ("11.3", by_pop),
+        ("11.3", by_assert),
         ("11.3", scaling.merged),
         ("11.4", by_setdefault),
+        ("11.4", as_array),
         ("11.4", scaling.with_one_key),
         ("11.5", as_numbers),
         ("11.5", scaling.million),
@@ -184,6 +197,150 @@ def sweeps_first(disk, shard, compute):
     return scaling.keep_shard(disk, shard, compute)
 
 
+def hashed(part):
+    return hashlib.sha256("".join(name + "\0" for name in part).encode()).hexdigest()
+
+
+def one_too_many(names, size):
+    return [hashed(names[size * n : size * (n + 1)]) for n in range(len(names) // size + 1)]
+
+
+def of_the_whole_list(names, size):
+    return [f"{n}-{hashed(names)[:16]}" for n, _ in enumerate(parts(names, size))]
+
+
+def dealt_like_cards(names, size):
+    count = -(-len(names) // size)
+    return [hashed(names[n::count]) for n in range(count)]
+
+
+def with_its_first_file(names, size):
+    return [f"{part[0].split('/')[-1][:-4]}-{hashed(part)}" for part in parts(names, size)]
+
+
+def never_asks(disk, shard, compute):
+    disk.delete("beside")
+    for name, content in compute().items():
+        disk.write(f"beside/{name}", content)
+    disk.rename("beside", shard)
+    return "made"
+
+
+def renames_in_the_loop(disk, shard, compute):
+    for name, content in compute().items():
+        disk.write(f"beside/{name}", content)
+        disk.rename("beside", shard)
+    return "made"
+
+
+def all_in_one_file(disk, shard, compute):
+    disk.write(f"{shard}/run.json", repr(compute()))
+    return "made"
+
+
+def marks_it_elsewhere(disk, shard, compute):
+    if disk.exists(f"{shard}.done"):
+        return "kept"
+    for name, content in compute().items():
+        disk.write(f"{shard}/{name}", content)
+    disk.write(f"{shard}.done", "yes")
+    return "made"
+
+
+def asks_the_folder_in_place(disk, shard, compute):
+    if disk.exists(shard):
+        return "kept"
+    for name, content in compute().items():
+        disk.write(f"{shard}/{name}", content)
+    return "made"
+
+
+def computes_twice(disk, shard, compute):
+    if disk.exists(shard):
+        return "kept"
+    for name in compute():
+        disk.write(f"beside/{name}", compute()[name])
+    disk.rename("beside", shard)
+    return "made"
+
+
+def counts_alone(planned, there, read):
+    if len(there) < len(planned):
+        raise ValueError("missing")
+    for shard in planned:
+        if shard in there:
+            yield from read(shard)
+
+
+def no_strangers(planned, there, read):
+    if set(planned) != set(there):
+        raise ValueError("missing")
+    yield from itertools.chain.from_iterable(map(read, planned))
+
+
+def empties_the_list(planned, there, read):
+    if set(planned) - set(there):
+        raise ValueError("missing")
+    while planned:
+        yield from read(planned.pop(0))
+
+
+def reads_for_each_row(planned, there, read):
+    if set(planned) - set(there):
+        raise ValueError("missing")
+    for shard in planned:
+        for row in range(len(read(shard))):
+            yield read(shard)[row]
+
+
+def returns_the_error(planned, there, read):
+    if set(planned) - set(there):
+        return ValueError("missing")
+    return itertools.chain.from_iterable(map(read, planned))
+
+
+def of_the_file(shards, drawer, draw, pseudonym):
+    twice = {shard: [(file, file) for file, _ in images] for shard, images in shards.items()}
+    return scaling.with_one_key(twice, drawer, draw, pseudonym)
+
+
+def remembers(shards, drawer, draw, pseudonym, kept={}):  # noqa: B006
+    return scaling.with_one_key(shards, kept, draw, pseudonym)
+
+
+def empties_the_shards(shards, drawer, draw, pseudonym):
+    found = scaling.with_one_key(shards, drawer, draw, pseudonym)
+    shards.clear()
+    return found
+
+
+def with_record(change):
+    def with_one_key(*given):
+        rows, record = scaling.with_one_key(*given)
+        return rows, record | change(rows)
+
+    return with_one_key
+
+
+def always_a_card(image, machine):
+    rates = {"cores": machine["cores"] / image["read"], "card": machine["card"]}
+    which = min(rates, key=rates.get)
+    return rates[which], which, 1e6 / rates[which] / 3600 * machine["dollars_an_hour"]
+
+
+def rate_times(times, dollars=1.0):
+    def million(image, machine):
+        rate, which, cost = scaling.million(image, machine)
+        return times(rate), which, dollars * cost
+
+    return million
+
+
+def link_turned_over(image, machine):
+    seconds = image["MB"] / machine["MB_a_second"]
+    return seconds, "link", 1.0
+
+
 def tells_the_key(shards, drawer, draw, pseudonym):
     rows, record = scaling.with_one_key(shards, drawer, draw, pseudonym)
     return [(file, f"{drawer['key'].hex()}-{name}") for file, name in rows], record
@@ -204,6 +361,40 @@ def one_sum(image, machine):
         ("11.1", lambda names, size: [repr(part) for part in parts(names, size)], "may say who somebody is"),
         ("11.1", with_commas, "run together, they read alike"),
         ("11.1", salted_each, "Python salts `hash()`"),
+        ("11.1", one_too_many, "6 files in shards of 3: that makes 2"),
+        ("11.1", of_the_whole_list, "the files of that shard alone"),
+        ("11.1", dealt_like_cards, "the files of that shard alone"),
+        ("11.1", with_its_first_file, "may say who somebody is"),
+        ("11.1", lambda n, size: [hashed(p) for p in parts(n, 3)], "5 files in shards of 1"),
+        ("11.1", lambda n, size: [2 * hashed(p) for p in parts(n, size)], "has 128 letters"),
+        ("11.1", lambda n, size: [hashed([" | ".join(p)]) for p in parts(n, size)], "they read alike"),
+        ("11.2", never_asks, "Ask before anything else whether its `run.json` is there"),
+        ("11.2", renames_in_the_loop, "rename once, when everything is written"),
+        ("11.2", all_in_one_file, "does not hold what `compute` returned"),
+        ("11.2", marks_it_elsewhere, "000003.done is there beside the shard"),
+        ("11.2", asks_the_folder_in_place, "killed after 2 steps, the shard counts as finished with half"),
+        ("11.2", computes_twice, "calls `compute` twice"),
+        ("11.2", lambda d, s, c: d.write("run.json", c()), "two strings"),
+        ("11.3", counts_alone, "nobody would know"),
+        ("11.3", no_strangers, "None is missing, and your function raises ValueError"),
+        ("11.3", empties_the_list, "Change neither of them"),
+        ("11.3", reads_for_each_row, "of 6 shards it makes 14 reads"),
+        ("11.3", returns_the_error, "*returns* an exception"),
+        ("11.4", of_the_file, "under a single key"),
+        ("11.4", remembers, "which came with an empty drawer"),
+        ("11.4", empties_the_shards, "your function changes shards"),
+        ("11.4", with_record(lambda rows: {"women": len(rows)}), "So many are the images"),
+        ("11.4", with_record(lambda rows: {"women": set(rows)}), "are numbers"),
+        ("11.4", lambda *given: ([("1", "2", "3")], {}), "yours is a tuple of 3"),
+        ("11.5", always_a_card, "A `card` of 0 is none"),
+        ("11.5", rate_times(round), "do not round"),
+        ("11.5", rate_times(lambda rate: rate, 2.0), "Those are the hours"),
+        ("11.5", rate_times(lambda rate: math.nan), "out came nan"),
+        ("11.5", lambda i, m: (min(m["MB_a_second"] / i["MB"] / 8, 99), "link", 1), "divided by 8"),
+        ("11.5", link_turned_over, "turn it over"),
+        ("11.6", lambda s, t, m: math.nan, "out came nan"),
+        ("11.6", lambda s, t, m: round(math.sqrt(s * m) / t), "wastes 0.72%, where 0.68% will do"),
+        ("11.6", lambda s, t, m: 10**8, "wastes more than the work itself"),
         ("11.2", record_last_in_place, "finished with half a `run.json`"),
         ("11.2", catches_everything, "finished with half a `run.json`"),
         ("11.2", moves_one_by_one, "come into it with `run.json`"),

@@ -113,8 +113,8 @@ class Exercise:
             self.test(_watched(answer, changed, self.fills) if _is_function(answer) else tried(answer))
             if changed:
                 raise NotYet(
-                    f"your function changes {changed[0]} where it stands, so whoever calls it finds other "
-                    "numbers in it afterwards. Compute something new, or work on a copy."
+                    f"your function changes {changed[0]} where it stands, and its caller finds something "
+                    "else in it afterwards. Compute something new, or work on a copy."
                 )
         except NotTried:
             return self._verdict("untried", "not tried yet")
