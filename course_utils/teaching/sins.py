@@ -78,27 +78,15 @@ def honest_run(folder: str | Path) -> Path:
 
 
 def sinful_run(number: int, folder: str | Path) -> Path:
-    """Write a run that breaks one rule, and return its folder; `SINS` says which of them breaks what.
+    """Write a run that breaks one rule, and return its folder.
 
     Args:
         number: 1 to 7.
         folder: where to, new or empty.
     """
-    if number not in SINS:
-        raise ValueError(f"there is no sin {number!r}: they are 1 to {len(SINS)}")
+    if number not in _COMMIT:
+        raise ValueError(f"there is no sin {number!r}: they are 1 to {len(_COMMIT)}")
     return _COMMIT[number](_honest(), Path(folder))
-
-
-SINS = {
-    1: "plan",
-    2: "failures",
-    3: "confounders",
-    4: "nulls",
-    5: "women",
-    6: "claims",
-    7: "claims",
-}
-"""The item of the rubric that each run breaks."""
 
 
 def _plan_changed_afterwards(made: _Made, folder: Path) -> Path:

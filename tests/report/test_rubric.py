@@ -13,7 +13,8 @@ import pytest
 from course_utils.files import sha256_of
 from course_utils.report import check_report
 from course_utils.runs import Claim, Extraction, write_claims
-from course_utils.teaching.sins import HONEST, SINS, honest_run, sinful_run
+from course_utils.teaching.exercises.lesson_12 import SINS
+from course_utils.teaching.sins import HONEST, honest_run, sinful_run
 
 
 @pytest.fixture(scope="session")

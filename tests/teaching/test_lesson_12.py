@@ -1,6 +1,7 @@
 """Exercises of lesson 12: other right answers and rarer mistakes; and what the lesson's run has shown."""
 
 import itertools
+import math
 import re
 from collections import Counter
 from dataclasses import replace
@@ -31,7 +32,8 @@ from course_utils.teaching.capstone import (
 )
 from course_utils.teaching.controls import cleaned
 from course_utils.teaching.exercises import lesson_12 as lesson
-from course_utils.teaching.sins import SINS, honest_run, sinful_run
+from course_utils.teaching.exercises.lesson_12 import SINS
+from course_utils.teaching.sins import honest_run, sinful_run
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 STUDENTS = NOTEBOOKS / "12_capstone.ipynb"
@@ -99,10 +101,15 @@ def in_a_few_sentences(record, women):
     )
 
 
+def one_after_another(given, embedded, failures):
+    yield from unbalanced(given, embedded, failures)
+
+
 @pytest.mark.parametrize(
     ("number", "answer"),
     [
         ("12.1", unbalanced),
+        ("12.1", one_after_another),
         ("12.1", by_value_counts),
         ("12.1", by_loops),
         ("12.2", least_p),
@@ -110,15 +117,20 @@ def in_a_few_sentences(record, women):
         ("12.2", by_logarithms),
         ("12.2", lambda classes: np.array(least_p(classes))),
         ("12.3", PLANNED),
-        ("12.3", replace(PLANNED, unit="women", seed=7, threshold=0.01)),
+        ("12.3", replace(PLANNED, unit="women", seed=7)),
+        ("12.3", replace(PLANNED, threshold=0.01, finding="ARI at least 0.4, p at most 0.01")),
         ("12.3", replace(PLANNED, finding="An ARI of .25 or more.", controls=("left minus right",))),
+        ("12.3", replace(PLANNED, finding="ARI at least 30 %, p (Holm) at most 5 %")),
+        ("12.3", replace(PLANNED, finding="If p <= 0,05 and the Rand index is 0,4 or more.")),
         ("12.3", replace(PLANNED, remove=("vendor", "view"), confounders=("thickness", "vendor", "view"))),
         ("12.4", carried),
         ("12.4", step_by_step),
         ("12.5", dict(SINS)),
         ("12.5", {str(number): item.upper() for number, item in SINS.items()}),
         ("12.6", on_methods),
+        ("12.5", pd.Series(SINS)),
         ("12.6", in_a_few_sentences),
+        ("12.6", lambda record, women: in_a_few_sentences(record, women).replace("UN", "NOT ")),
     ],
 )
 def test_another_way_to_the_same_answer_is_right_too(number, answer):
@@ -134,6 +146,38 @@ def sorts_what_it_is_given(given, embedded, failures):
     return unbalanced(given, embedded, failures)
 
 
+def marks_what_has_no_reason(given, embedded, failures):
+    failures["reason"] = failures["reason"].replace("", "none")
+    return unbalanced(given, embedded, failures)
+
+
+def positions(given, embedded, failures):
+    silent = [i for i in failures.index if failures["reason"][i] == ""]
+    return (*unbalanced(given, embedded, failures)[:2], silent)
+
+
+def neighbours_only(classes):
+    sizes = [len([*each]) for _, each in itertools.groupby(classes)]
+    equal = Counter(sizes).values()
+    return math.prod(map(math.factorial, [*sizes, *equal])) / math.factorial(len(classes))
+
+
+def two_if_any_are_equal(classes):
+    sizes = Counter(classes.tolist()).values()
+    deals = math.factorial(len(classes)) / math.prod(map(math.factorial, sizes))
+    return (2 if len({*sizes}) < len(sizes) else 1) / deals
+
+
+def sorts_the_classes(classes):
+    classes.sort()
+    return least_p(classes)
+
+
+def association_first(found):
+    weaker = carried(found | {"valley_p": 1.0})
+    return weaker if weaker == "association" else carried(found)
+
+
 @pytest.mark.parametrize(
     ("number", "answer", "says"),
     [
@@ -142,9 +186,17 @@ def sorts_what_it_is_given(given, embedded, failures):
         ("12.1", lambda g, e, f: tuple(each[::-1] for each in unbalanced(g, e, f)), "not sorted"),
         ("12.1", lambda g, e, f: (*unbalanced(g, e, f)[:2], []), "without a reason: nothing"),
         ("12.1", sorts_what_it_is_given, "changes given where it stands"),
+        ("12.1", marks_what_has_no_reason, "changes the table of failures"),
+        ("12.1", lambda g, e, f: (*unbalanced(g, e, f)[1::-1], []), "belongs elsewhere"),
+        ("12.1", positions, "“0” is the name of no file"),
+        ("12.1", lambda g, e, f: (*unbalanced(g, e, f)[:2], sorted(f["file"])), "a reason for a.dcm"),
         ("12.2", lambda classes: True, "one number is needed"),
         ("12.2", lambda classes: 1 / len(classes) ** 2, "3 different deals, and 1 of them makes"),
         ("12.2", lambda classes: 0.3 * least_p(classes), "different deals"),
+        ("12.2", lambda classes: round(least_p(classes), 2), "You rounded it"),
+        ("12.2", two_if_any_are_equal, "2 of the 90 deals, and it should be 6"),
+        ("12.2", neighbours_only, "different deals"),
+        ("12.2", sorts_the_classes, "changes classes where it stands"),
         ("12.3", {"unit": "woman"}, "a Plan is needed"),
         ("12.3", replace(PLANNED, confounders=()), "no confounders"),
         ("12.3", replace(PLANNED, confounders=("density",)), "among its own confounders"),
@@ -155,15 +207,31 @@ def sorts_what_it_is_given(given, embedded, failures):
         ("12.3", replace(PLANNED, outcome=""), "the outcome is nothing"),
         ("12.3", replace(PLANNED, finding="p is at most 0.05"), "Name the figure"),
         ("12.3", replace(PLANNED, finding="The ARI is at least 0.01."), "two humps"),
+        ("12.3", replace(PLANNED, finding="ARI above 0, p below 0.05"), "two humps"),
+        ("12.3", replace(PLANNED, finding="Silhouette at least 0.3."), "Name the ARI"),
+        ("12.3", replace(PLANNED, finding="ARI at least 0.3, p at most 0.01"), "Which of the two"),
+        ("12.3", replace(PLANNED, finding=0.3), "words are needed"),
+        ("12.3", replace(PLANNED, threshold=math.nan), "no study could pass"),
+        ("12.3", replace(PLANNED, confounders="thickness"), "needs a comma"),
+        ("12.3", replace(PLANNED, controls=["stability"]), "a tuple of names"),
+        ("12.3", replace(PLANNED, k="4"), "k = '4'"),
+        ("12.3", replace(PLANNED, seed=None), "a whole number from 0"),
         ("12.3", replace(PLANNED, per="image"), "mean of each woman's images"),
         ("12.3", replace(PLANNED, remove=()), "taken off"),
         ("12.4", lambda found: "yes", "needed is one of"),
         ("12.4", lambda found: 1, "a word is needed"),
         ("12.4", lambda found: "association", "six columns were tried"),
         ("12.4", lambda found: "none", "nothing speaks against"),
+        ("12.4", association_first, "clusters are the stronger claim"),
+        ("12.4", lambda found: carried(found | {"tied": found["tied"] - 1e-9}), "not less than 0.25"),
+        ("12.4", lambda found: carried(found | {"low": found["low"] + 1e-9}), "not above it"),
+        ("12.4", lambda found: carried(found | {"p": found["p"] * 1.01}), "0.05 is at most 0.05"),
+        ("12.4", lambda found: carried(found | {"valley_p": found["valley_p"] * 1.01}), "a valley_p of"),
         ("12.5", ["plan"], "a dictionary is needed"),
         ("12.5", {1: "plan"}, "folder 2 has no item yet"),
         ("12.5", {**SINS, 4: "gluttony"}, "'gluttony' is none of the items"),
+        ("12.5", {**SINS, 3: "followed"}, "that is all this item asks"),
+        ("12.6", lambda record, women: on_methods(record, women) + " 96 women.", "says 96 women"),
         ("12.6", lambda record, women: record, "a sentence is needed"),
         ("12.6", lambda record, women: on_methods(record, women) + " RANDOM?", "that are trained"),
     ],

@@ -1,5 +1,5 @@
 """Exercises of lesson 12: balanced books, the least p that so few women can give, a plan that can fail, the
-most that figures carry, six reports with a sin each, and a sentence on methods that is read off the record.
+most that figures carry, seven reports with a sin each, and a sentence on methods that is read off the record.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from course_utils.runs import Plan
 from course_utils.teaching.capstone import PLANNED, carried, least_p, on_methods, unbalanced
 from course_utils.teaching.exercises import Exercise, NotTried, NotYet, Planted, kind_of, tried
-from course_utils.teaching.sins import SINS
 
 Array = NDArray[Any]
 Books = tuple[list[str], list[str], list[str]]
@@ -73,16 +72,21 @@ def _runs() -> tuple[tuple[str, list[str], list[str], pd.DataFrame], ...]:
 
 def _test_balance(balance: Balance) -> None:
     for what, given, embedded, failures in _runs():
-        result = tried(balance([*given], [*embedded], failures.copy()))
+        hers = failures.copy()
+        result = tried(balance([*given], [*embedded], hers))
+        if not hers.equals(failures):
+            raise NotYet("your function changes the table of failures where it stands. Work on a copy.")
         _compare_books(_three_lists(result), what, given, embedded, failures)
 
 
 def _three_lists(result: Any) -> list[list[str]]:
-    if not isinstance(result, tuple | list) or len(result) != 3:
+    if isinstance(result, str | Mapping | set) or not np.iterable(result):
         raise NotYet(
-            f"three lists are needed, {_listed(_LISTS)}, and out came "
-            f"{len(result) if isinstance(result, tuple | list) else kind_of(result, 'an array')}."
+            f"three lists are needed, {_listed(_LISTS)}, and out came {kind_of(result, 'an array')}."
         )
+    result = list(result)
+    if len(result) != 3:
+        raise NotYet(f"three lists are needed, {_listed(_LISTS)}, and out came {len(result)}.")
     lists = []
     for each, name in zip(result, _LISTS, strict=True):
         if isinstance(each, str | dict | Real) or not np.iterable(each):
@@ -94,10 +98,15 @@ def _three_lists(result: Any) -> list[list[str]]:
 def _compare_books(
     came: list[list[str]], what: str, given: list[str], embedded: list[str], failures: pd.DataFrame
 ) -> None:
-    for mine, right, name in zip(came, unbalanced(given, embedded, failures), _LISTS, strict=True):
+    books = unbalanced(given, embedded, failures)
+    for mine, right, name in zip(came, books, _LISTS, strict=True):
         if mine == right:
             continue
-        told = f"here {what}. You say {name}: {_listed(mine) or 'nothing'}."
+        told = f"here {what}. You say {name}: {_listed([each or '“”' for each in mine]) or 'nothing'}."
+        if strange := [each for each in mine if each not in (*given, *embedded, *failures["file"])]:
+            raise NotYet(f"{told} “{strange[0]}” is the name of no file, and names of files are needed.")
+        if mine and mine in books:
+            raise NotYet(f"{told} That list belongs elsewhere: their order is {_listed(_LISTS)}.")
         if sorted(mine) == right:
             raise NotYet(f"{told} The names are right, but not sorted.")
         raise NotYet(f"{told} {_why_not(mine, right, name, embedded, failures)}")
@@ -110,17 +119,22 @@ def _why_not(
     if sorted({*mine}) == right:
         return "Name each of them once."
     if name == "missing" and set(mine) - set(right) <= set(failed) and set(mine) > set(right):
-        return "A file that failed is accounted for: it is in the table of failures."
+        return "A file that failed is accounted for: its name is in the column `file` of the failures."
     if name == "missing" and not mine:
         if len({file.split("/")[-1] for file in embedded + failed + right}) < len(
             {*embedded, *failed, *right}
         ):
             return "Two folders may hold files of one name: compare whole names."
-        return "The numbers agree, and yet a file is lost: compare names, not numbers."
+        return (
+            f"The numbers agree, and yet {right[0]} is lost: ask of each name in `given` whether it is in "
+            "either table."
+        )
     if name == "counted twice" and len(set(embedded)) < len(embedded):
         return "It is enough to stand twice within one table."
     if name == "counted twice" and not mine:
         return "Look for names that the two tables share."
+    if name == "without a reason" and set(mine) - set(right):
+        return f"The table gives a reason for {min(set(mine) - set(right))}."
     if name == "without a reason":
         return "A reason that says nothing is an empty string in this table."
     return f"It should be {_listed(right) or 'nothing'}."
@@ -155,7 +169,8 @@ def _without_failures(given: list[str], embedded: list[str], failures: pd.DataFr
 
 # --- 12.2 the least p
 
-_DEALT = ("abb", "aabb", "aabbb", "aaabbb", "aabbccc", "abccc", "aabbcc", "abcddd", "abbbbbb", "ab")
+_DEALT = ("bab", "abba", "babab", "ababba", "acbccab", "cacbc", "cababc", "dadbcd", "bbabbbb", "ba")
+"""Classes of women, in no order: sorting them in place is noticed, and so is counting only neighbours."""
 
 
 def _test_least_p(least: LeastP) -> None:
@@ -193,6 +208,14 @@ def _compare_least(came: float, letters: str) -> None:
         )
     if np.isclose(came, 1 / len(letters)):
         raise NotYet(f"{told} That is one divided by the number of women. Count the deals.")
+    if came == round(same / deals, 2):
+        raise NotYet(f"{told} You rounded it, and p values are small: leave the figures as they are.")
+    counted = came * deals
+    if 0.5 < counted < factorial(len(sizes)) + 0.5 and np.isclose(counted, round(counted)):
+        raise NotYet(
+            f"{told} That is {counted:.0f} of the {deals} deals, and it should be {same}: of classes with "
+            "equally many women the names can change places, in every order."
+        )
     if len(sizes) > 2:
         raise NotYet(
             f"{told} With two classes it held. Here there are {len(sizes)}, and {deals} deals: choose the "
@@ -236,21 +259,36 @@ def _test_plan(plan: Plan) -> None:
         raise NotYet(f"a Plan is needed, and this is {kind_of(plan, 'an array')}.")
     if any(getattr(plan, name) is ... for name in vars(plan)):
         raise NotTried
-    for check in (_check_unit, _check_outcome, _check_finding, _check_confounders, _check_controls):
+    checks = (_check_tuples, _check_unit, _check_outcome, _check_finding, _check_confounders, _check_controls)
+    for check in checks:
         check(plan)
+    try:
+        Plan.from_dict(plan.to_dict())
+    except ValueError as wrong:
+        raise NotYet(f"{wrong}.") from None
+
+
+def _check_tuples(plan: Plan) -> None:
+    for name in ("confounders", "controls", "remove"):
+        words = getattr(plan, name)
+        if not isinstance(words, tuple) or not all(isinstance(each, str) and each.strip() for each in words):
+            raise NotYet(
+                f'{name}: a tuple of names is needed, like ("view", "side"), and this is {words!r}. A single '
+                'name needs a comma: ("view",).'
+            )
 
 
 def _check_unit(plan: Plan) -> None:
     if str(plan.unit).lower() not in ("woman", "women"):
         raise NotYet(
-            f"your unit is the {plan.unit}. Four pictures of a woman are one witness, not four (lesson 09)."
+            f"your unit is {plan.unit!r}. Four pictures of a woman are one witness, not four (lesson 09)."
         )
     if plan.per != "woman":
         raise NotYet("per: the chain of lesson 09 clusters the mean of each woman's images.")
     if plan.method != "kmeans" or plan.k != 4:
         raise NotYet(
-            f"method and k: the planning was done with kmeans and k = 4, and you would run {plan.method} "
-            f"with k = {plan.k}. Nobody has measured what that gives. If k is searched, chance finds more."
+            f"method and k: the planning was done with 'kmeans' and k = 4, and you would run {plan.method!r} "
+            f"with k = {plan.k!r}. Nobody has measured what that gives. If k is searched, chance finds more."
         )
     if {*plan.remove} != {"view", "vendor"}:
         raise NotYet('remove: the planning was done with ("view", "vendor") taken off.')
@@ -269,7 +307,7 @@ def _check_outcome(plan: Plan) -> None:
             f"p may be {plan.threshold:g} at most. That cannot fail often enough: a coin passes it in "
             f"{min(plan.threshold, 1):.0%} of all studies, where one in twenty is usual."
         )
-    if plan.threshold < 1 / 1000:
+    if not plan.threshold >= 1 / 1000:  # nan is not, either
         raise NotYet(
             f"p may be {plan.threshold:g} at most. A thousand shuffles cannot show that: no study could pass."
         )
@@ -278,7 +316,9 @@ def _check_outcome(plan: Plan) -> None:
 def _check_finding(plan: Plan) -> None:
     if not str(plan.question).strip():
         raise NotYet("the question is empty.")
-    figures = [float(each) for each in re.findall(r"(?<![\w.])\d*\.\d+", str(plan.finding))]
+    if not isinstance(plan.finding, str):
+        raise NotYet(f"finding: words are needed, and this is {plan.finding!r}.")
+    figures = _figures(plan.finding)
     if not any(figure != plan.threshold for figure in figures):
         raise NotYet(
             f"finding: “{plan.finding}”. Could anybody ever say that it did not come true? Name the figure "
@@ -287,8 +327,22 @@ def _check_finding(plan: Plan) -> None:
     if not any(0.2 <= figure <= 0.5 for figure in figures if figure != plan.threshold):
         raise NotYet(
             f"finding: “{plan.finding}”. No figure in it tells the two humps of the picture apart: below 0.2 "
-            "chance gets there, and above 0.5 a true finding often does not."
+            "chance sometimes gets there, and above 0.5 a true finding sometimes does not."
         )
+    if not re.search("ari|rand", plan.finding, re.IGNORECASE):
+        raise NotYet(f"finding: “{plan.finding}”. Which measure has to reach that? Name the ARI.")
+    of_p = _figures("".join(re.findall(r"\bp\b[^.,;\d]*([.,]?\d[\d.,]*(?:\s*%)?)", plan.finding)[:1]))
+    if of_p and of_p[0] != plan.threshold:
+        raise NotYet(
+            f"finding lets p be {of_p[0]:g}, and threshold {plan.threshold:g}. Which of the two will you be "
+            "held to?"
+        )
+
+
+def _figures(words: str) -> list[float]:
+    """Return the figures in a sentence, with points or commas, or as percentages."""
+    found = re.findall(r"(?<![\w.,])(\d*[.,]?\d+)(\s*%)?", words)
+    return [float(each.replace(",", ".")) / (100 if percent else 1) for each, percent in found]
 
 
 def _check_confounders(plan: Plan) -> None:
@@ -352,6 +406,10 @@ _CASES: tuple[tuple[dict[str, float], str], ...] = (
         "a valley was found among women who did not make the clusters. That they follow this column is "
         "another question",
     ),
+    (
+        {"valley_p": 0.01},
+        "figures carry an association and clusters, and clusters are the stronger claim",
+    ),
     ({"low": -0.03, "p": 0.01, "columns": 1}, "chance lies inside the interval"),
     (
         {"chance": 0.25, "low": 0.2, "p": 0.01, "columns": 1},
@@ -362,6 +420,10 @@ _CASES: tuple[tuple[dict[str, float], str], ...] = (
         "the column goes with a nuisance (0.4), and nobody can tell which of the two the clusters follow",
     ),
     ({"p": 0.3, "low": 0.01}, "p is 0.3"),
+    ({"p": 0.05, "columns": 1}, "0.05 is at most 0.05"),
+    ({"valley_p": 0.05}, "a valley_p of 0.05 is at most 0.05"),
+    ({"low": 0.0}, "the interval begins at chance, and not above it"),
+    ({"tied": 0.25}, "0.25 is not less than 0.25"),
 )
 
 
@@ -388,6 +450,17 @@ def _claims_unless(change: Callable[[dict[str, float]], dict[str, float]]) -> St
 
 # --- 12.5 a sin each
 
+SINS = {
+    1: "plan",
+    2: "failures",
+    3: "confounders",
+    4: "nulls",
+    5: "women",
+    6: "claims",
+    7: "claims",
+}
+"""The item of the rubric that each run of `course_utils.teaching.sins` breaks."""
+
 _LOOK = {
     "plan": "Compare the plan in the folder with the one that the clusters remember.",
     "order": "Compare the names and their order from file to file.",
@@ -402,7 +475,23 @@ _LOOK = {
 """The items of the rubric, and where to look for each."""
 
 
+_IN_ORDER = {
+    "plan": "the clusters remember this plan",
+    "order": "no row of the table says that names changed places",
+    "failures": "every file is accounted for, with a reason if it failed",
+    "confounders": "the clusters were held against all that was planned",
+    "nulls": "the silhouette has its nulls beside it",
+    "women": "the woman counted as one",
+    "intervals": "the score of the probe has its interval",
+    "followed": "method and k are as planned, and that is all this item asks",
+    "claims": "the figures carry what is claimed",
+}
+"""What is so wherever an item is not the sin."""
+
+
 def _test_sins(sins: Mapping[int, str]) -> None:
+    if isinstance(sins, pd.Series):
+        sins = sins.to_dict()
     if not isinstance(sins, Mapping):
         raise NotYet(
             f"a dictionary is needed, the number of each folder and an item, and this is "
@@ -418,7 +507,7 @@ def _test_sins(sins: Mapping[int, str]) -> None:
         if mine not in _LOOK:
             raise NotYet(f"folder {number}: {mine!r} is none of the items, which are {_listed([*_LOOK])}.")
         if mine != item:
-            raise NotYet(f"folder {number}: “{mine}” is in order there. {_LOOK[item]}")
+            raise NotYet(f"folder {number}: “{mine}” is in order, {_IN_ORDER[mine]}. {_LOOK[item]}")
 
 
 def _missed(number: int) -> Planted:
@@ -499,12 +588,15 @@ def _compare_sentence(sentence: str, record: dict[str, Any], women: int) -> None
             raise NotYet(f"{told} does not say how many {what} there are: {number}.")
     if counts["failed"] and not numbers & {counts["failed"], counts["found"]}:
         raise NotYet(f"{told} keeps to itself that {counts['failed']} files failed.")
-    if not weights["pretrained"] and not re.search(r"random(?!-)|untrained", sentence, re.IGNORECASE):
+    if re.search(rf"\b{counts['embedded']}\s+women\b", sentence):
+        raise NotYet(f"{told} says {counts['embedded']} women, and that is how many images there are.")
+    warns = re.search(r"(?<!not )random(?!-)|untrained|not (pre)?trained", sentence, re.IGNORECASE)
+    if not weights["pretrained"] and not warns:
         raise NotYet(
             f"{told} does not warn that these weights are random (`pretrained` is not true): such vectors "
             "mean nothing."
         )
-    if weights["pretrained"] and re.search("random|untrained", sentence, re.IGNORECASE):
+    if weights["pretrained"] and warns:
         raise NotYet(f"{told} calls weights random that are trained.")
 
 
