@@ -8,6 +8,7 @@ the index that people know, with what the same method finds in data without clus
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any, Literal, get_args
 
@@ -148,6 +149,12 @@ def _check(found: Evaluation) -> None:
         raise ValueError("an evaluation without a verdict")
     if any(type(number) is not int for number in (found.k, found.women, found.rows, found.seed)):
         raise ValueError("an evaluation counts in whole numbers")
+    told = [number for null in found.nulls for number in (null.excess, null.p_value)]
+    told += [*found.indexes.values(), *([] if found.silhouette is None else [found.silhouette])]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in told):
+        raise ValueError("an index and its null are numbers")
+    if any(null.at_k not in null.silhouettes or type(null.as_good) is not int for null in found.nulls):
+        raise ValueError("a null does not say how many draws rise as far, or where")
     judged = found.conclusion not in ("not judged", "nothing to judge")
     at_k = {null.name for null in found.nulls if null.silhouettes.get(found.k)}
     if judged and (found.silhouette is None or found.valley is None or at_k != {"gaussian", "permuted"}):

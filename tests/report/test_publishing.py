@@ -336,6 +336,17 @@ def test_of_weights_of_ones_own_nobody_knows_what_they_were_trained_on(tmp_path)
     assert asked["What is the network, and what were its first weights?"].endswith("trained none of it.")
 
 
+@pytest.mark.parametrize("change", [{"at_k": ""}, {"excess": None}, {"as_good": "/home/somebody/a/b"}])
+def test_a_null_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
+    folder = run_folder(tmp_path)
+    stored = json.loads((folder / "clusters.json").read_text())
+    stored["evaluation"]["nulls"][0].update(change)
+    (folder / "clusters.json").write_text(json.dumps(stored))
+    text = write_report(folder, title="Eighteen").read_text("utf-8")
+    assert "clusters.json cannot be read" in text
+    assert "somebody" not in text
+
+
 @pytest.mark.parametrize(("commit", "is_changed"), [("a" * 40, False), ("a" * 40 + "+", True)])
 def test_code_with_changes_of_ones_own_is_not_called_the_code_that_others_have(tmp_path, commit, is_changed):
     run = read_run(run_folder(tmp_path, record={"git_commit": commit}))
