@@ -11,6 +11,7 @@ import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -230,7 +231,8 @@ class _Worker:
         self.process: BaseProcess = context.Process(
             target=_work, args=(theirs, recipe, folder, threads), daemon=True
         )
-        self.process.start()
+        with _deaf_to_ctrl_c():
+            self.process.start()
         theirs.close()  # else the end of the process would not end the connection
         self.shard: Shard | None = None
         self.ready = False
@@ -250,9 +252,26 @@ class _Worker:
         self.process.join()
 
 
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """Have a process that is started here never hear Ctrl-C, which is its master's: not even as it imports.
+
+    Whoever presses it meanwhile is heard afterwards. On Windows, a process is deaf from `_work` on.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _work(master: Connection, recipe: Recipe, folder: Path | Place, threads: int) -> None:
     """Run shards until there are no more, or until the master is gone; what goes wrong is the master's."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the master ends the others
+    tqdm.set_lock(threading.RLock())  # by default, one that processes share: whoever is killed would leave it
     torch.set_num_threads(threads)
     try:
         extractor = recipe.make()
