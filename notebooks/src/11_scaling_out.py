@@ -120,8 +120,8 @@ run_times(mine, marks, 100_000, caption=caption)
 
 # %% [markdown]
 # Two processes have the longer start on any machine, by seconds: for two dozen files they are a waste. Whether they are ahead for a
-# million hangs on your machine. A single process already uses several cores for the network, so what is left to gain is
-# the time in which it reads and cores wait. With many cores that can be a lot, with two nothing.
+# million depends on your machine. A single process already uses several cores for the network, so what is left to gain is
+# the time in which it reads and cores wait. With many cores that can be a lot, with two next to nothing.
 #
 # So where do the seconds of one more image go? Ada says: *"Into the network. Buy a card."* Ben says: *"Nonsense, it is the disk.
 # Seventeen megabytes an image!"* Keep their quarrel in mind. First the run has to survive.
@@ -155,9 +155,10 @@ for process in ("one process: ", "another one:"):
 # ### Exercise 11.1: names for shards (7 minutes)
 #
 # Write `shard_ids`. It gets the `names` of the files in order, a list of strings, and the `size` of a shard; the last shard may be
-# smaller. Return a list with one string for each shard. The same files in the same order have the same name, in any process, and
-# other files or another order have another. It will be the name of a folder: at most a hundred letters, digits, `-`, `_` and `.`.
-# And it holds no file's name, since such names may say who somebody is.
+# smaller. Return a list with one string for each shard. As long as a shard holds the same files in the same order, its name stays
+# the same, in any process and whatever follows it in the list; with other files, or in another order, it has another. It will
+# be the name of a folder: at most a hundred letters, digits, `-`, `_` and `.`. And it holds no file's name, since such names may
+# say who somebody is.
 
 
 # %%
@@ -522,7 +523,7 @@ exercise("11.5").check(million)
 
 # %% [markdown]
 # The machine has 16 cores, and a link of 1250 megabytes a second, ten gigabits. Ada may add a card that embeds 2000 images a second.
-# Ben may have a link four times as fast. (The two figures are taken to be round, not measured.) *Predict: uncompressed, who gains
+# Ben may have a link four times as fast. (Both figures are round numbers, and not measured.) *Predict: uncompressed, who gains
 # more? With JPEG 2000?*
 
 # %% tags=["hide-output"]
@@ -556,7 +557,7 @@ slowest_stages(cases)
 # %% [markdown]
 # ## What is on the bill?
 #
-# A million take 19 core-hours uncompressed, 28 as JPEG lossless, and 99 as JPEG 2000. But computing is not all that you pay for:
+# A million images take 19 core-hours uncompressed, 28 as JPEG lossless, and 99 as JPEG 2000. But computing is not all that you pay for:
 # the files have to be brought to the cores, and to be kept. Prices are not facts. They differ from place to place and change
 # every year, so here they are an **input with a date**. Put in those that you are offered.
 #
@@ -590,14 +591,14 @@ for name, hours in core_hours.items():
 
 # %% [markdown]
 # So what is slow to decode is cheap to own. JPEG 2000 costs five times the core-hours, and it is the terabytes that are paid
-# for, month after month. But look at the one in the middle: nearly as small, and decoded in a fraction of the time. Which of
-# two engines is thirty per cent ahead would move the bill by less than the width of a line. (`--read fast` decodes JPEG 2000 at a reduced
+# for, month after month. But look at the one in the middle: nearly as small, and decoded in a fraction of the time. Whether
+# an engine is thirty per cent ahead moves the bill by less than the width of a line. (`--read fast` decodes JPEG 2000 at a reduced
 # resolution, which takes far fewer core-hours and changes vectors a little. The terabytes stay.)
 
 # %% [markdown]
 # ## How large is a shard? (skip on a first reading)
 #
-# A shard has a start of its own: a folder, three files, a record, a process that has to be told. With one image a shard
+# A shard has a start of its own: a folder with five files, and a process that has to be told. With one image a shard
 # you pay for that a million times. With all images in one shard, every interruption costs everything. There must be a best size
 # in between. Is it nearer to ten, to a thousand or to a hundred thousand images, if something is interrupted once a day? Write down
 # a guess.
