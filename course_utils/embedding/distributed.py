@@ -155,12 +155,20 @@ def extract_in_shards(
     folder.mkdir(parents=True, exist_ok=True)
     recipe = replace(recipe, key=recipe.key or _key(recipe, folder))  # here, before there are several
     todo = _unfinished(planned, folder)
+    missing = {shard.id for shard in todo}
+    done = [shard for shard in planned if shard.id not in missing]
     bar = tqdm(total=len(paths), unit="image", disable=not (progress and is_watched()))
-    with bar:
-        bar.update(len(paths) - sum(len(shard.files) for shard in todo))
-        for shard in backend.run(todo, folder, recipe):
-            bar.update(len(shard.files))
-    record = merge(planned, folder, output, started, clock)
+    try:
+        with bar:
+            bar.update(sum(len(shard.files) for shard in done))
+            for shard in backend.run(todo, folder, recipe):
+                bar.update(len(shard.files))
+                done.append(shard)
+        record = merge(planned, folder, output, started, clock)
+    except Exception:
+        if isinstance(folder, Path) and not all(is_finished(folder / each.id) for each in done):
+            raise EmbeddingError(GONE) from None
+        raise
     delete_folders(output, SHARDS)
     return record
 
@@ -215,11 +223,15 @@ class Processes:
                 worker.stop()
 
 
+GONE = (
+    "finished shards are gone: another run into the same output has ended before this one, and its results "
+    "are there; or somebody has deleted them, and the same command makes them again"
+)
 NOT_READY = (
     "the processes end before they are ready: is there enough memory for so many? Without --shards the same "
     "command needs one process"
 )
-"""What is said if it is so."""
+"""What is said of shards that were swept, and of processes that end too early."""
 
 
 class _Worker:

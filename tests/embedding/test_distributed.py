@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,19 @@ def test_an_error_in_a_process_is_the_runs_own(archive, tmp_path):
 def test_no_process_is_none(count):
     with pytest.raises(ValueError, match="at least one process"):
         Processes(count)
+
+
+def test_a_run_whose_shards_another_one_swept_says_so(archive, tmp_path):
+    paths, names = archive
+
+    class AnotherEnds(InThisProcess):
+        def run(self, todo, folder, recipe):
+            for shard in super().run(todo, folder, recipe):
+                yield shard
+                shutil.rmtree(folder)
+
+    with pytest.raises(EmbeddingError, match="another run into the same output"):
+        extract_in_shards(tmp_path, paths[:2], recipe(), AnotherEnds(), names=names[:2], shard_files=1)
 
 
 def test_no_files_are_no_run(tmp_path):
