@@ -428,10 +428,10 @@ print("so the most that may be claimed is:", most(figures))
 # %%
 from course_utils.runs import Claim, write_claims
 
-kind = most(figures)
+kind, follows = most(figures), f"Clusters follow density: ARI {outcome.ari:.2f}."
 said = {
     "none": [Claim("Nothing was shown about density.", kind)],
-    "association": [Claim(f"Clusters follow density: ARI {outcome.ari:.2f}.", kind, "density")],
+    "association": [Claim(follows, kind, "density")],
     "clusters": [Claim("The women fall into separate clusters.", kind)],
 }[kind]
 if kind == "association":
