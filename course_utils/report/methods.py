@@ -167,8 +167,9 @@ def _clusters(run: Run, found: Evidence) -> str:
     if found.clusters is None:
         sentences.append("The clusters are those that the report makes by itself, with its defaults.")
     if params.get("remove"):
+        explain = "explains" if len(params["remove"]) == 1 else "explain"
         sentences.append(
-            f"What {listed(params['remove'])} explains of the embeddings was taken off by least squares."
+            f"What {listed(params['remove'])} {explain} of the embeddings was taken off by least squares."
         )
     if run.clusters_women:
         sentences.append("Each woman entered with the mean of her images.")

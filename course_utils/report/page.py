@@ -77,6 +77,7 @@ def _context(run: Run) -> dict[str, Any]:
         "total": len(run.table),
         "picture_map": figures.pictures_on_map(run),
         "maps": figures.maps(run),
+        "on_the_map": words.on_the_map(run),
         "maps_left_out": run.categories[1],
         "clusters": figures.typical_images(run),
         "clustered": figures.clustered(run),

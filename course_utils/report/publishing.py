@@ -6,13 +6,14 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from course_utils.records import SHOWN
 from course_utils.report import checklist, methods
 from course_utils.report.citations import how_to_cite
-from course_utils.report.evidence import gather
+from course_utils.report.evidence import Evidence, gather
 from course_utils.report.reading import Run
 from course_utils.report.rubric import SIGNS, judge
 from course_utils.report.text import listed, without_folders
-from course_utils.report.words import METHODS
+from course_utils.report.words import METHODS, points_to_take_away
 from course_utils.runs import Plan
 from course_utils.runs.folder import PLAN
 from course_utils.runs.plans import CLAIMS
@@ -34,10 +35,13 @@ def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[s
     found = replace(gather(folder), page_counts=None)
     run = replace(run, record=_sound(run.record))
     asked = checklist.rows(run, found, title)
+    outcome = "" if found.plan is None else SHOWN.get(found.plan.plan.outcome, found.plan.plan.outcome)
     return {
         **heading,
+        "points": points_to_take_away(run, outcome),
         "published": {
             "plan": [] if found.plan is None else _plan(found.plan.plan),
+            "asked": _asked(found, outcome),
             "no_plan": found.trouble(PLAN) or "Nothing was written down before the analysis.",
             "claims": [
                 (without_folders(claim.says), without_folders(_KINDS[claim.kind].format(claim.about)))
@@ -51,6 +55,16 @@ def publishing(run: Run, folder: Path, title: str, authors: list[str]) -> dict[s
             "open": sum(row.is_open for row in asked),
         },
     }
+
+
+def _asked(found: Evidence, outcome: str) -> tuple[str, str] | None:
+    """Return the question that was written down beforehand, and what the run says to it; None without one."""
+    if found.plan is None or not outcome:
+        return None
+    answers = [found.associations[outcome].sentence] if outcome in found.associations else []
+    answers += [probe.sentence for target, (_, probe) in found.probes.items() if target == outcome]
+    said = " ".join(answers) or f"Nothing in this run answers it: {outcome} was not tested."
+    return without_folders(found.plan.plan.question), without_folders(said)
 
 
 def _sound(record: dict[str, Any]) -> dict[str, Any]:

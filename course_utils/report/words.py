@@ -108,8 +108,25 @@ def in_plain_words(run: Run) -> str:
     }.get(run.evaluation.conclusion, "")
 
 
-def points_to_take_away(run: Run) -> list[str]:
-    """Return what the clusters follow, the closest first, and what to make of it."""
+def on_the_map(run: Run) -> str:
+    """Say how what was clustered differs from what the maps show; nothing where it does not."""
+    params = {} if run.clustering is None else run.clustering.params
+    made_of = "the mean of each woman’s images" if run.clusters_women else "the embeddings"
+    taken = listed(params.get("remove") or [])
+    if not (taken or run.clusters_women):
+        return ""
+    off = f", with {taken} taken off" if taken else ""
+    return without_folders(
+        f"The maps show the embeddings of the images as they are. What was clustered is {made_of}{off}: a "
+        "cluster may lie scattered here and hold together there."
+    )
+
+
+def points_to_take_away(run: Run, planned: str = "") -> list[str]:
+    """Return what the clusters follow, the closest first, and what to make of it.
+
+    That they follow `planned`, the column that was asked about beforehand, is no news that was known already.
+    """
     if run.evaluation is None:
         return []
     known = run.evaluation.associations
@@ -117,15 +134,15 @@ def points_to_take_away(run: Run) -> list[str]:
     followed = [one for one in measurable if one.statistic >= _WORTH_TELLING]
     points = [one.sentence for one in followed]
     columns = ", ".join(one.column for one in known)
-    if followed:
+    if any(one.column != planned for one in followed):
         points.append(
             "What the clusters follow was known already. Before you believe in a discovery, ask what is "
             "left of it among images that are alike in this respect (course cluster --remove takes a column "
             "off)."
         )
-    elif measurable:
+    elif measurable and not followed:
         points.append(f"The clusters hardly follow what is known about the images ({columns}).")
-    elif known:
+    elif known and not followed:
         points.append(f"The clusters follow nothing that is known about the images ({columns}).")
     return [without_folders(point) for point in points]
 

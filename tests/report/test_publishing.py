@@ -72,6 +72,21 @@ def test_the_page_has_the_plan_the_claims_and_the_rubric_beside_them(folder, pub
         assert item.says in text
 
 
+def test_what_was_asked_beforehand_is_answered_before_all_else(folder, published):
+    """In the sentence that `evaluate` made of it; what was asked for is no news that was known already."""
+    found = gather(folder).associations[PLANNED.outcome]
+    short = words(published[1]).split("In short")[1].split("What was done")[0]
+    assert f"Asked beforehand: {PLANNED.question} {found.sentence}" in short
+    assert short.index(PLANNED.question) < short.index("No clusters")
+    others = [one for one in gather(folder).associations.values() if one.column != PLANNED.outcome]
+    assert not any(one.is_more_than_chance for one in others)
+    assert "was known already" not in short
+
+
+def test_the_maps_say_how_what_was_clustered_differs_from_them(published):
+    assert "What was clustered is the embeddings, with view taken off" in words(published[1])
+
+
 def test_the_page_names_nobody_and_no_folder_and_loads_nothing(folder, published):
     text = published[0]
     assert str(folder) not in text
