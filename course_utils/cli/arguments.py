@@ -71,7 +71,6 @@ def _add_report(every: Any) -> None:
         "--authors",
         nargs="+",
         action="extend",
-        default=[],
         metavar="NAME",
         help="whose work it is, each name in quotes, after OUT; with a title, authors or a plan, the page "
         "gets methods, citations and a checklist",

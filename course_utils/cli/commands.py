@@ -367,7 +367,7 @@ def report(arguments: argparse.Namespace) -> int:
         from course_utils.report import check_report, write_report
         from course_utils.runs.folder import PLAN
 
-    page = write_report(arguments.run_folder, title=arguments.title, authors=arguments.authors)
+    page = write_report(arguments.run_folder, title=arguments.title, authors=arguments.authors or ())
     if (arguments.run_folder / PLAN).exists():
         for item in check_report(arguments.run_folder).missing:
             print(printable(f"Not met, {item.id}: {item.says}"))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import errno
 import os
 import secrets
 import shutil
@@ -229,8 +230,10 @@ class RunFolder:
             try:
                 self._making.rename(self.folder / FINISHED)
                 break
-            except OSError:  # another run has done the same just now: its files first
-                if attempt == PUBLISH_ATTEMPTS - 1 or not (self.folder / FINISHED).exists():
+            except OSError as error:  # another run has done the same just now: its files first
+                # It may have moved them meanwhile, so the error is asked, too. (Windows has another number.)
+                taken = error.errno in (errno.ENOTEMPTY, errno.EEXIST) or (self.folder / FINISHED).exists()
+                if attempt == PUBLISH_ATTEMPTS - 1 or not taken:
                     raise
         settle(self.folder)
 

@@ -246,8 +246,8 @@ def test_a_damaged_plan_and_damaged_claims_are_told_on_the_page(tmp_path):
 
 def test_a_path_in_a_title_or_a_claim_does_not_reach_the_page(tmp_path):
     folder = run_folder(tmp_path)
-    write_claims(folder, [Claim("Seen in /home/somebody/archive/a.dcm", "none")])
-    text = write_report(folder, title="/home/somebody/archive/b", authors=["/home/somebody/me"]).read_text(
+    write_claims(folder, [Claim("Seen in /srv/somebody/archive/a.dcm", "none")])
+    text = write_report(folder, title="/srv/somebody/archive/b", authors=["/srv/somebody/me"]).read_text(
         "utf-8"
     )
     assert "somebody" not in text
@@ -255,7 +255,7 @@ def test_a_path_in_a_title_or_a_claim_does_not_reach_the_page(tmp_path):
 
 def test_marks_that_turn_the_direction_of_text_and_paths_in_addresses_do_not_reach_the_page(tmp_path):
     folder = run_folder(tmp_path)
-    authors = ["A\u202eB", "file:///home/somebody/archive/c"]
+    authors = ["A\u202eB", "file:///srv/somebody/archive/c"]
     text = write_report(folder, title="\u2066Eighteen", authors=authors).read_text("utf-8")
     assert "A�B and c" in text
     assert not re.search("[\u202a-\u202e\u2066-\u2069]|somebody", text)
@@ -316,7 +316,7 @@ def test_many_images_of_unknown_women_are_not_called_few(tmp_path):
     assert "few" not in asked["Why are there so many images, and are they enough?"].answer
 
 
-@pytest.mark.parametrize("change", [{"p_value": None}, {"images": "/home/somebody/a/b"}, {"draws": 1.5}])
+@pytest.mark.parametrize("change", [{"p_value": None}, {"images": "/srv/somebody/a/b"}, {"draws": 1.5}])
 def test_an_association_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
     folder = run_folder(tmp_path)
     stored = json.loads((folder / "clusters.json").read_text())
@@ -351,7 +351,7 @@ def test_of_weights_of_ones_own_nobody_knows_what_they_were_trained_on(tmp_path)
     assert asked["What is the network, and what were its first weights?"].endswith("trained none of it.")
 
 
-@pytest.mark.parametrize("change", [{"at_k": ""}, {"excess": None}, {"as_good": "/home/somebody/a/b"}])
+@pytest.mark.parametrize("change", [{"at_k": ""}, {"excess": None}, {"as_good": "/srv/somebody/a/b"}])
 def test_a_null_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
     folder = run_folder(tmp_path)
     stored = json.loads((folder / "clusters.json").read_text())

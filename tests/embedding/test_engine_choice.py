@@ -136,7 +136,7 @@ def test_where_openvino_fails_torch_is_used_and_that_is_said_without_the_errors_
 ):
     def made(name, *given, **named):
         if name == "openvino":
-            raise RuntimeError("/home/somebody/secret")
+            raise RuntimeError("/srv/somebody/secret")
         return _named(name)
 
     monkeypatch.setattr("course_utils.embedding.network.make_engine", made)
