@@ -340,9 +340,13 @@ for start in starts:
 
 # %%
 there = [run.name for run in place.iterdir()]
-rows = in_order(
-    planned, there, lambda shard: Extraction.read(place / shard).table["file"]
-)
+
+
+def files_in(shard):
+    return Extraction.read(place / shard).table["file"]
+
+
+rows = in_order(planned, there, files_in)
 out_of_place = sum(row != name for row, name in zip(rows, names, strict=True))
 print("made in the order", *starts // 5, "and merged: out of place", out_of_place)
 
@@ -404,11 +408,9 @@ def with_one_key(shards, drawer, draw, pseudonym):  # -> rows, record
     ### BEGIN SOLUTION
     if "key" not in drawer:
         drawer["key"] = draw()
-    rows = [
-        (file, pseudonym(drawer["key"], patient))
-        for images in shards.values()
-        for file, patient in images
-    ]
+    rows = []
+    for images in shards.values():
+        rows += [(file, pseudonym(drawer["key"], who)) for file, who in images]
     return rows, {"images": len(rows), "women": len({who for _, who in rows})}
     ### END SOLUTION
 
