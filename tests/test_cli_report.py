@@ -46,7 +46,7 @@ def test_title_and_authors_reach_the_page_however_they_are_given(out):
 def test_without_them_nothing_is_asked_for_and_nothing_is_said_of_a_rubric(out, capsys):
     for _ in range(2):
         assert cli.main(["report", "out"]) == 0
-        assert out == {"title": None, "authors": []}
+        assert out == {"title": None, "authors": ()}
     assert "Not met" not in capsys.readouterr().out
 
 
