@@ -281,7 +281,7 @@ EXERCISES = (
                 "subtracted the picture's own minimum",
                 "Nothing is to be subtracted",
             ),
-            Planted(_writes_into, "wrote into the array that it was given", "where it stands, so whoever"),
+            Planted(_writes_into, "wrote into the array that it was given", "where it stands, and its caller"),
         ),
     ),
     Exercise(
@@ -341,7 +341,7 @@ EXERCISES = (
                 "stacked along the wrong axis",
                 "each vector has become a column",
             ),
-            Planted(_takes_out, "took the vectors out of the dictionary", "where it stands, so whoever"),
+            Planted(_takes_out, "took the vectors out of the dictionary", "where it stands, and its caller"),
         ),
     ),
 )

@@ -638,7 +638,7 @@ EXERCISES = (
                 "There `width - 1` is 0",
             ),
             Planted(
-                _window_in_place, "wrote into the array that it was given", "where it stands, so whoever"
+                _window_in_place, "wrote into the array that it was given", "where it stands, and its caller"
             ),
         ),
     ),
@@ -728,7 +728,7 @@ EXERCISES = (
                 "with padding 0 pixels of the breast",
             ),
             Planted(
-                _turned_in_place, "wrote into the array that it was given", "where it stands, so whoever"
+                _turned_in_place, "wrote into the array that it was given", "where it stands, and its caller"
             ),
         ),
     ),
@@ -813,7 +813,7 @@ EXERCISES = (
                 "After the VOI the range is 0 to 1",
             ),
             Planted(
-                _rescaled_in_place, "wrote into the array that it was given", "where it stands, so whoever"
+                _rescaled_in_place, "wrote into the array that it was given", "where it stands, and its caller"
             ),
         ),
     ),
