@@ -281,7 +281,9 @@ EXERCISES = (
                 "subtracted the picture's own minimum",
                 "Nothing is to be subtracted",
             ),
-            Planted(_writes_into, "wrote into the array that it was given", "where it stands, and its caller"),
+            Planted(
+                _writes_into, "wrote into the array that it was given", "where it stands, and its caller"
+            ),
         ),
     ),
     Exercise(

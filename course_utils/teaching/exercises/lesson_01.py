@@ -813,7 +813,9 @@ EXERCISES = (
                 "After the VOI the range is 0 to 1",
             ),
             Planted(
-                _rescaled_in_place, "wrote into the array that it was given", "where it stands, and its caller"
+                _rescaled_in_place,
+                "wrote into the array that it was given",
+                "where it stands, and its caller",
             ),
         ),
     ),
