@@ -316,11 +316,21 @@ def test_many_images_of_unknown_women_are_not_called_few(tmp_path):
     assert "few" not in asked["Why are there so many images, and are they enough?"].answer
 
 
-@pytest.mark.parametrize("change", [{"p_value": None}, {"images": "/srv/somebody/a/b"}, {"draws": 1.5}])
-def test_an_association_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("associations", {"p_value": None}),
+        ("associations", {"images": "/srv/somebody/a/b"}),
+        ("associations", {"draws": 1.5}),
+        ("nulls", {"at_k": ""}),
+        ("nulls", {"excess": None}),
+        ("nulls", {"as_good": "/srv/somebody/a/b"}),
+    ],
+)
+def test_a_result_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, part, change):
     folder = run_folder(tmp_path)
     stored = json.loads((folder / "clusters.json").read_text())
-    stored["evaluation"]["associations"][0].update(change)
+    stored["evaluation"][part][0].update(change)
     (folder / "clusters.json").write_text(json.dumps(stored))
     text = write_report(folder, title="Eighteen").read_text("utf-8")
     assert "clusters.json cannot be read" in text
@@ -349,17 +359,6 @@ def test_of_weights_of_ones_own_nobody_knows_what_they_were_trained_on(tmp_path)
     assert "ImageNet" not in str(how_to_cite(run))
     asked = {row.asks: row.answer for row in rows(run, gather(tmp_path), "")}
     assert asked["What is the network, and what were its first weights?"].endswith("trained none of it.")
-
-
-@pytest.mark.parametrize("change", [{"at_k": ""}, {"excess": None}, {"as_good": "/srv/somebody/a/b"}])
-def test_a_null_that_was_edited_into_nonsense_is_no_traceback_and_no_path(tmp_path, change):
-    folder = run_folder(tmp_path)
-    stored = json.loads((folder / "clusters.json").read_text())
-    stored["evaluation"]["nulls"][0].update(change)
-    (folder / "clusters.json").write_text(json.dumps(stored))
-    text = write_report(folder, title="Eighteen").read_text("utf-8")
-    assert "clusters.json cannot be read" in text
-    assert "somebody" not in text
 
 
 @pytest.mark.parametrize(("commit", "is_changed"), [("a" * 40, False), ("a" * 40 + "+", True)])
