@@ -108,10 +108,8 @@ class Network:
         openvino = choice.openvino_version()
         if self.device.type != "cpu" or openvino is None:
             return "torch"
-        size, own = (
-            self.backbone.input_size,
-            torch.Generator().manual_seed(0),
-        )  # not the caller's random numbers
+        size = self.backbone.input_size
+        own = torch.Generator().manual_seed(0)  # not the caller's random numbers
         images = torch.rand((self.batch_size, 1, size, size), generator=own)
 
         def ready(name: choice.Name) -> Callable[[], choice.Batch]:
