@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from course_utils.cli.errors import UsageError
 from course_utils.cli.exporting import told_of
-from course_utils.cli.inputs import check_folder, find_files
+from course_utils.cli.inputs import check_folder, find_files, preprocessor_for
 from course_utils.cli.printing import counted, printable, say_who_is_alone
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import display_path
@@ -117,7 +117,6 @@ def _extract(arguments: argparse.Namespace, files: Sequence[Path | Place], names
         import torchvision  # noqa: F401  (the backbones need it)
 
         from course_utils.embedding import EmbeddingExtractor, EmbeddingStore, load_backbone
-        from course_utils.imaging import Preprocessor
 
     backbone = {
         "name": arguments.backbone,
@@ -134,9 +133,7 @@ def _extract(arguments: argparse.Namespace, files: Sequence[Path | Place], names
         "batch_size": arguments.batch_size,
         "deterministic": arguments.deterministic,
     }
-    preprocessor = Preprocessor(
-        size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel, read=arguments.read
-    )
+    preprocessor = preprocessor_for(arguments)
     store = None if arguments.no_cache else EmbeddingStore(arguments.cache)
     table, shards, ray = (getattr(arguments, name, None) for name in ("table", "shards", "ray"))
     if table and (shards or ray) and store is None:  # they would not have the key of the table's pseudonyms

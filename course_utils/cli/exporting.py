@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from course_utils.cli.errors import UsageError
-from course_utils.cli.inputs import check_folder, find_files
+from course_utils.cli.inputs import check_folder, find_files, preprocessor_for
 from course_utils.cli.printing import counted, printable
 from course_utils.cli.stopping import stops_at_once
 from course_utils.files import as_text, display_path, write_atomic
@@ -26,7 +26,6 @@ def preprocess(arguments: argparse.Namespace) -> int:
     for option, folder in (("-o", arguments.output), ("--cache", arguments.cache)):
         check_folder(option, folder)
     with stops_at_once():
-        from course_utils.imaging import Preprocessor
         from course_utils.imaging.export import export, would_overwrite
         from course_utils.imaging.keys import key_of
 
@@ -37,9 +36,7 @@ def preprocess(arguments: argparse.Namespace) -> int:
         return 1
     if would_overwrite(files, names, arguments.output, arguments.format):
         raise UsageError("-o: a picture would take the place of one of the input: choose another folder")
-    preprocessor = Preprocessor(
-        size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel, read=arguments.read
-    )
+    preprocessor = preprocessor_for(arguments)
     key = key_of(arguments.cache)
     counts = export(
         files,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import stat
 import sys
@@ -9,12 +10,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from course_utils import DISCLAIMER
 from course_utils.cli.errors import UsageError
 from course_utils.cli.printing import printable
+from course_utils.cli.stopping import stops_at_once
 from course_utils.files import as_text, display_path
 from course_utils.objects import ObjectError, Place, UnreadableObject, files_below, opened, shown, write
+
+if TYPE_CHECKING:
+    from course_utils.imaging import Preprocessor
 
 DICOM_SUFFIXES = {".dcm", ".dicom"}
 PICTURE_SUFFIXES = {".png", ".tif", ".tiff", ".jpg", ".jpeg", ".pgm"}
@@ -59,6 +65,16 @@ def find_files(
     if len(inputs) > 1 and len({_whole(file) for file in files}) < len(files):
         raise UsageError("a file was given twice: two of the inputs overlap")
     return files, [as_text(name) for name in names]
+
+
+def preprocessor_for(arguments: argparse.Namespace) -> Preprocessor:
+    """Return what makes pictures of files, as the options of the picture ask for."""
+    with stops_at_once():
+        from course_utils.imaging import Preprocessor
+
+    return Preprocessor(
+        size=arguments.size, voi=arguments.voi, mm_per_pixel=arguments.mm_per_pixel, read=arguments.read
+    )
 
 
 def check_folder(option: str, folder: Path | Place) -> None:
