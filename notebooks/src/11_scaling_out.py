@@ -68,8 +68,8 @@ run_times(programs, sheets, 1_000_000, caption=caption)
 # start, and then has less to do for each image. A hundred images measure the start, a million the marginal cost. A
 # sheet that leaves out $n$ has told you neither.
 #
-# There are other ways to disagree. In [the course's own benchmark](../docs/benchmarks/embedding.md), of 28 November 2026, `course embed`
-# was 7.2 times as fast as the best of the usual code on uncompressed files, and 2.8 times as fast on JPEG 2000: the same two
+# There are other ways to disagree. In [the course's own benchmark](../docs/benchmarks/embedding.md), of 1 December 2026, `course embed`
+# was 5.4 times as fast as the best of the usual code on uncompressed files, and 2.8 times as fast on JPEG 2000: the same two
 # programs, on other files. Read it like any vendor's.
 #
 # And your own machine? We take the 24 mammograms that come with the course, once in this process, which has imported
@@ -481,10 +481,10 @@ for name, path in films.items():
 # images a second. How far a file shrinks is taken from our film, at half its resolution.
 
 # %%
-# images a second on two cores, 28 November 2026: reading alone, and all of it
-measured = {"uncompressed": (70.5, 29.5), "JPEG lossless": (32.7, 19.5)}
-measured["JPEG 2000"] = (6.5, 5.6)
-network, plain = 53.2, films["uncompressed"].stat().st_size
+# images a second on two cores, 1 December 2026: reading alone, and all of it
+measured = {"uncompressed": (50.8, 16.9), "JPEG lossless": (24.7, 12.4)}
+measured["JPEG 2000"] = (6.2, 4.9)
+network, plain = 24.0, films["uncompressed"].stat().st_size
 images, core_hours, terabytes = {}, {}, {}
 for name, (reading, all_of_it) in measured.items():
     MB = 3328 * 2560 * 2 / 1e6 * films[name].stat().st_size / plain
@@ -552,14 +552,14 @@ slowest_stages(cases)
 
 # %% [markdown]
 # Uncompressed, Ben is right: the files do not come fast enough, and Ada's card changes nothing at all. With JPEG 2000 neither
-# is: the link has room, and the cores decode. The card takes the network off them, a ninth of their work, and then waits for
+# is: the link has room, and the cores decode. The card takes the network off them, a fifth of their work, and then waits for
 # them. What helps there is cores, or files that are stored otherwise. A card decides nowhere in this figure. It would if
-# the network were forty times as heavy as ResNet-50, so put in the figures of *yours*.
+# the network were thirty times as heavy as ResNet-50, so put in the figures of *yours*.
 
 # %% [markdown]
 # ## What is on the bill?
 #
-# A million images take 19 core-hours uncompressed, 28 as JPEG lossless, and 99 as JPEG 2000. But computing is not all that you pay for:
+# A million images take 33 core-hours uncompressed, 45 as JPEG lossless, and 113 as JPEG 2000. But computing is not all that you pay for:
 # the files have to be brought to the cores, and to be kept. Prices are not facts. They differ from place to place and change
 # every year, so here they are an **input with a date**. Put in those that you are offered.
 #
@@ -592,7 +592,7 @@ for name, hours in core_hours.items():
     print(f"{name:<14} {terabytes[name] / hours:.2f} TB")
 
 # %% [markdown]
-# So what is slow to decode is cheap to own. JPEG 2000 costs five times the core-hours, and it is the terabytes that are paid
+# So what is slow to decode is cheap to own. JPEG 2000 costs more than three times the core-hours, and it is the terabytes that are paid
 # for, month after month. But look at the one in the middle: nearly as small, and decoded in a fraction of the time. Whether
 # an engine is thirty per cent ahead moves the bill by less than the width of a line. (`--read fast` decodes JPEG 2000 at a reduced
 # resolution, which takes far fewer core-hours and changes vectors a little. The terabytes stay.)
