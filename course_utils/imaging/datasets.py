@@ -95,7 +95,7 @@ def sample_cohort() -> pd.DataFrame:
     Raises:
         MammogramError: the files are not there, as when the package was installed without its repository.
     """
-    return _samples("cohort", "draw some with `course samples`, or use a clone of the repository")
+    return _samples("cohort", "draw some with `course samples`, or clone the repository")
 
 
 def sample_variants() -> pd.DataFrame:
@@ -105,7 +105,7 @@ def sample_variants() -> pd.DataFrame:
     `Mammogram.voi` says under `"auto"`), `lossless`, `same_as` (`"reference"` where the display
     pixels must equal those of `reference.dcm`, else an empty string) and `conformant` (README).
     """
-    return _samples("variants", "use a clone of the repository")
+    return _samples("variants", "clone the repository")
 
 
 def broken_samples() -> pd.DataFrame:
@@ -113,7 +113,7 @@ def broken_samples() -> pd.DataFrame:
 
     These are `file`, `sha256`, `what` (a sentence) and `reason`, the sentence from `read_mammogram`.
     """
-    return _samples("broken", "use a clone of the repository")
+    return _samples("broken", "clone the repository")
 
 
 def sample_run(cohort: Literal["discovery", "replication"] = "discovery") -> Path:
@@ -131,7 +131,7 @@ def sample_run(cohort: Literal["discovery", "replication"] = "discovery") -> Pat
         raise MammogramError(f"There is no cohort {cohort!r}: available are discovery and replication.")
     folder = SAMPLES / name
     if not (folder / "manifest.csv").is_file():
-        raise MammogramError(f"The vectors of data_samples/{name} are not here; use a clone of the repository.")
+        raise MammogramError(f"The vectors of data_samples/{name} are not here; clone the repository.")
     return folder
 
 
