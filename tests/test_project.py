@@ -17,6 +17,7 @@ import course_utils
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
 import lock  # noqa: E402
+import starting  # noqa: E402
 
 import start  # noqa: E402
 
@@ -57,9 +58,8 @@ def test_environment_yml_asks_for_the_python_that_pyproject_asks_for() -> None:
 
 
 def test_start_py_asks_for_the_python_that_pyproject_asks_for() -> None:
-    oldest = re.search(r"^OLDEST = \((\d+), (\d+)\)$", (ROOT / "start.py").read_text(encoding="utf-8"), re.M)
-    assert oldest
-    assert PROJECT["requires-python"] == ">=" + ".".join(oldest.groups())
+    assert start.OLDEST == starting.OLDEST
+    assert PROJECT["requires-python"] == ">={}.{}".format(*start.OLDEST)
 
 
 LOCK = [
@@ -103,7 +103,7 @@ def test_the_lock_names_versions_only_and_leaves_cuda_to_torch() -> None:
 
 
 def test_the_lock_is_made_for_what_start_py_installs() -> None:
-    assert f".[{','.join(lock.EXTRAS)}]" == start.TARGET
+    assert f".[{','.join(lock.EXTRAS)}]" == starting.TARGET
     assert lock.PYTHONS[0] == "{}.{}".format(*start.OLDEST)
 
 
@@ -124,7 +124,7 @@ def test_the_disclaimer_stands_near_the_top_of_the_readme() -> None:
 def test_every_command_of_the_readme_exists() -> None:
     commands = set(re.findall(r"python start\.py (\w+)", README))
     assert {"demo", "test", "lab"} <= commands
-    assert all(f"python start.py {command} " in start.USAGE for command in commands)
+    assert all(f"python start.py {command} " in starting.USAGE for command in commands)
     help_text = subprocess.run(
         [sys.executable, "-m", "course_utils.cli", "--help"],
         capture_output=True,
