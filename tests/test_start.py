@@ -4,6 +4,7 @@ import ast
 import contextlib
 import importlib.util
 import os
+import re
 import shutil
 import signal
 import socket
@@ -223,6 +224,7 @@ def test_a_closed_port_and_a_malformed_address_are_a_calm_no(start: ModuleType) 
 
 def test_nothing_is_installed_twice(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(start, "install", lambda _: pytest.fail("installed again"))
+    monkeypatch.setattr(start, "asked_of_venv", lambda code: "3 11 64" if code == start.KIND else "")
     pretend_an_install(start)
     assert start.is_installed("tested")
     assert start.main(["setup"]) == 0
@@ -293,6 +295,7 @@ def pip(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Pip:
     fake = Pip(start, [])
     monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: False)
     monkeypatch.setattr(start, "why_not_this_disk", lambda *_: None)
+    monkeypatch.setattr(start, "why_not_this_venv", lambda: None)
     monkeypatch.setattr(start.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0))
     monkeypatch.setattr(start, "pip_install", fake)
     monkeypatch.setattr(start, "run", lambda *_: 0)
@@ -399,6 +402,97 @@ def test_pip_is_pointed_at_the_cpu_wheels_only_where_they_answer(
     assert ("--extra-index-url" in pip.calls[0]) is asked
     assert pip.calls[0][-2:] == TARGET
     assert start.is_installed("tested")
+
+
+# A .venv that is broken
+
+
+def a_python_that(start: ModuleType, body: str) -> None:
+    """Put a program in the place of the Python in .venv, beside the note that all is installed."""
+    pretend_an_install(start)
+    start.PYTHON.write_text(f"#!{sys.executable}\nimport sys\n{body}\n")
+    start.PYTHON.chmod(0o755)
+
+
+ONE_THAT_LACKS_PACKAGES = """
+if "course_utils.cli" in sys.argv:
+    sys.exit(1)
+print("pandas\\ntorch" if "importlib" in sys.argv[-1] else "3 11 64")
+"""
+on_posix = pytest.mark.skipif(os.name == "nt", reason="Windows starts no script by its first line")
+
+
+@on_posix
+@pytest.mark.parametrize("command", ["setup", "demo"])
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (ONE_THAT_LACKS_PACKAGES, r"Packages in \.venv are missing or damaged \(pandas, torch\)"),
+        ("sys.exit(103)", r"The Python in \.venv does not run here"),
+        (
+            "if len(sys.argv) > 3: sys.exit(1)\nprint('3 9 64')",
+            r"\.venv was made by a Python 3\.9 of 64 bits",
+        ),
+        (
+            "if len(sys.argv) > 3: sys.exit(1)\nprint('3 12 32')",
+            r"\.venv was made by a Python 3\.12 of 32 bits",
+        ),
+    ],
+    ids=["packages gone", "interpreter gone", "too old", "32 bits"],
+)
+def test_a_broken_venv_says_to_delete_it(start: ModuleType, command: str, body: str, says: str) -> None:
+    a_python_that(start, body)
+    with pytest.raises(SystemExit) as end:
+        start.main([command])
+    assert re.fullmatch(
+        rf"{says}.*\. Delete the folder \.venv, and run the same command again\.", end.value.code
+    )
+    assert str(start.ROOT) not in end.value.code
+
+
+@on_posix
+def test_a_file_that_is_no_program_says_to_delete_it(start: ModuleType) -> None:
+    pretend_an_install(start)
+    for command in ("setup", "demo"):
+        with pytest.raises(SystemExit, match=r"does not run here.* Delete the folder \.venv"):
+            start.main([command])
+
+
+@on_posix
+def test_nothing_is_installed_into_the_venv_of_another_kind_of_python(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a_python_that(start, "print('3 9 64')")
+    start.STAMP.unlink()
+    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: False)
+    monkeypatch.setattr(start, "pip_install", lambda *_: pytest.fail("installed"))
+    with pytest.raises(SystemExit, match="Delete the folder"):
+        start.main(["setup"])
+
+
+@on_posix
+@pytest.mark.parametrize("status", [0, 1, 2, 130])
+def test_a_command_that_fails_in_a_sound_venv_keeps_its_exit_status(start: ModuleType, status: int) -> None:
+    sound = f"if 'course_utils.cli' in sys.argv: sys.exit({status})\n"
+    a_python_that(start, sound + "print('' if 'importlib' in sys.argv[-1] else '3 11 64')")
+    assert start.main(["demo"]) == status
+
+
+def test_the_packages_that_are_asked_for_are_those_that_are_installed(start: ModuleType) -> None:
+    assert {"numpy", "torch", "jupyterlab"} <= set(start.PACKAGES.split())
+    assert [name for name in start.PACKAGES.split() if importlib.util.find_spec(name) is None] == []
+
+
+def test_what_does_not_start_is_named(
+    start: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "half.py").write_text("import what_was_deleted")
+    monkeypatch.setattr(start, "PYTHON", sys.executable)
+    names = str(start.PACKAGES.split())
+    monkeypatch.setattr(start, "PARTS", start.PARTS.replace(names, "['json', 'email.message']"))
+    assert start.missing_parts() is None
+    monkeypatch.setattr(start, "PARTS", start.PARTS.replace("'json'", "'of_nobody.at_all', 'half'"))
+    assert "damaged (of_nobody, half). Delete" in start.missing_parts()
 
 
 # The test command

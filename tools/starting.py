@@ -49,6 +49,22 @@ These are the versions that were tested together. For maintainers: "test --newes
 install the newest or the oldest versions that pyproject.toml allows.
 To undo everything, delete the folder .venv.
 """
+FINE = (0, 2, 130)  # done, a wrong command line, Ctrl-C: none of them is the fault of .venv
+DELETE = "Delete the folder .venv, and run the same command again."
+KIND = "import struct, sys; print(*sys.version_info[:2], 8 * struct.calcsize('P'))"
+PACKAGES = """
+    cv2 imagecodecs ipykernel ipywidgets jinja2 jupyterlab matplotlib numpy pandas PIL pyarrow pydicom scipy
+    sklearn torch torchvision course_utils.cli.commands
+"""
+PARTS = f"""
+import importlib
+for name in {PACKAGES.split()}:
+    try:
+        importlib.import_module(name)
+    except BaseException:
+        print(name.partition(".")[0])
+"""
+"""What the Python in .venv is asked: of what kind it is (KIND), and which packages do not start (PARTS)."""
 LINT_IMPORTS = "from importlinter.cli import lint_imports_command; lint_imports_command()"
 CHECKS = {
     "ruff check": ["-m", "ruff", "check", "."],
@@ -128,6 +144,38 @@ def is_installed(versions: str) -> bool:
     return PYTHON.exists() and STAMP.exists() and STAMP.read_text(encoding="utf-8") == stamp(versions)
 
 
+def why_not_this_venv() -> str | None:
+    """Return why the Python in ``.venv`` cannot be used; None if it can, or if there is none yet."""
+    if not PYTHON.exists():
+        return None
+    kind = asked_of_venv(KIND)
+    if kind is None:
+        return f"The Python in .venv does not run here: it was removed, or is another machine's. {DELETE}"
+    *version, bits = (int(part) for part in kind.split())
+    if tuple(version) < OLDEST or bits < 64:
+        have = ".".join(str(part) for part in version)
+        return f".venv was made by a Python {have} of {bits} bits, and the course runs on no such. {DELETE}"
+    return None
+
+
+def missing_parts() -> str | None:
+    """Return which packages in ``.venv`` are missing or damaged, in a sentence; None if all of them start."""
+    found = asked_of_venv(PARTS)
+    if found == "":
+        return None
+    which = f" ({', '.join(found.split())})" if found else ""
+    return f"Packages in .venv are missing or damaged{which}. {DELETE}"
+
+
+def asked_of_venv(code: str) -> str | None:
+    """Return what the Python in ``.venv`` prints when it runs ``code``; None if it cannot."""
+    try:
+        answer = subprocess.run([PYTHON, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    except OSError:
+        return None
+    return None if answer.returncode else answer.stdout.strip()
+
+
 def run(*command: object, env: dict | None = None) -> int:
     """Run a command in the course's folder and return its exit status; Ctrl-C is left to the command."""
     process = subprocess.Popen([str(part) for part in command], cwd=ROOT, env=env)
@@ -190,6 +238,9 @@ def install(versions: str) -> None:
             options, needed = ["--extra-index-url", CPU_WHEELS], GB_WITHOUT
         else:
             say("Not reachable; using PyPI's wheels, which are larger and run just as well on a CPU.")
+    problem = why_not_this_venv()
+    if problem:
+        sys.exit(problem)
     already = sum(f.stat().st_size for f in VENV.rglob("*") if f.is_file()) if VENV.exists() else 0
     problem = why_not_this_disk(needed, shutil.disk_usage(ROOT).free, already)
     if problem:
@@ -253,15 +304,31 @@ def main(arguments: list[str]) -> int:
         versions = rest.pop(0)[2:]
     if versions == "lowest" and sys.version_info[:2] != OLDEST:
         sys.exit("test --lowest needs Python 3.11: the oldest versions have no wheels for a newer Python.")
-    if not is_installed(versions):
+    is_new = not is_installed(versions)
+    if is_new:
         install(versions)
     env = {"PYTHONUTF8": "1", **os.environ}  # a Windows console would stumble over the first micro sign
     if command == "test":
         return test(rest, env, versions)
     if command == "setup":
+        problem = None if is_new else why_not_this_venv() or missing_parts()
+        if problem:
+            sys.exit(problem)
         say("The course is installed. Next: python start.py demo")
         return 0
-    return run(PYTHON, "-m", "course_utils.cli", command, *rest, env=env)
+    return course(command, rest, env)
+
+
+def course(command: str, rest: list[str], env: dict) -> int:
+    """Run one of the course's commands; if it fails, say so where the fault is that of ``.venv``."""
+    try:
+        status = run(PYTHON, "-m", "course_utils.cli", command, *rest, env=env)
+    except OSError:
+        status = 1
+    problem = None if status in FINE else why_not_this_venv() or missing_parts()
+    if problem:
+        sys.exit(problem)
+    return status
 
 
 def start(arguments: list[str]) -> int:
