@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
-EXTRAS = ("course", "archives", "fast", "test")
+EXTRAS = ("course", "archives", "fast", "test", "site")
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 SYSTEMS = ("x86_64-manylinux_2_28", "aarch64-manylinux_2_35", "windows", "aarch64-apple-darwin")
 MACOS = "14.0"  # the oldest for which there are current PyTorch wheels
@@ -24,7 +24,7 @@ HEADER = """\
 # The versions that the course is tested with, for Python 3.11 to 3.14 on Linux, Windows and Apple silicon.
 #
 # start.py installs these versions. To do it by hand:
-#   pip install -c requirements.lock -e ".[course,archives,fast,test]"
+#   pip install -c requirements.lock -e ".[course,archives,fast,test,site]"
 # To refresh this file: make lock (and then make test).
 #
 # These are constraints, not a shopping list: pip takes only what your system needs. NVIDIA's CUDA packages

@@ -45,11 +45,12 @@ function spread(rows) {
   return Array.from({ length: MOST }, (_, i) => rows[Math.floor((i * rows.length) / MOST)]);
 }
 
-/** JupyterLab, VS Code and Sphinx say which theme they have; elsewhere the system does. */
+/** JupyterLab, VS Code and the course's site say which theme they have; elsewhere the system does. */
 function isDark(system) {
-  const { jpThemeLight, vscodeThemeKind } = document.body.dataset;
+  const { jpThemeLight, vscodeThemeKind, theme } = document.body.dataset;
   if (jpThemeLight) return jpThemeLight === "false";
   if (vscodeThemeKind) return vscodeThemeKind.includes("dark");
+  if (theme === "light" || theme === "dark") return theme === "dark";
   return system.matches;
 }
 
@@ -458,7 +459,7 @@ function render({ model, el }) {
   listen("selected", showChosen);
   if (neighbours) listen("metric", showChosen);
   system.addEventListener("change", dress);
-  themed.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind"] });
+  themed.observe(document.body, { attributeFilter: ["data-jp-theme-light", "data-vscode-theme-kind", "data-theme"] });
   place();
   dress();
   resized.observe(stage);

@@ -1,0 +1,323 @@
+"""Build the site into `build/site/html`: the lessons as they are stored, the pages of `docs/`, a reference.
+
+    python tools/website.py         build it
+    python tools/website.py --links    look whether the addresses that it links to answer (needs the network)
+
+Pages keep the places that they have in the repository (`notebooks/`, `docs/`), so a link between them leads to the
+same page on the site as in a checkout. What is written anew for each build: the front page (`docs/site/index.md.j2`),
+the live map, the reference (from docstrings), the options of each command, the lessons to download, `llms.txt`.
+Everything is local: no page asks another server for anything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import nbformat
+
+ROOT = Path(__file__).resolve().parents[1]
+SITE = ROOT / "docs" / "site"
+BUILD = ROOT / "build" / "site"
+PAGES = ("CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "tests/README.md")
+"""Pages outside `docs/` that stand on the site, too."""
+REFERENCE = {
+    "imaging": "From a file to a picture",
+    "embedding": "From pictures to vectors",
+    "analysis": "Clusters, maps, nulls and probes",
+    "runs": "The folder of a run",
+    "report": "The report",
+    "phantoms": "Synthetic mammograms",
+    "plots": "Figures",
+}
+"""The packages whose public names have a reference, in the order in which data travels, and their titles."""
+MATHJAX = ("startup.js", "loader.js", "core.js", "input/tex-base.js", "input/tex/extensions/ams.js", "output/chtml.js")
+MATHJAX_FOLDERS = ("output/chtml", "a11y")
+REVEAL = "What comes out? Look once you have a guess"
+LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?\)")
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a card of the front page says of a lesson."""
+
+    name: str
+    number: str
+    title: str
+    minutes: str
+    first: str
+    picture: str  # a file in static/, or "" if the lesson has none
+
+
+def lessons() -> list[Path]:
+    """Return the stored lessons, in order."""
+    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+
+
+# --- what is put beside one another before Sphinx begins
+
+
+def stage(source: Path) -> None:
+    """Write everything that Sphinx reads into `source`."""
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir(parents=True)
+    shutil.copy(SITE / "conf.py", source)
+    shutil.copytree(SITE / "static", source / "static")
+    shutil.copytree(SITE / "templates", source / "templates")
+    copy_mathjax(source / "static" / "mathjax")
+    for page in [*PAGES, *tracked_pages()]:
+        if (ROOT / page).exists():
+            _write(source / page, (ROOT / page).read_text(encoding="utf-8"))
+    for page, text in {**command_pages(), **reference_pages()}.items():
+        _write(source / page, text)
+    for path in lessons():
+        stage_lesson(path, source)
+    write_map(source)
+    add_children(source)
+    cards = [card(path, source) for path in lessons()]
+    front = jinja2.Template((SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
+    _write(source / "index.md", front.render(lessons=cards, groups=page_groups(source)))
+    copy_linked_files(source)
+
+
+def tracked_pages() -> Iterator[str]:
+    """Yield the Markdown pages below `docs/`, as paths from the root."""
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        yield path.relative_to(ROOT).as_posix()
+
+
+def command_pages() -> dict[str, str]:
+    """Return the pages that list each command's options, from the commands themselves."""
+    from command_pages import command_pages as pages
+
+    return pages()
+
+
+def reference_pages() -> dict[str, str]:
+    """Return a page for each package, which Sphinx fills from the docstrings of its public names."""
+    pages = {}
+    for package, title in REFERENCE.items():
+        name = f"course_utils.{package}"
+        module = importlib.import_module(name)
+        named = [(each, getattr(module, each)) for each in module.__all__]
+        public = [each for each, found in named if getattr(found, "__module__", "").startswith(name)]
+        blocks = [f"```{{eval-rst}}\n.. auto{_kind(module, each)}:: {name}.{each}\n```" for each in public]
+        about = (module.__doc__ or "").strip()
+        pages[f"docs/reference/{package}.md"] = "\n\n".join([f"# {title}: `{name}`", about, *blocks]) + "\n"
+    names = "\n".join(f"- [{title}: `course_utils.{name}`]({name}.md)" for name, title in REFERENCE.items())
+    pages["docs/reference/index.md"] = (
+        "# Reference\n\nThe public names of each package, with shapes, ranges, units and errors. They are listed in the"
+        f" order in which data travels.\n\n{names}\n"
+    )
+    return pages
+
+
+def _kind(module: Any, name: str) -> str:
+    found = getattr(module, name)
+    if not isinstance(found, type):
+        return "function"
+    return "exception" if issubclass(found, Exception) else "class"
+
+
+def stage_lesson(path: Path, source: Path) -> None:
+    """Write a lesson and its solution as pages, and the lesson without outputs as a download."""
+    from course_utils.teaching.lab import without_outputs
+
+    lesson = nbformat.read(path, as_version=4)
+    download = source / "downloads" / path.name
+    _write(download, json.dumps(without_outputs(path), indent=1, ensure_ascii=False) + "\n")
+    for cell in lesson.cells:
+        if "hide-output" in cell.metadata.get("tags", []):
+            cell.metadata["mystnb"] = {"code_prompt_show": REVEAL, "code_prompt_hide": "Hide it again"}
+    links = f"{{download}}`Download this lesson <../downloads/{path.name}>`, without outputs: your guesses stay yours."
+    lesson.cells.insert(1, nbformat.v4.new_markdown_cell(links, id="download"))
+    target = source / "notebooks" / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(lesson, target)
+
+    solution = nbformat.read(path.parent / "solutions" / path.name, as_version=4)
+    solution.cells[0].source = solution.cells[0].source.replace("# ", "# Solution · ", 1)
+    solution.metadata |= {"orphan": True, "nosearch": True}
+    (target.parent / "solutions").mkdir(exist_ok=True)
+    nbformat.write(solution, target.parent / "solutions" / path.name)
+
+
+def card(path: Path, source: Path) -> Lesson:
+    """Return what the front page says of a lesson; its picture is the first figure, written into static/."""
+    notebook = nbformat.read(path, as_version=4)
+    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    number, title = re.search(r"^# (\d\d) · (.+)$", text, re.M).groups()  # type: ignore[union-attr]
+    minutes = re.search(r"^\| (\d+ min[^|]*)\|", text, re.M).group(1).strip()  # type: ignore[union-attr]
+    first = re.search(r"^- (.+?)$", text, re.M).group(1)  # type: ignore[union-attr]
+    picture = ""
+    for png in pngs(notebook):
+        picture = f"cards/{path.stem}.png"
+        target = source / "static" / picture
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(png)
+        break
+    return Lesson(path.stem, number, title, minutes, first, picture)
+
+
+def pngs(notebook: nbformat.NotebookNode) -> Iterator[bytes]:
+    """Yield the figures of a stored lesson, as PNG."""
+    inline = re.compile(r"data:image/png;base64,([^\"']+)")
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            data = output.get("data", {})
+            html = data.get("text/html", "")
+            found = inline.search(html if isinstance(html, str) else "".join(html))
+            encoded = found.group(1) if found else data.get("image/png")
+            if encoded:
+                yield base64.b64decode(encoded)
+
+
+def page_groups(source: Path) -> dict[str, list[str]]:
+    """Return the sidebar: a heading, and the pages below it, each named as Sphinx names it."""
+    every = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.md")}
+    groups = {
+        "Lessons": [f"notebooks/{path.stem}" for path in lessons()],
+        "Try it": ["docs/map"],
+        "How do I …": ["docs/how-to/index"],
+        "Commands and Python": ["docs/commands", "docs/commands/index", "docs/reference/index"],
+        "Good to know": [
+            f"docs/{name}"
+            for name in ("glossary", "resource-cards", "determinism", "which-features", "vectors", "cluster")
+        ],
+        "Measured": [f"docs/benchmarks/{name}" for name in ("embedding", "imaging", "analysis", "verdicts")],
+        "For instructors": ["docs/instructors/index"],
+        "The project": ["CONTRIBUTING", "CODE_OF_CONDUCT", "CHANGELOG", "tests/README"],
+    }
+    return {name: [page for page in pages if page in every or page.startswith("notebooks/")] for name, pages in groups.items()}
+
+
+def add_children(source: Path) -> None:
+    """Hang the pages of a folder under its index.md in the sidebar. On GitHub the directive would be seen as code."""
+    for index in source.glob("docs/*/index.md"):
+        children = sorted(page.stem for page in index.parent.glob("*.md") if page != index)
+        with index.open("a", encoding="utf-8") as file:
+            file.write("\n```{toctree}\n:hidden:\n\n" + "\n".join(children) + "\n```\n")
+
+
+def copy_mathjax(target: Path) -> None:
+    """Copy the parts of MathJax that a page with mathematics loads; the package brings many more."""
+    files = metadata.files("sphinx-mathjax-offline") or []
+    start = next(Path(str(file.locate())) for file in files if file.name == "startup.js")
+    for part in MATHJAX:
+        (target / part).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(start.parent / part, target / part)
+    for folder in MATHJAX_FOLDERS:
+        shutil.copytree(start.parent / folder, target / folder, dirs_exist_ok=True)
+
+
+def write_map(source: Path) -> None:
+    """Write the map that lives without a kernel: its data as one file, and the widget's own script and style."""
+    import numpy as np
+    import pandas as pd
+    from sklearn.manifold import TSNE
+
+    from course_utils.analysis import reduce
+    from course_utils.imaging.datasets import sample_run
+    from course_utils.runs import Extraction
+    from course_utils.teaching import picture_map
+
+    folder = sample_run()
+    extraction = Extraction.read(folder)
+    truth = pd.read_csv(folder / "manifest.csv")
+    table = truth[["density", "view", "laterality", "vendor"]].rename(columns={"laterality": "side"})
+    table["woman"] = [f"woman {code + 1}" for code in pd.factorize(extraction.table["patient_key"])[0]]
+    points = TSNE(random_state=0, init="pca").fit_transform(reduce(np.asarray(extraction.vectors), dims=50))
+    chart = picture_map.PictureMap(points, extraction.thumbnails, table, title="240 synthetic mammograms of 60 women")
+    sheets = [base64.b64encode(sheet).decode() for sheet in chart._sheets]
+    static = source / "static" / "map"
+    static.mkdir()
+    shown = json.dumps({"data": chart._data, "sheets": sheets, "colour": chart.colour})
+    _write(static / "data.js", f"window.mapOfTheCohort = {shown};\n")
+    # Plain scripts, no modules: they also work in a page that was opened from a disk.
+    export = "export default { render };"
+    assert export in chart._esm
+    _write(static / "picture_map.js", chart._esm.replace(export, "window.pictureMap = { render };"))
+    _write(static / "picture_map.css", chart._css)
+    png, alt = chart._still()
+    (static / "still.png").write_bytes(png)
+    page = jinja2.Template((SITE / "map.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
+    _write(source / "docs" / "map.md", page.render(alt=alt))
+
+
+def copy_linked_files(source: Path) -> None:
+    """Copy what the pages link to and is no page, such as templates, pictures and licences."""
+    for page in list(source.rglob("*.md")):
+        for _, link, _ in LINK.findall(page.read_text(encoding="utf-8")):
+            target = (page.parent / link).resolve()
+            if target.exists() or not target.is_relative_to(source.resolve()):
+                continue
+            original = ROOT / target.relative_to(source.resolve())
+            if original.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(original, target)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+# --- after Sphinx
+
+
+def write_index_for_machines(source: Path, html: Path) -> None:
+    """Write `llms.txt`: a plain list of the pages, for whatever reads text rather than pages."""
+    lines = ["# From mammograms to embeddings: a course", "", "> Educational and research use only.", ""]
+    for group, pages in page_groups(source).items():
+        lines += [f"## {group}", ""]
+        for page in pages:
+            title = re.search(r"<h1>(.*?)<a class=\"headerlink\"", (html / f"{page}.html").read_text("utf-8"), re.S)
+            name = re.sub(r"<[^>]+>", "", title.group(1)).strip() if title else page
+            lines.append(f"- [{name}]({page}.html)")
+        lines.append("")
+    _write(html / "llms.txt", "\n".join(lines))
+
+
+def build(target: Path = BUILD, *, builder: str = "html") -> Path:
+    """Build the site and return its folder.
+
+    Raises:
+        SystemExit: Sphinx has a warning; it has been printed.
+    """
+    source, html = target / "source", target / builder
+    stage(source)
+    shutil.rmtree(html, ignore_errors=True)
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", builder]
+    command += ["-d", str(target / "doctrees"), str(source), str(html)]
+    environment = {**os.environ, "PYTHONHASHSEED": "0", "MPLBACKEND": "Agg"}
+    if subprocess.call(command, env=environment):
+        raise SystemExit("The site was not built: see above.")
+    if builder == "html":
+        write_index_for_machines(source, html)
+    return html
+
+
+def main() -> None:
+    """Build the site, or check its links."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--links", action="store_true", help="check external links instead")
+    links = parser.parse_args().links
+    folder = build(builder="linkcheck" if links else "html")
+    print(f"The site is in {folder.relative_to(ROOT)}; its first page is index.html.")
+
+
+if __name__ == "__main__":
+    main()
