@@ -302,7 +302,7 @@ def pip(start: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Pip:
     return fake
 
 
-TARGET = ("-e", ".[course,archives,fast,test]")
+TARGET = ("-e", ".[course,archives,fast,test,site]")
 
 
 def test_a_pip_that_fails_shows_its_last_lines_and_leaves_no_stamp(
