@@ -56,6 +56,15 @@ ASK_KERNEL = """async (code) => {
     return printed.trim();
 }"""
 
+# To be waited for: what is still being loaded takes the focus away again.
+SELECT = """id => {
+    const notebook = window.jupyterapp.shell.currentWidget.content;
+    notebook.activeCellIndex = notebook.widgets.findIndex(cell => cell.model.id === id);
+    notebook.mode = "command";
+    notebook.activate();
+    return document.activeElement === notebook.activeCell?.node;
+}"""
+
 # A closed page leaves its kernel running, with all that the lesson has loaded.
 SHUT_DOWN = "() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()"
 

@@ -4,7 +4,7 @@ import re
 
 import nbformat
 import pytest
-from browsing import BROWSER_TEST, close, run_all, serving
+from browsing import BROWSER_TEST, SELECT, close, run_all, serving
 from calibration import patience
 
 from course_utils.teaching.exercises import all_exercises
@@ -45,6 +45,11 @@ def test_a_lesson_has_no_output_before_it_is_run_and_figures_with_alt_text_after
     seen = page.locator(".jp-OutputArea-output figure img").first
     seen.scroll_into_view_if_needed(timeout=1000 * patience(20))
     assert len(seen.get_attribute("alt")) > 20
+    shown_cell = next(c for c in stored.cells if "hide-output" in c.metadata.get("tags", []))
+    page.wait_for_function(SELECT, arg=shown_cell.id)
+    page.keyboard.press("o")  # an instructor's key: here it does nothing
+    assert page.locator(".jp-Cell.jp-mod-active .jp-OutputArea-output").count()
+    assert page.locator(".jp-OutputPlaceholder").count() == 0
     assert {url.split("/")[2].split(":")[0] for url in asked if "://" in url} == {"127.0.0.1"}
     close(page)
 

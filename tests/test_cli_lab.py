@@ -1,12 +1,16 @@
 """`course lab`: what it opens, what it says, and what it refuses."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from course_utils import cli
 from course_utils.cli import lab as room
+from course_utils.cli.lab import FIRST
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture
@@ -29,6 +33,33 @@ def test_it_opens_the_first_lesson_of_the_students_folder_and_nothing_else(start
     said = capsys.readouterr().out
     assert "Your copies of the lessons are in mine." in said
     assert "has changed" not in said
+
+
+def test_instructors_have_copies_and_keys_of_their_own_and_students_neither(
+    started, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(room, "COURSE", tmp_path)
+    shutil.copytree(ROOT / "notebooks", tmp_path / "notebooks")
+    shutil.copytree(ROOT / "docs", tmp_path / "docs")
+    settings = "labconfig/default_setting_overrides.json"
+    told = []
+    for options in ([], ["--instructor"]):
+        assert cli.main(["lab", *options]) == 0
+        told.append("O shows or hides the output" in capsys.readouterr().out)
+    opened = [Path(command[3]).parent.name for command, _ in started]
+    assert opened == ["my_lessons", "instructor_lessons"]
+    folders = [env["JUPYTER_CONFIG_PATH"].split(os.pathsep) for _, env in started]
+    with_keys = [any((Path(folder) / settings).is_file() for folder in each) for each in folders]
+    assert told == with_keys == [False, True]
+    assert all(any("announcements" in p.read_text() for p in map(page_config, each)) for each in folders)
+    student, live = ((tmp_path / name / FIRST).read_text() for name in opened)
+    assert "END SOLUTION" in live
+    assert "END SOLUTION" not in student
+
+
+def page_config(folder):
+    file = Path(folder) / "labconfig" / "page_config.json"
+    return file if file.is_file() else Path(os.devnull)
 
 
 def test_a_fresh_copy_is_opened_in_place_of_the_first_lesson(started, tmp_path, capsys):

@@ -81,10 +81,16 @@ def _lab(every: Any) -> None:
     lab_ = _command(every, "lab", lab, "open JupyterLab on your own copies of the lessons")
     lab_.add_argument("--fresh", metavar="LESSON", help="open a new copy of one lesson, such as 03")
     lab_.add_argument(
+        "--instructor",
+        action="store_true",
+        help="copies for teaching: outputs and solutions are there, and folded until a key unfolds them",
+    )
+    lab_.add_argument(
         "--folder",
         type=values.path,
         metavar="DIR",
-        help="where your copies are (default: my_lessons, beside notebooks)",
+        help="where your copies are (default: my_lessons, beside notebooks; with --instructor "
+        "instructor_lessons)",
     )
     lab_.add_argument(
         "jupyter",
