@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test check-slow demo lab notebooks check-notebooks cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis which-features picture lint format lock clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks instructors cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis which-features picture lint format lock clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ notebooks: setup ## write and execute the notebooks from notebooks/src; ask thre
 
 check-notebooks: setup ## compare the notebooks with their sources, without executing them
 	$(PYTHON) tools/notebooks.py check
+	$(PYTHON) tools/instructors.py check
+
+instructors: setup ## write docs/instructors from the lessons and from one plan for each
+	$(PYTHON) tools/instructors.py build
 
 cards: setup ## measure what each lesson needs, for docs/resource-cards.md (10 minutes; leave the machine alone)
 	$(PYTHON) tools/cards.py
