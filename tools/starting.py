@@ -230,6 +230,9 @@ def version_options(versions: str) -> list[str]:
 
 def install(versions: str) -> None:
     """Make ``.venv``, install the course into it, try it, and write the stamp."""
+    problem = why_not_this_venv()
+    if problem:
+        sys.exit(problem)
     options = []
     needed = GB_WITH_CUDA if platform.system() == "Linux" else GB_WITHOUT
     if cpu_wheels_wanted():
@@ -238,9 +241,6 @@ def install(versions: str) -> None:
             options, needed = ["--extra-index-url", CPU_WHEELS], GB_WITHOUT
         else:
             say("Not reachable; using PyPI's wheels, which are larger and run just as well on a CPU.")
-    problem = why_not_this_venv()
-    if problem:
-        sys.exit(problem)
     already = sum(f.stat().st_size for f in VENV.rglob("*") if f.is_file()) if VENV.exists() else 0
     problem = why_not_this_disk(needed, shutil.disk_usage(ROOT).free, already)
     if problem:
