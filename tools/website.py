@@ -3,10 +3,10 @@
     python tools/website.py         build it
     python tools/website.py --links    look whether the addresses that it links to answer (needs the network)
 
-Pages keep the places that they have in the repository (`notebooks/`, `docs/`), so a link between them leads to the
-same page on the site as in a checkout. What is written anew for each build: the front page (`docs/site/index.md.j2`),
-the live map, the reference (from docstrings), the options of each command, the lessons to download, `llms.txt`.
-Everything is local: no page asks another server for anything.
+Pages keep the places that they have in the repository (`notebooks/`, `docs/`), so a link leads to the same page on
+the site as in a checkout. Written anew for each build are the front page (`docs/site/index.md.j2`), the live map,
+the reference (from docstrings), the options of each command, the lessons to download and `llms.txt`. Everything is
+local: no page asks another server for anything.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ import nbformat
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs" / "site"
 BUILD = ROOT / "build" / "site"
-PAGES = ("CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "tests/README.md")
+PAGES = ("CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "tests/README.md", "data_samples/README.md")
 """Pages outside `docs/` that stand on the site, too."""
 REFERENCE = {
     "imaging": "From a file to a picture",
@@ -44,7 +44,14 @@ REFERENCE = {
     "plots": "Figures",
 }
 """The packages whose public names have a reference, in the order in which data travels, and their titles."""
-MATHJAX = ("startup.js", "loader.js", "core.js", "input/tex-base.js", "input/tex/extensions/ams.js", "output/chtml.js")
+MATHJAX = (
+    "startup.js",
+    "loader.js",
+    "core.js",
+    "input/tex-base.js",
+    "input/tex/extensions/ams.js",
+    "output/chtml.js",
+)
 MATHJAX_FOLDERS = ("output/chtml", "a11y")
 REVEAL = "What comes out? Look once you have a guess"
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?\)")
@@ -88,7 +95,9 @@ def stage(source: Path) -> None:
     write_map(source)
     add_children(source)
     cards = [card(path, source) for path in lessons()]
-    front = jinja2.Template((SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
+    front = jinja2.Template(
+        (SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined
+    )
     _write(source / "index.md", front.render(lessons=cards, groups=page_groups(source)))
     copy_linked_files(source)
 
@@ -119,8 +128,8 @@ def reference_pages() -> dict[str, str]:
         pages[f"docs/reference/{package}.md"] = "\n\n".join([f"# {title}: `{name}`", about, *blocks]) + "\n"
     names = "\n".join(f"- [{title}: `course_utils.{name}`]({name}.md)" for name, title in REFERENCE.items())
     pages["docs/reference/index.md"] = (
-        "# Reference\n\nThe public names of each package, with shapes, ranges, units and errors. They are listed in the"
-        f" order in which data travels.\n\n{names}\n"
+        "# Reference\n\nThe public names of each package, with shapes, ranges, units and errors, in the order in"
+        f" which data travels.\n\n{names}\n"
     )
     return pages
 
@@ -142,8 +151,8 @@ def stage_lesson(path: Path, source: Path) -> None:
     for cell in lesson.cells:
         if "hide-output" in cell.metadata.get("tags", []):
             cell.metadata["mystnb"] = {"code_prompt_show": REVEAL, "code_prompt_hide": "Hide it again"}
-    links = f"{{download}}`Download this lesson <../downloads/{path.name}>`, without outputs: your guesses stay yours."
-    lesson.cells.insert(1, nbformat.v4.new_markdown_cell(links, id="download"))
+    link = f"{{download}}`Download this lesson <../downloads/{path.name}>` without outputs, and predict."
+    lesson.cells.insert(1, nbformat.v4.new_markdown_cell(link, id="download"))
     target = source / "notebooks" / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(lesson, target)
@@ -196,16 +205,20 @@ def page_groups(source: Path) -> dict[str, list[str]]:
         "Good to know": [
             f"docs/{name}"
             for name in ("glossary", "resource-cards", "determinism", "which-features", "vectors", "cluster")
-        ],
+        ]
+        + ["data_samples/README"],
         "Measured": [f"docs/benchmarks/{name}" for name in ("embedding", "imaging", "analysis", "verdicts")],
         "For instructors": ["docs/instructors/index"],
-        "The project": ["CONTRIBUTING", "CODE_OF_CONDUCT", "CHANGELOG", "tests/README"],
+        "The project": ["CONTRIBUTING", "CODE_OF_CONDUCT", "SECURITY", "CHANGELOG", "tests/README"],
     }
-    return {name: [page for page in pages if page in every or page.startswith("notebooks/")] for name, pages in groups.items()}
+    return {
+        name: [page for page in pages if page in every or page.startswith("notebooks/")]
+        for name, pages in groups.items()
+    }
 
 
 def add_children(source: Path) -> None:
-    """Hang the pages of a folder under its index.md in the sidebar. On GitHub the directive would be seen as code."""
+    """Hang the pages of a folder under its index.md. (In a checkout the directive would be seen as code.)"""
     for index in source.glob("docs/*/index.md"):
         children = sorted(page.stem for page in index.parent.glob("*.md") if page != index)
         with index.open("a", encoding="utf-8") as file:
@@ -224,7 +237,7 @@ def copy_mathjax(target: Path) -> None:
 
 
 def write_map(source: Path) -> None:
-    """Write the map that lives without a kernel: its data as one file, and the widget's own script and style."""
+    """Write the map that lives without a kernel: its data, and the widget's own script and style."""
     import numpy as np
     import pandas as pd
     from sklearn.manifold import TSNE
@@ -240,7 +253,9 @@ def write_map(source: Path) -> None:
     table = truth[["density", "view", "laterality", "vendor"]].rename(columns={"laterality": "side"})
     table["woman"] = [f"woman {code + 1}" for code in pd.factorize(extraction.table["patient_key"])[0]]
     points = TSNE(random_state=0, init="pca").fit_transform(reduce(np.asarray(extraction.vectors), dims=50))
-    chart = picture_map.PictureMap(points, extraction.thumbnails, table, title="240 synthetic mammograms of 60 women")
+    chart = picture_map.PictureMap(
+        points, extraction.thumbnails, table, title="240 synthetic mammograms of 60 women"
+    )
     sheets = [base64.b64encode(sheet).decode() for sheet in chart._sheets]
     static = source / "static" / "map"
     static.mkdir()
@@ -284,7 +299,9 @@ def write_index_for_machines(source: Path, html: Path) -> None:
     for group, pages in page_groups(source).items():
         lines += [f"## {group}", ""]
         for page in pages:
-            title = re.search(r"<h1>(.*?)<a class=\"headerlink\"", (html / f"{page}.html").read_text("utf-8"), re.S)
+            title = re.search(
+                r"<h1>(.*?)<a class=\"headerlink\"", (html / f"{page}.html").read_text("utf-8"), re.S
+            )
             name = re.sub(r"<[^>]+>", "", title.group(1)).strip() if title else page
             lines.append(f"- [{name}]({page}.html)")
         lines.append("")
@@ -312,7 +329,9 @@ def build(target: Path = BUILD, *, builder: str = "html") -> Path:
 
 def main() -> None:
     """Build the site, or check its links."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--links", action="store_true", help="check external links instead")
     links = parser.parse_args().links
     folder = build(builder="linkcheck" if links else "html")

@@ -25,7 +25,6 @@ default_role = "code"
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 autodoc_default_options = {"members": True}
-python_maximum_signature_line_length = 80
 napoleon_use_rtype = False
 
 # MathJax in parts, all of them local: the usual single file is twice as large, half of it a menu. Sphinx
@@ -54,3 +53,14 @@ html_show_sourcelink = False
 copybutton_prompt_text = "$ "
 copybutton_only_copy_prompt_lines = True
 copybutton_exclude = ".linenos, .gp, .go"
+
+
+def setup(app):
+    """Say on which level the sidebar's captions are: the theme calls them headings, and leaves that out."""
+    app.connect("html-page-context", _level_captions, priority=900)  # after the theme
+
+
+def _level_captions(app, page, template, context, doctree):
+    for tree in ("furo_navigation_tree", "toctree_html"):
+        if tree in context:
+            context[tree] = context[tree].replace('role="heading"', 'role="heading" aria-level="2"')
