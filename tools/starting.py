@@ -163,7 +163,8 @@ def missing_parts() -> str | None:
     found = asked_of_venv(PARTS)
     if found == "":
         return None
-    which = f" ({', '.join(found.split())})" if found else ""
+    names = found.split() if found else []
+    which = f" ({', '.join(names[:4])}{', …' if len(names) > 4 else ''})" if names else ""
     return f"Packages in .venv are missing or damaged{which}. {DELETE}"
 
 
