@@ -32,6 +32,7 @@ archives = []
 fast = []
 scale = ["ray[data]>=2.40"]
 test = ['pyjpegls>=1.4; python_version < "3.14"']
+site = []
 """
 
 
@@ -43,7 +44,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     spec.loader.exec_module(module)
     (tmp_path / "pyproject.toml").write_text(PYPROJECT)
     (tmp_path / "requirements.lock").write_text("numpy==2.4.6\n")
-    for name in ("VENV", "PYTHON", "STAMP", "LOG", "LOCK", "LOWEST"):
+    for name in ("VENV", "PYTHON", "STAMP", "LOG", "LOCK", "LOWEST", "WHEELS", "WEIGHTS"):
         moved = tmp_path / getattr(module, name).relative_to(module.ROOT)
         monkeypatch.setattr(module, name, moved)
     monkeypatch.setattr(module, "ROOT", tmp_path)
@@ -493,6 +494,95 @@ def test_what_does_not_start_is_named(
     assert start.missing_parts() is None
     monkeypatch.setattr(start, "PARTS", start.PARTS.replace("'json'", "'of_nobody.at_all', 'half'"))
     assert "damaged (of_nobody, half). Delete" in start.missing_parts()
+
+
+# A stick
+
+
+def pack_for(start: ModuleType, python: str, tag: str, *others: str) -> None:
+    start.WHEELS.mkdir()
+    for name in (f"torch-2.14.1-{python}-{python}-{tag}.whl", *others):
+        (start.WHEELS / name).touch()
+
+
+def fitting(start: ModuleType) -> tuple[str, str]:
+    """The tags of PyTorch's wheel for the Python that runs this test."""
+    system = {"Windows": "win", "Darwin": "macosx_14_0"}.get(start.platform.system(), "manylinux_2_28")
+    machine = re.sub(r"\W", "_", start.this_machine()).lower().removeprefix("win_")
+    return "cp{}{}".format(*sys.version_info), f"{system}_{machine}"
+
+
+def test_wheels_beside_it_are_all_that_is_installed_from_and_no_server_is_asked(
+    start: ModuleType, pip: Pip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack_for(start, *fitting(start))
+    monkeypatch.setattr(start, "cpu_wheels_wanted", lambda: True)
+    monkeypatch.setattr(start, "answers", lambda url: pytest.fail("asked the network"))
+    start.install("tested")
+    from_stick = ("--no-index", "--find-links", str(start.WHEELS))
+    assert pip.calls == [(*from_stick, "-c", str(start.LOCK), *TARGET)]
+    assert start.is_installed("tested")
+
+
+def test_newest_goes_online_all_the_same(start: ModuleType, pip: Pip) -> None:
+    pack_for(start, *fitting(start))
+    start.install("newest")
+    assert "--no-index" not in pip.calls[0]
+
+
+def test_wheels_of_another_python_are_refused_in_one_sentence(start: ModuleType, pip: Pip) -> None:
+    pack_for(start, "cp39", fitting(start)[1])
+    with pytest.raises(SystemExit, match=r"is for Python 3\.9 on \w+; this is Python 3\.\d+ on "):
+        start.install("tested")
+    assert pip.calls == []
+
+
+@pytest.mark.parametrize(
+    ("tag", "system", "machine"),
+    [
+        ("win_amd64", "Windows", "win-amd64"),
+        ("macosx_11_0_arm64", "Darwin", "arm64"),
+        ("manylinux_2_28_x86_64", "Linux", "x86_64"),
+        ("manylinux_2_28_aarch64", "Linux", "aarch64"),
+    ],
+)
+def test_each_kind_of_machine_takes_its_own_wheels_and_no_others(
+    start: ModuleType, tag: str, system: str, machine: str
+) -> None:
+    tags = ["win_amd64", "macosx_11_0_arm64", "manylinux_2_28_x86_64", "manylinux_2_28_aarch64"]
+    taken = [
+        each
+        for each in tags
+        if not start.why_not_these_wheels([f"torch-2-cp312-cp312-{each}.whl"], (3, 12), system, machine)
+    ]
+    assert taken == [tag]
+    several = [f"torch-2-cp312-cp312-{each}.whl" for each in tags]
+    assert start.why_not_these_wheels(several, (3, 12), system, machine) is None
+
+
+def test_a_stick_that_lacks_something_says_so_and_is_not_made_up_for_by_the_network(
+    start: ModuleType, pip: Pip
+) -> None:
+    pack_for(start, *fitting(start))
+    pip.answers = [(1, REFUSALS["they do not exist here"])]
+    with pytest.raises(SystemExit, match="lacks what this machine needs"):
+        start.install("tested")
+    assert len(pip.calls) == 1
+    assert not start.STAMP.exists()
+
+
+def test_weights_of_a_stick_are_put_where_pytorch_looks_for_them_and_nothing_there_is_replaced(
+    start: ModuleType, pip: Pip, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "asked_of_venv", lambda code: str(tmp_path / "hub"))
+    start.WEIGHTS.mkdir()
+    for name in ("net-1.pth", "net-2.pth"):
+        (start.WEIGHTS / name).write_text("of the stick")
+    there = tmp_path / "hub" / "checkpoints"
+    there.mkdir(parents=True)
+    (there / "net-2.pth").write_text("mine")
+    start.place_weights()
+    assert [(there / f"net-{n}.pth").read_text() for n in (1, 2)] == ["of the stick", "mine"]
 
 
 # The test command

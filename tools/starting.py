@@ -4,7 +4,8 @@ The first call makes ``.venv``, installs the package into it and notes in ``.ven
 installed; every later call finds that note and starts at once. ``python start.py`` alone lists the commands.
 
 What is installed is what was tested together, ``requirements.lock``: a new release of somebody else's library
-reaches nobody until it has been tried with ``test --newest``.
+reaches nobody until it has been tried with ``test --newest``. Where there is a folder ``wheels`` beside
+``start.py``, as ``course classroom pack`` makes it for sticks, it alone is installed from, with no network.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ STAMP = VENV / "course-stamp.txt"
 LOG = VENV / "course-install.log"
 LOCK = ROOT / "requirements.lock"
 LOWEST = VENV / "course-lowest.txt"
+WHEELS, WEIGHTS = ROOT / "wheels", ROOT / "weights"
 TARGET = ".[course,archives,fast,test,site]"
 OLDEST = (3, 11)  # start.py asks before this module is read
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
@@ -129,6 +131,44 @@ def why_not_this_disk(needed_gb: float, free_bytes: int, installed_bytes: int) -
     return (
         f"The install needs about {missing_gb:.1f} GB, and only {free_gb:.1f} GB are free: make room first."
     )
+
+
+def this_machine() -> str:
+    """Return the processor that this Python is for: on Windows `platform` names the one it runs on."""
+    return sysconfig.get_platform() if platform.system() == "Windows" else platform.machine()
+
+
+def why_not_these_wheels(names: list[str], version: tuple, system: str, machine: str) -> str | None:
+    """Return why wheels that came on a stick are not for this machine, judged by PyTorch's; None if they are.
+
+    A wheel's name ends in the Python, the ABI and the platform that it is for.
+    """
+    kind = {"Windows": "win", "Darwin": "macosx"}.get(system, "linux")
+    end = re.sub(r"\W", "_", machine).lower()
+    packed = []
+    for name in names:
+        if name.startswith("torch-"):
+            python, _, tag = name[: -len(".whl")].split("-")[-3:]
+            if python == f"cp{version[0]}{version[1]}" and kind in tag and tag.endswith(end):
+                return None
+            packed.append(f"Python {python[2]}.{python[3:]} on {tag}")
+    return (
+        f"The folder wheels is for {', '.join(packed) or 'no Python at all'}; this is Python "
+        f"{version[0]}.{version[1]} on {system} {machine}.\n"
+        "Take a stick that was packed for it. Or go online, delete the folder wheels, and run this again."
+    )
+
+
+def place_weights() -> None:
+    """Put the networks' weights that came on a stick where PyTorch looks for them."""
+    files = sorted(WEIGHTS.glob("*.pth"))
+    cache = asked_of_venv("import torch; print(torch.hub.get_dir())") if files else None
+    if cache:
+        there = Path(cache) / "checkpoints"
+        there.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            if not (there / file.name).exists():
+                shutil.copyfile(file, there / file.name)
 
 
 def stamp(versions: str) -> str:
@@ -236,7 +276,14 @@ def install(versions: str) -> None:
         sys.exit(problem)
     options = []
     needed = GB_WITH_CUDA if platform.system() == "Linux" else GB_WITHOUT
-    if cpu_wheels_wanted():
+    wheels = [file.name for file in WHEELS.glob("*.whl")] if versions == "tested" else []
+    if wheels:
+        problem = why_not_these_wheels(wheels, sys.version_info, platform.system(), this_machine())
+        if problem:
+            sys.exit(problem)
+        options = ["--no-index", "--find-links", str(WHEELS)]
+        needed = GB_WITH_CUDA if any(name.startswith("nvidia") for name in wheels) else GB_WITHOUT
+    elif cpu_wheels_wanted():
         say("No NVIDIA GPU found; looking for PyTorch's smaller CPU wheels (8 seconds at most) ...")
         if answers(CPU_WHEELS + "/torch/"):
             options, needed = ["--extra-index-url", CPU_WHEELS], GB_WITHOUT
@@ -254,6 +301,12 @@ def install(versions: str) -> None:
     STAMP.unlink(missing_ok=True)
     failed = pip_install(*options, *version_options(versions), "-e", TARGET)
     log = LOG.read_text(errors="replace")
+    if failed and wheels and any(sign in log for sign in NOT_TO_BE_HAD):
+        say("\n".join(log.splitlines()[-15:]))
+        sys.exit(
+            "\nThe folder wheels lacks what this machine needs, or is for another edition of the course.\n"
+            "Take another stick. Or go online, delete the folder wheels, and run the same command again."
+        )
     if failed and versions == "tested" and any(sign in log for sign in NOT_TO_BE_HAD):
         say("The tested versions cannot be installed here; trying the newest that pyproject.toml allows ...")
         failed = pip_install(*options, "-e", TARGET)
@@ -266,6 +319,7 @@ def install(versions: str) -> None:
     say("Checking that it starts ...")
     if run(PYTHON, "-c", "import torch, torchvision, course_utils"):
         sys.exit("The install finished, but PyTorch does not start. Delete the folder .venv and try again.")
+    place_weights()
     STAMP.write_text(stamp(versions), encoding="utf-8")
     say("Installed.\n")
 
@@ -295,9 +349,7 @@ def main(arguments: list[str]) -> int:
     if command not in ("demo", "lab", "test", "setup"):
         print(f"There is no command {command!r}.\n\n{USAGE}", end="", file=sys.stderr)
         return 2
-    # On Windows `platform` may name the processor, whatever Python runs on it.
-    machine = sysconfig.get_platform() if platform.system() == "Windows" else platform.machine()
-    problem = why_not_this_python(platform.system(), machine)
+    problem = why_not_this_python(platform.system(), this_machine())
     if problem:
         sys.exit(problem)
     versions = "tested"
