@@ -1,16 +1,16 @@
 """The snippets of docs/vectors.md do what the page says."""
 
-import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from pages import snippets
 
 from course_utils.imaging.datasets import sample_run
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "vectors.md"
-SNIPPETS = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+SNIPPETS = snippets(PAGE)
 
 
 @pytest.fixture
