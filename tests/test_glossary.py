@@ -1,4 +1,4 @@
-"""The glossary: in order, each term once, and every link of a lesson to it leads to a term."""
+"""The glossary: in order, each term once, used, linked; every link of a lesson to it leads to a term."""
 
 import re
 from pathlib import Path
@@ -44,3 +44,20 @@ def test_every_lesson_that_is_named_is_linked():
 def test_every_link_of_a_lesson_to_the_glossary_leads_to_a_term(source):
     links = re.findall(r"docs/glossary\.md#([^)\s]+)", source.read_text(encoding="utf-8"))
     assert set(links) <= {anchor(term) for term in TERMS}
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_a_lesson_uses_the_words_of_a_term(term):
+    lessons = " ".join(source.read_text(encoding="utf-8").lower() for source in SOURCES)
+    for word in re.findall(r"[\w-]+", term.lower()):
+        assert re.search(rf"\b{re.escape(word)}", lessons), word
+
+
+def test_a_lesson_or_a_page_links_to_each_term():
+    pages = [path for path in (ROOT / "docs").rglob("*.md") if path.name != "glossary.md"]
+    links = {
+        link
+        for path in [*SOURCES, *pages]
+        for link in re.findall(r"glossary\.md#([^)\s]+)", path.read_text(encoding="utf-8"))
+    }
+    assert {anchor(term) for term in TERMS} <= links

@@ -39,7 +39,7 @@ CARD = re.compile(r"^\| (\d+) min(?:, (\d+) with all)? \|(.+)\|$", re.MULTILINE)
 QUIZ = re.compile(r"<details><summary>(\d+)\. (.+?)</summary>\n\n(.+?)\n</details>", re.DOTALL)
 TERM = re.compile(r"^## (.+)\n\n(.+)$", re.MULTILINE)
 TOLD = re.compile(r"^- \*\*(.+?)\*\*: (.+)$")
-NUMBER = re.compile(r"\d[\d.,]*(?:e[-+]?\d+)?")
+NUMBER = re.compile(r"[-−]?\d[\d.,]*(?:e[-+]?\d+)?")
 
 Messages = dict[tuple[str, str], str]
 """What a student reads, by exercise and mistake."""
@@ -155,13 +155,12 @@ def plan_of(lesson: Lesson) -> dict[str, Any]:
 
 @functools.cache
 def _toml(name: str) -> dict[str, Any]:
-    path = PLANS / f"{name}.toml"
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads((PLANS / f"{name}.toml").read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise PlanError(f"{path.relative_to(ROOT).as_posix()} is missing") from None
+        raise PlanError(f"docs/instructors/plans/{name}.toml is missing") from None
     except tomllib.TOMLDecodeError as error:
-        raise PlanError(f"{path.relative_to(ROOT).as_posix()} is no TOML: {error}") from None
+        raise PlanError(f"docs/instructors/plans/{name}.toml is no TOML: {error}") from None
 
 
 def cuts(lesson: Lesson) -> list[Cut]:
@@ -191,16 +190,15 @@ def anchor(term: str) -> str:
 
 def judged(exercise: Exercise) -> Messages:
     """Ask an exercise what a student is told about each of its planted mistakes."""
-    opening = f"❌ {exercise.id} not yet: "
     return {
-        (exercise.id, planted.mistake): _shown(exercise.judge(planted.answer).text.removeprefix(opening))
+        (exercise.id, planted.mistake): shown(exercise, exercise.judge(planted.answer).text)
         for planted in exercise.planted
     }
 
 
-def _shown(message: str) -> str:
-    """Return a message as it stands on a page: what might be taken for HTML is escaped outside of code."""
-    parts = re.split(r"(`[^`]*`)", message)
+def shown(exercise: Exercise, verdict: str) -> str:
+    """Return a verdict as it stands on a page; what might be taken for HTML is escaped outside of code."""
+    parts = re.split(r"(`[^`]*`)", verdict.removeprefix(f"❌ {exercise.id} not yet: "))
     return "".join(part if part.startswith("`") else part.replace("<", r"\<") for part in parts)
 
 
@@ -210,7 +208,7 @@ def stored(lesson: Lesson) -> Messages:
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         heading = re.match(r"### (\d\d\.\d) ", line)
         exercise = heading[1] if heading else exercise
-        if told := TOLD.match(line):
+        if exercise and (told := TOLD.match(line)):
             found[exercise, told[1]] = told[2]
     return found
 
@@ -301,8 +299,8 @@ def _time(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
     rows = ["| section | minutes | exercises |", "|---|---|---|"]
     for section in lesson.sections:
         minutes = plan["minutes"][section.heading]
-        shown = f"(+ {minutes})" if section.skipped else str(minutes or "at home")
-        rows.append(f"| {section.heading} | {shown} | {', '.join(section.exercises)} |")
+        said = f"(+ {minutes})" if section.skipped else str(minutes or "at home")
+        rows.append(f"| {section.heading} | {said} | {', '.join(section.exercises)} |")
     yield "\n".join(rows)
     if both:
         yield "In brackets: what a first reading leaves out. Good homework."

@@ -1,6 +1,7 @@
 """Every exercise is proven: its solution, its stub, each mistake worth catching, its hints."""
 
 import re
+import sys
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,7 +20,11 @@ from course_utils.teaching import exercise, grays, squares
 from course_utils.teaching import exercises as mechanism
 from course_utils.teaching.exercises import Exercise, NotYet, Planted, all_exercises, tried
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import instructors  # noqa: E402
+
+NOTEBOOKS = ROOT / "notebooks"
 ALL = all_exercises()
 
 
@@ -57,6 +62,16 @@ def test_each_planted_mistake_gets_its_own_message(ex, planted):
     assert planted.says in verdict.text
     others = [other.says for other in ex.planted if other is not planted]
     assert not any(says in verdict.text for says in others)
+    shown = instructors.shown(ex, verdict.text)
+    (told,) = told_to_instructors(ex.id[:2], ex.id, planted.mistake)
+    assert instructors.same_but_for_numbers(told, shown), "make instructors"
+
+
+def told_to_instructors(lesson, number, mistake):
+    """What the instructors' page says that a student reads; read here without the tool that wrote it."""
+    (page,) = (ROOT / "docs" / "instructors").glob(f"{lesson}_*.md")
+    part = page.read_text(encoding="utf-8").partition(f"\n### {number} ")[2].partition("\n#")[0]
+    return re.findall(rf"^- \*\*{re.escape(mistake)}\*\*: (.+)$", part, re.MULTILINE)
 
 
 def keeps(values):
