@@ -1,8 +1,7 @@
-"""What the site adds to two pages of `docs/`: the options of each command, and the list of the how-to pages.
+"""What the site adds to `docs/commands.md`: the options of each command.
 
-`docs/commands.md` has a mark where the options of a command belong, `<!-- options: embed -->`. In the
-repository nobody sees it, and `course embed --help` answers; the site shows what argparse knows, so that no
-option is written down twice.
+The page has a mark where they belong, `<!-- options: embed -->`. In the repository nobody sees it, and
+`course embed --help` answers; the site shows what argparse knows, so that no option is written down twice.
 """
 
 from __future__ import annotations
@@ -13,24 +12,19 @@ from pathlib import Path
 
 from course_utils.cli.arguments import WORKERS, make_parser
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
-COMMANDS, HOW_TO = "commands.md", "how-to/index.md"
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = "docs/commands.md"
 MARK = re.compile(r"^<!-- options: (\w+) -->$", re.MULTILINE)
-PAGE = re.compile(r"\]\(([\w-]+)\.md\)")
 COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 CODE = re.compile(r"course [a-z]+(?: -- .+)?|(?<![\w-])--[a-z][\w-]*|s3://\S+|\w+_[\w.]+")
 """What is code in a sentence of help: a command, an option, an address, a name with an underscore."""
 
 
 def command_pages() -> dict[str, str]:
-    """Return the two pages as the site shows them: their paths from the root, and their Markdown."""
-    commands, how_to = ((DOCS / name).read_text(encoding="utf-8") for name in (COMMANDS, HOW_TO))
-    pages = "\n".join(dict.fromkeys(PAGE.findall(how_to)))
+    """Return the page of commands as the site shows it: its path from the root, and its Markdown."""
     options = options_of(make_parser())
-    return {
-        f"docs/{COMMANDS}": MARK.sub(lambda mark: options[mark[1]], commands),
-        f"docs/{HOW_TO}": f"{how_to}\n```{{toctree}}\n:hidden:\n\n{pages}\n```\n",
-    }
+    page = (ROOT / PAGE).read_text(encoding="utf-8")
+    return {PAGE: MARK.sub(lambda mark: options[mark[1]], page)}
 
 
 def options_of(parser: argparse.ArgumentParser) -> dict[str, str]:
