@@ -7,7 +7,7 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -36,26 +36,32 @@ class Check:
 
 def doctor() -> bool:
     """Print one line per check; return whether nothing needs fixing."""
+    return told(examine(), "course doctor")
+
+
+def told(checks: Iterable[Check], command: str) -> bool:
+    """Print one line per check, as each is made; return whether nothing needs fixing."""
     healthy = True
-    for check in examine():
+    for check in checks:
         print(MARKS[check.state], check.sentence, flush=True)
         healthy &= check.state != "problem"
-    print("Ready." if healthy else "Not ready yet: fix the lines marked [!!], then run course doctor again.")
+    print("Ready." if healthy else f"Not ready yet: fix the lines marked [!!], then run {command} again.")
     return healthy
 
 
 def examine() -> Iterator[Check]:
     """Yield all checks, cheap ones first."""
-    yield _python()
+    yield python()
     yield from _packages()
     yield _disk()
     yield _memory()
-    yield from _decoders()
-    yield _device()
+    yield from decoders()
+    yield device()
     yield from _weights()
 
 
-def _python() -> Check:
+def python() -> Check:
+    """Name the Python and the system."""
     return Check("ok", f"Python {platform.python_version()} on {platform.system()} {platform.machine()}")
 
 
@@ -102,7 +108,8 @@ def memory_bytes() -> int | None:
     return None
 
 
-def _decoders() -> Iterator[Check]:
+def decoders() -> Iterator[Check]:
+    """Ask whether every kind of compressed mammogram can be read."""
     from course_utils.imaging.decode import decoder_package
 
     readable = ["uncompressed"]
@@ -114,25 +121,21 @@ def _decoders() -> Iterator[Check]:
     yield Check("ok", f"decoders: {', '.join(readable)}")
 
 
-def _device() -> Check:
+def device() -> Check:
+    """Name the device that networks run on."""
     from course_utils.embedding.device import describe_device, pick_device
     from course_utils.embedding.errors import DeviceUnavailable
 
     try:
-        device = pick_device()
+        found = pick_device()
     except DeviceUnavailable as error:
         return Check("problem", f"{error} (COURSE_DEVICE is set to {os.environ.get('COURSE_DEVICE')!r})")
-    words = describe_device(device)
-    return Check("ok", f"device: {words}" + (", enough for every lesson" if device.type == "cpu" else ""))
+    words = describe_device(found)
+    return Check("ok", f"device: {words}" + (", enough for every lesson" if found.type == "cpu" else ""))
 
 
 def _weights() -> Iterator[Check]:
-    from course_utils.embedding.backbones import (
-        load_backbone,
-        resnet50_weights_file,
-        resnet50_weights_reachable,
-    )
-    from course_utils.embedding.errors import EmbeddingError
+    from course_utils.embedding.backbones import resnet50_weights_file, resnet50_weights_reachable
 
     if resnet50_weights_file().is_file():
         yield Check("ok", "ResNet-50's ImageNet weights are on this machine")
@@ -144,9 +147,16 @@ def _weights() -> Iterator[Check]:
             "ResNet-50's ImageNet weights are not here and cannot be reached now: "
             "the lessons use EfficientNet-Lite0 until you have been online once",
         )
+    yield lite0()
+
+
+def lite0() -> Check:
+    """Ask whether the weights that need no network are here."""
+    from course_utils.embedding.backbones import load_backbone
+    from course_utils.embedding.errors import EmbeddingError
+
     try:
         offline = load_backbone("efficientnet_lite0", weights="imagenet")
     except (EmbeddingError, OSError, ImportError):
-        yield Check("problem", "EfficientNet-Lite0's weights are missing: run python start.py setup")
-    else:
-        yield Check("ok", f"EfficientNet-Lite0's ImageNet weights are here ({offline.embedding_dim}-D)")
+        return Check("problem", "EfficientNet-Lite0's weights are missing: run python start.py setup")
+    return Check("ok", f"EfficientNet-Lite0's ImageNet weights are here ({offline.embedding_dim}-D)")

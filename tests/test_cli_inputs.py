@@ -325,8 +325,9 @@ def test_linked_folders_are_skipped_and_counted(archive, capsys):
 
 
 def test_every_option_with_a_default_says_which():
-    every = make_parser()._subparsers._group_actions[0].choices
-    assert len(every) == 11
+    every = dict(make_parser()._subparsers._group_actions[0].choices)
+    assert len(every) == 12
+    every |= every["classroom"]._subparsers._group_actions[0].choices
     for name, command in every.items():
         for option in command._actions:
             told = "(default: " in (option.help or "")

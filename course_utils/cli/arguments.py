@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from course_utils import DISCLAIMER, __version__
-from course_utils.cli import commands, exporting, probing, values
+from course_utils.cli import classroom, commands, exporting, probing, values
 from course_utils.cli.lab import lab
 
 WORKERS = min(4, os.cpu_count() or 1)
@@ -60,6 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _embedding_options(demo)
     _lab(every)
+    _add_classroom(every)
     return parser
 
 
@@ -97,6 +98,40 @@ def _lab(every: Any) -> None:
         nargs="*",
         metavar="OPTION",
         help="options of JupyterLab's, after two dashes: course lab -- --no-browser --port 8888",
+    )
+
+
+def _add_classroom(every: Any) -> None:
+    room = _command(every, "classroom", None, "prepare a room, and laptops that have no network")
+    steps = room.add_subparsers(dest="step", title="steps", metavar="STEP", required=True)
+    _command(steps, "check", classroom.check, "check a machine of the room and say what to do")
+    pack = _command(steps, "pack", classroom.pack, "put the course and all that it installs into a zip")
+    pack.add_argument(
+        "-o",
+        "--output",
+        type=values.path,
+        default=Path("course.zip"),
+        metavar="ZIP",
+        help="the zip, which must not be there yet (default: course.zip)",
+    )
+    pack.add_argument(
+        "--platform",
+        nargs="+",
+        action="extend",
+        metavar="NAME",
+        help=f"for which laptops, one or more of {classroom.PLATFORMS} (default: this machine's)",
+    )
+    pack.add_argument(
+        "--python",
+        nargs="+",
+        action="extend",
+        metavar="VERSION",
+        help="for which Pythons, one or more of 3.11 to 3.14 (default: this one)",
+    )
+    pack.add_argument(
+        "--weights",
+        action="store_true",
+        help="ResNet-50's weights go along, from this machine's disk (98 MB)",
     )
 
 

@@ -71,12 +71,16 @@ def lab(arguments: argparse.Namespace) -> int:
         )
     print("JupyterLab opens in your browser; stop it here with Ctrl-C.", flush=True)
     as_root = ["--allow-root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []  # in a container
-    ours = [str(KEYS)] if teaches else []
-    config = os.pathsep.join(filter(None, [*ours, str(CONFIG), os.environ.get("JUPYTER_CONFIG_PATH")]))
     command = [sys.executable, "-m", "jupyterlab", str(opened), f"--ServerApp.root_dir={folder.resolve()}"]
     with contextlib.suppress(KeyboardInterrupt):
         return subprocess.call(
             [*command, "--LabApp.extension_manager=readonly", *as_root, *arguments.jupyter],
-            env={**os.environ, "JUPYTER_CONFIG_PATH": config},
+            env=lab_environment(*([KEYS] if teaches else [])),
         )
     return 0
+
+
+def lab_environment(*more: Path) -> dict[str, str]:
+    """Return the environment of a JupyterLab with the course's settings, and those of more folders."""
+    folders = [*map(str, more), str(CONFIG), os.environ.get("JUPYTER_CONFIG_PATH")]
+    return {**os.environ, "JUPYTER_CONFIG_PATH": os.pathsep.join(filter(None, folders))}
