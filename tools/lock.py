@@ -1,7 +1,8 @@
 """Write requirements.lock: the newest releases that install together on every Python and system below.
 
 uv solves for all of them at once. It is asked for as few releases of each package as possible, so that what
-is tested under one Python is what runs under the others. Then each wheel is looked for on every system.
+is tested under one Python is what runs under the others. Then each wheel is looked for on every system, and
+the lower bounds of pyproject.toml are asked whether they were published and go together.
 """
 
 from __future__ import annotations
@@ -10,7 +11,10 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
+
+import starting
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCK = ROOT / "requirements.lock"
@@ -67,6 +71,11 @@ def main() -> None:
             where = ("--python-version", python, "--python-platform", system)
             solve(*where, "--only-binary", ":all:", "--constraint", LOCK.name)
             print(f"wheels of everything: Python {python}, {system}")
+    with tempfile.TemporaryDirectory() as folder:
+        lowest = Path(folder, "lowest.txt")
+        lowest.write_text("\n".join(starting.lowest_bounds()) + "\n", encoding="utf-8")
+        solve("--python-version", PYTHONS[0], "--constraint", lowest)
+        print(f"lower bounds that go together: Python {PYTHONS[0]}")
 
 
 if __name__ == "__main__":
