@@ -21,8 +21,9 @@ demo: ## embed, cluster and report on the mammograms that come with the course
 lab: ## open JupyterLab on the first lesson
 	@python3 start.py lab
 
-notebooks: setup ## write and execute the notebooks from notebooks/src; ask three fresh cohorts about lesson 10
+notebooks: setup ## write and execute the notebooks, and write their instructors' pages; ask three cohorts about lesson 10
 	$(PYTHON) tools/notebooks.py build
+	$(PYTHON) tools/instructors.py build
 	$(PYTHON) -m pytest -q -m slow tests/test_lesson_10_claims.py
 
 check-notebooks: setup ## compare the notebooks with their sources, without executing them

@@ -17,7 +17,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path as Path2D
 
 Needs = Mapping[str, Sequence[str]]
-BOX, GAP = (2.1, 1.05), (2.7, 1.5)
+BOX, GAP = (2.15, 1.3), (2.6, 1.6)
 """A box's width and height, and the distances between the middles of two boxes, in inches."""
 
 
@@ -62,7 +62,7 @@ def draw(needs: Needs, boxes: Mapping[str, tuple[str, Sequence[str]]], path: Pat
     """Write the map as SVG; `boxes` has for each lesson its name and the words that it brings."""
     where = places(needs)
     xs, ys = zip(*where.values(), strict=True)
-    left, right, low, high = min(xs) - 1.15, max(xs) + 1.15, min(ys) - 0.65, max(ys) + 0.65
+    left, right, low, high = min(xs) - 1.15, max(xs) + 1.15, min(ys) - 0.75, max(ys) + 0.75
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "concept map"}):
         figure = Figure(figsize=(right - left, high - low))
         axes = figure.add_axes((0, 0, 1, 1), xlim=(left, right), ylim=(low, high))
@@ -93,10 +93,9 @@ def _box(axes: Axes, middle: tuple[float, float], name: str, words: Sequence[str
     shape = "round,pad=0,rounding_size=0.1"
     axes.add_patch(FancyBboxPatch(corner, *BOX, boxstyle=shape, facecolor="#eef3f8", edgecolor="#30506f"))
     x, top = middle[0], middle[1] + BOX[1] / 2
-    heading, below = textwrap.wrap(name, 21), textwrap.wrap(", ".join(words), 28)
+    heading, below = textwrap.wrap(name, 20), textwrap.wrap(", ".join(words), 25)
     for n, line in enumerate(heading):
-        axes.text(x, top - 0.22 - 0.19 * n, line, ha="center", fontsize=10, weight="bold", color="#111111")
+        axes.text(x, top - 0.26 - 0.21 * n, line, ha="center", fontsize=11.5, weight="bold", color="#111111")
     for n, line in enumerate(below):
-        axes.text(
-            x, top - 0.3 - 0.19 * len(heading) - 0.17 * n, line, ha="center", fontsize=8.5, color="#333333"
-        )
+        y = top - 0.34 - 0.21 * len(heading) - 0.19 * n
+        axes.text(x, y, line, ha="center", fontsize=10, color="#333333")

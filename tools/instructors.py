@@ -258,7 +258,7 @@ def page(lesson: Lesson, told: Messages) -> str:
 def _aims(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
     yield "## Aim"
     yield " ".join(plan["aim"].split())
-    yield "At the end a student can:"
+    yield "What the lesson promises under *You will be able to*, and what shows it:"
     yield _list(f"{aim} ({evidence(by)})" for aim, by in zip(lesson.aims, plan["shown_by"], strict=True))
     yield f"**Prerequisites.** {lesson.prerequisites}"
     words = [f"[{term}](../glossary.md#{anchor(term)})" for term in _terms(lesson)]
@@ -314,7 +314,8 @@ def _cuts(lesson: Lesson) -> Iterator[str]:
     for number, cut in enumerate(found, start=1):
         left -= cut.minutes
         name = f"Exercise {cut.what}, {took[cut.what].title}" if cut.what in took else f"“{cut.what}”"
-        lines.append(f"{number}. {name} ({cut.minutes} minutes; {left} are left). {cut.say}")
+        minutes = f"{cut.minutes} minute{'s' if cut.minutes > 1 else ''}"
+        lines.append(f"{number}. {name} ({minutes}; {left} are left). {cut.say}")
     yield "\n".join(lines)
 
 
@@ -331,7 +332,7 @@ def _disagreement(plan: dict[str, Any]) -> Iterator[str]:
     quarrel = plan["disagreement"]
     one, other = quarrel["who"]
     yield f"## Let them disagree: {one} and {other}"
-    yield f"In *{quarrel['at']}*"
+    yield f"In *{quarrel['at']}* they say:"
     claims = zip(quarrel["who"], quarrel["claims"], strict=True)
     yield _list(f"**{who}**: {' '.join(claim.split())}" for who, claim in claims)
     yield f"**What settles it.** {' '.join(quarrel['settles'].split())}"
@@ -374,9 +375,10 @@ def _list(lines: Iterable[str]) -> str:
 
 def index(all_lessons: list[Lesson]) -> str:
     """Write the page that one begins with."""
-    rows = ["| lesson | minutes | with all | exercises | run time | memory |", "|---|---|---|---|---|---|"]
+    rows = ["| lesson | minutes | with all | exercises | runs within | needs at most |"]
+    rows.append("|---|---|---|---|---|---|")
     for lesson in all_lessons:
-        run, memory, *_ = (each.strip() for each in lesson.machine.split("|"))
+        run, memory, *_ = (each.strip().removeprefix("under ") for each in lesson.machine.split("|"))
         numbers = f"{lesson.first} | {lesson.everything} | {len(_exercises(lesson))}"
         rows.append(f"| [{lesson.number} {lesson.short}]({lesson.name}.md) | {numbers} | {run} | {memory} |")
     total = f"{sum(x.first for x in all_lessons)} | {sum(x.everything for x in all_lessons)}"
@@ -442,7 +444,7 @@ def alt(all_lessons: list[Lesson]) -> str:
 
 def rubric(all_lessons: list[Lesson]) -> str:
     """Write the page of the rubrics."""
-    rows = ["| lesson | a student can | shown by |", "|---|---|---|"]
+    rows = ["| lesson | you will be able to | shown by |", "|---|---|---|"]
     for lesson in all_lessons:
         for aim, by in zip(lesson.aims, plan_of(lesson)["shown_by"], strict=True):
             rows.append(f"| {lesson.number} | {aim} | {evidence(by)} |")
