@@ -269,13 +269,14 @@ def _aims(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
 def evidence(names: Iterable[str]) -> str:
     """Say what shows that an aim was reached: exercises ("08.1"), the quiz ("3"), a plan's asks ("ask 1")."""
     names = list(names)
-    asked = [name.removeprefix("ask ") for name in names if name.startswith("ask ")]
     kinds = {
         "exercise": [name for name in names if "." in name],
         "quiz question": [name for name in names if name.isdigit()],
-        "question to ask aloud": asked,
     }
     said = [f"{kind}{'s' if len(each) > 1 else ''} {_and(each)}" for kind, each in kinds.items() if each]
+    said += [
+        f"question {name.removeprefix('ask ')} to ask aloud" for name in names if name.startswith("ask ")
+    ]
     return "; ".join(said + ["`course doctor`"] * ("doctor" in names))
 
 
@@ -309,7 +310,10 @@ def _time(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
 def _cuts(lesson: Lesson) -> Iterator[str]:
     found, took = cuts(lesson), {exercise.id: exercise for exercise in _exercises(lesson)}
     yield "## When you are late"
-    yield "Cut in this order:"
+    yield (
+        "Cut in this order. Run the cells all the same, without a word, since later ones need what they make; "
+        "an exercise that is left runs on the course's own."
+    )
     left, lines = lesson.first, []
     for number, cut in enumerate(found, start=1):
         left -= cut.minutes
