@@ -311,8 +311,8 @@ def _cuts(lesson: Lesson) -> Iterator[str]:
     found, took = cuts(lesson), {exercise.id: exercise for exercise in _exercises(lesson)}
     yield "## When you are late"
     yield (
-        "Cut in this order. Run the cells all the same, without a word, since later ones need what they make; "
-        "an exercise that is left runs on the course's own."
+        "Cut in this order. Run the cells all the same, without a word, since later ones need what they "
+        "make; an exercise that is left runs on the course's own."
     )
     left, lines = lesson.first, []
     for number, cut in enumerate(found, start=1):
