@@ -33,11 +33,11 @@ TOP = "mammogram-course"
 """The folder that the zip unpacks to."""
 WHEELS, WEIGHTS = "wheels", "weights"
 """Folders of the pack, in which `start.py` looks for what it would fetch."""
-EXTRAS = ("course", "archives", "fast", "test")
+EXTRAS = ("course", "archives", "fast", "test", "site")
 """Those that `start.py` installs."""
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-GB_A_TARGET = 1.5
-"""Free disk for one kind of laptop: its wheels, and once more in the zip."""
+GB_A_TARGET, GB_OF_CUDA = 1.7, 7.0
+"""Free disk for one kind of laptop: its wheels, and once more in the zip (0.8 and 3.1 GB were measured)."""
 FAT32_BYTES = 2**32 - 1
 """What a file may hold at most on a stick as it is sold."""
 NO_NETWORK = re.compile(
@@ -200,12 +200,13 @@ def pack(
     if output.exists():
         raise PackError(f"{output.name} is there already: delete it, or choose another name")
     files = tracked(course)
-    _check_room(output.parent, len(wanted))
+    options, cuda = (list(pip_options), 0) if pip_options else _index_options(wanted, say)
+    _check_room(output.parent, GB_A_TARGET * len(wanted) + GB_OF_CUDA * cuda)
     try:
         with tempfile.TemporaryDirectory(prefix="course-pack-", dir=output.parent) as folder:
             wheels = Path(folder)
             for target in wanted:
-                fetch(course, target, wheels, say=say, pip_options=pip_options)
+                fetch(course, target, wheels, say=say, pip_options=options)
             found = sorted(wheels.glob("*.whl"))
             members = [(course / name, name) for name in files]
             members += [(wheel, f"{WHEELS}/{wheel.name}") for wheel in found]
@@ -243,8 +244,23 @@ def tracked(course: Path) -> list[str]:
     return names
 
 
-def _check_room(folder: Path, kinds: int) -> None:
-    needed, free = GB_A_TARGET * kinds, shutil.disk_usage(folder).free / 1e9
+def _index_options(wanted: Sequence[Target], say: Say) -> tuple[list[str], int]:
+    """Return what points pip to PyTorch's CPU wheels, and how many kinds of laptops get CUDA without them.
+
+    On Linux only: for other systems, PyTorch's usual wheels are small.
+    """
+    linux = sum(target.platform.markers["platform_system"] == "Linux" for target in wanted)
+    if not linux:
+        return [], 0
+    say("Looking for PyTorch's smaller CPU wheels for Linux (8 seconds at most) …")
+    if _answers(f"{CPU_WHEELS}/torch/"):
+        return ["--extra-index-url", CPU_WHEELS], 0
+    say("Not reachable: PyTorch for Linux comes with CUDA, which is 3 GB more for each kind of laptop.")
+    return [], linux
+
+
+def _check_room(folder: Path, needed: float) -> None:
+    free = shutil.disk_usage(folder).free / 1e9
     if free < needed:
         raise PackError(f"the pack needs about {needed:.1f} GB while it is made, and {free:.1f} GB are free")
 
@@ -259,23 +275,16 @@ def fetch(
     """
     lines = (course / "requirements.lock").read_text(encoding="utf-8").splitlines()
     locked = [Requirement(line) for line in lines if line and not line.startswith("#")]
-    options = [*pip_options]
-    if target.platform.markers["platform_system"] == "Linux" and not options:
-        say("Looking for PyTorch's smaller CPU wheels (8 seconds at most) …")
-        if _answers(f"{CPU_WHEELS}/torch/"):
-            options = ["--extra-index-url", CPU_WHEELS]
-        else:
-            say("Not reachable: PyTorch comes with CUDA, which is several GB more.")
     pinned = [f"{each.name}{each.specifier}" for each in locked if target.needs(each)]
     say(f"{target}: {len(pinned)} packages")
-    _download(pinned, target, folder, options, say)
+    _download(pinned, target, folder, pip_options, say)
     asked: list[str] = []
     while missing := missing_from(course, target, folder):
         if missing == asked:
             raise PackError(f"the wheels of {missing[0]} that there are do not fit {target}")
         asked = missing
         say(f"{target}: {len(missing)} packages more, which these ask for")
-        _download(missing, target, folder, options, say)
+        _download(missing, target, folder, pip_options, say)
 
 
 def missing_from(course: Path, target: Target, folder: Path) -> list[str]:
@@ -367,7 +376,7 @@ def _why(log: str, target: Target) -> str:
     """Return a sentence on why pip failed; what it printed may name folders and servers."""
     if FULL.search(log):
         return _FULL_DISK
-    if NO_NETWORK.search(log):
+    if NO_NETWORK.search(log) and ("from versions: none" in log or not NO_WHEEL.search(log)):
         return "the package index cannot be reached: go online, and run it again"
     if absent := NO_WHEEL.search(log):
         return f"there is no wheel of {absent[1]} for {target} in the version of requirements.lock"
