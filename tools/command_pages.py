@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from course_utils.cli.arguments import WORKERS, make_parser
@@ -32,23 +33,42 @@ def options_of(parser: argparse.ArgumentParser) -> dict[str, str]:
 
     A group that an earlier command has as well is named, and not listed again.
     """
-    every = next(each for each in parser._actions if isinstance(each, argparse._SubParsersAction))
     listed: dict[str, str] = {}
     shown = {}
-    for name, command in every.choices.items():
-        own, parts = [], []
-        for group in command._action_groups:
-            items = [_item(each, command) for each in group._group_actions if each.dest != "help"]
-            title, text = str(group.title), "\n".join(items)
-            if title in ("positional arguments", "options"):
-                own += items
-            elif text in listed:
-                parts.append(f"{title[0].upper()}{title[1:]}: as for `course {listed[text]}`.")
-            elif items:
-                listed[text] = name
-                parts.append(f"{title[0].upper()}{title[1:]}:\n\n{text}")
-        shown[name] = _folded(name, ["\n".join(own), *parts] if own else parts)
+    for name, command in _parsers(parser).items():
+        steps = _parsers(command)
+        if steps:
+            parts = [f"`course {name} {step}`:\n\n{_own(each)}" for step, each in steps.items() if _own(each)]
+        else:
+            parts = [part for part in (_own(command), *_groups(name, command, listed)) if part]
+        shown[name] = _folded(name, parts)
     return shown
+
+
+def _parsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """Return the parser of each command, or of each step of a command that has some."""
+    every = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
+    return dict(every[0].choices) if every else {}
+
+
+def _own(command: argparse.ArgumentParser) -> str:
+    """Return what a command takes outside its groups."""
+    return "\n".join(_items(command, command._positionals) + _items(command, command._optionals))
+
+
+def _groups(name: str, command: argparse.ArgumentParser, listed: dict[str, str]) -> Iterator[str]:
+    """Yield the titled groups of a command's options; `listed` says which command had a group first."""
+    for group in command._action_groups:
+        text = "\n".join(_items(command, group))
+        if not text or group in (command._positionals, command._optionals):
+            continue
+        title = f"{str(group.title)[0].upper()}{str(group.title)[1:]}"
+        first = listed.setdefault(text, name)
+        yield f"{title}:\n\n{text}" if first == name else f"{title}: as for `course {first}`."
+
+
+def _items(command: argparse.ArgumentParser, group: argparse._ArgumentGroup) -> list[str]:
+    return [_item(each, command) for each in group._group_actions if each.dest != "help"]
 
 
 def _item(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
