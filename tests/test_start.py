@@ -68,7 +68,7 @@ def call(*arguments: str) -> subprocess.CompletedProcess:
 def test_alone_it_lists_every_command_and_exits_with_0() -> None:
     answer = call()
     assert answer.returncode == 0
-    for command in ("demo", "lab", "test", "setup"):
+    for command in ("demo", "lab", "test", "setup", "classroom"):
         assert f"python start.py {command} " in answer.stdout
     assert "research use only" in answer.stdout
 

@@ -45,6 +45,7 @@ From mammograms to embeddings: a course. Educational and research use only.
   python start.py lab     open JupyterLab on your own copies of the lessons
   python start.py test    run every check and test; what follows goes to pytest (test -k dicom)
   python start.py setup   install only
+  python start.py classroom check|pack   prepare a room, and sticks for laptops without a network
 
 Each command first installs what it needs into .venv, beside this file (once; a few minutes, 2.5 to 7 GB).
 These are the versions that were tested together. For maintainers: "test --newest" and "test --lowest"
@@ -346,7 +347,7 @@ def main(arguments: list[str]) -> int:
         print(USAGE, end="")
         return 0
     command, *rest = arguments
-    if command not in ("demo", "lab", "test", "setup"):
+    if command not in ("demo", "lab", "test", "setup", "classroom"):
         print(f"There is no command {command!r}.\n\n{USAGE}", end="", file=sys.stderr)
         return 2
     problem = why_not_this_python(platform.system(), this_machine())
