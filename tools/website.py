@@ -3,21 +3,23 @@
     python tools/website.py         build it
     python tools/website.py --links    look whether the addresses that it links to answer (needs the network)
 
-Pages keep the places that they have in the repository (`notebooks/`, `docs/`), so a link leads to the same page on
-the site as in a checkout. Written anew for each build are the front page (`docs/site/index.md.j2`), the live map,
-the reference (from docstrings), the options of each command, the lessons to download and `llms.txt`. Everything is
-local: no page asks another server for anything.
+Pages keep the places that they have in the repository (`notebooks/`, `docs/`), so a link leads to the same
+page on the site as in a checkout. Written anew for each build are the front page (`docs/site/index.md.j2`),
+the live map, the reference (from docstrings), the options of each command, the lessons to download and
+`llms.txt`. Everything is local: no page asks another server for anything.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import hashlib
 import importlib
 import json
 import os
 import re
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -54,6 +56,7 @@ MATHJAX = (
 )
 MATHJAX_FOLDERS = ("output/chtml", "a11y")
 REVEAL = "What comes out? Look once you have a guess"
+INLINE = re.compile(r'src="data:image/png;base64,([^"]+)"')
 LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?\)")
 
 
@@ -128,8 +131,8 @@ def reference_pages() -> dict[str, str]:
         pages[f"docs/reference/{package}.md"] = "\n\n".join([f"# {title}: `{name}`", about, *blocks]) + "\n"
     names = "\n".join(f"- [{title}: `course_utils.{name}`]({name}.md)" for name, title in REFERENCE.items())
     pages["docs/reference/index.md"] = (
-        "# Reference\n\nThe public names of each package, with shapes, ranges, units and errors, in the order in"
-        f" which data travels.\n\n{names}\n"
+        "# Reference\n\nThe public names of each package, with shapes, ranges, units and errors, in the order"
+        f" in which data travels.\n\n{names}\n"
     )
     return pages
 
@@ -146,6 +149,7 @@ def stage_lesson(path: Path, source: Path) -> None:
     from course_utils.teaching.lab import without_outputs
 
     lesson = nbformat.read(path, as_version=4)
+    take_figures_out(lesson, source, "../_static")
     download = source / "downloads" / path.name
     _write(download, json.dumps(without_outputs(path), indent=1, ensure_ascii=False) + "\n")
     for cell in lesson.cells:
@@ -158,10 +162,29 @@ def stage_lesson(path: Path, source: Path) -> None:
     nbformat.write(lesson, target)
 
     solution = nbformat.read(path.parent / "solutions" / path.name, as_version=4)
+    take_figures_out(solution, source, "../../_static")
     solution.cells[0].source = solution.cells[0].source.replace("# ", "# Solution · ", 1)
     solution.metadata |= {"orphan": True, "nosearch": True}
     (target.parent / "solutions").mkdir(exist_ok=True)
     nbformat.write(solution, target.parent / "solutions" / path.name)
+
+
+def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str) -> None:
+    """Put figures that stand in HTML into files of their own, which a page loads when they come into sight."""
+
+    def as_file(found: re.Match[str]) -> str:
+        png = base64.b64decode(found.group(1))
+        name = f"figures/{hashlib.sha256(png).hexdigest()[:16]}.png"
+        target = source / "static" / name
+        target.parent.mkdir(exist_ok=True)
+        target.write_bytes(png)
+        width, height = struct.unpack(">II", png[16:24])  # a page that knows them does not jump
+        return f'src="{static}/{name}" loading="lazy" width="{width}" height="{height}"'
+
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output.data["text/html"] = INLINE.sub(as_file, output.data["text/html"])
 
 
 def card(path: Path, source: Path) -> Lesson:
@@ -183,12 +206,11 @@ def card(path: Path, source: Path) -> Lesson:
 
 def pngs(notebook: nbformat.NotebookNode) -> Iterator[bytes]:
     """Yield the figures of a stored lesson, as PNG."""
-    inline = re.compile(r"data:image/png;base64,([^\"']+)")
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
             html = data.get("text/html", "")
-            found = inline.search(html if isinstance(html, str) else "".join(html))
+            found = INLINE.search(html)
             encoded = found.group(1) if found else data.get("image/png")
             if encoded:
                 yield base64.b64decode(encoded)
