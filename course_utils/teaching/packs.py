@@ -26,7 +26,9 @@ from email.parser import HeaderParser
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
 CPU_WHEELS = "https://download.pytorch.org/whl/cpu"
 TOP = "mammogram-course"
@@ -281,9 +283,9 @@ def fetch(
     asked: list[str] = []
     while missing := missing_from(course, target, folder):
         if missing == asked:
-            raise PackError(f"the wheels of {missing[0]} that there are do not fit {target}")
+            raise PackError(f"no wheel of {missing[0]} that there is fits {target}")
         asked = missing
-        say(f"{target}: {len(missing)} packages more, which these ask for")
+        say(f"{target}: {len(missing)} more, which these ask for")
         _download(missing, target, folder, pip_options, say)
 
 
@@ -293,35 +295,45 @@ def missing_from(course: Path, target: Target, folder: Path) -> list[str]:
     extras = project["project"].get("optional-dependencies", {})
     lines = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
     lines += [line for extra in EXTRAS for line in extras.get(extra, [])]
-    here = _asked_of(folder, target)
-    missing: dict[str, str] = {}
+    here = _wheels_for(folder, target)
+    asked: dict[str, SpecifierSet] = {}
     waiting: list[tuple[Requirement, Iterable[str]]] = [(Requirement(line), ()) for line in lines]
     seen = set()
     while waiting:
         requirement, extras_of_parent = waiting.pop()
         name = canonicalize_name(requirement.name)
-        step = (name, frozenset(requirement.extras))
-        if step in seen or not target.needs(requirement, extras_of_parent):
+        if not target.needs(requirement, extras_of_parent):
             continue
-        seen.add(step)
-        if name in here:
-            waiting += [(each, requirement.extras) for each in here[name]]
-        else:
-            missing[name] = f"{requirement.name}{requirement.specifier}"
-    return sorted(missing.values())
+        asked[name] = asked.get(name, SpecifierSet()) & requirement.specifier
+        step = (name, frozenset(requirement.extras))
+        if step not in seen:
+            seen.add(step)
+            waiting += [(each, requirement.extras) for wheel in here.get(name, []) for each in wheel.asks]
+    return sorted(
+        f"{name}{versions}"
+        for name, versions in asked.items()
+        if not any(versions.contains(wheel.version, prereleases=True) for wheel in here.get(name, []))
+    )
 
 
-def _asked_of(folder: Path, target: Target) -> dict[str, list[Requirement]]:
-    """Return what each wheel of a folder asks for; one for other laptops counts as not there."""
-    found: dict[str, list[Requirement]] = {}
+@dataclass(frozen=True)
+class _Wheel:
+    version: Version
+    asks: list[Requirement]
+
+
+def _wheels_for(folder: Path, target: Target) -> dict[str, list[_Wheel]]:
+    """Return the wheels of a folder that are for a laptop, by name, and what each asks for."""
+    found: dict[str, list[_Wheel]] = {}
     for wheel in folder.glob("*.whl"):
-        name, _, _, tags = parse_wheel_filename(wheel.name)
+        name, version, _, tags = parse_wheel_filename(wheel.name)
         if not any(_fits(tag.interpreter, tag.abi, tag.platform, target) for tag in tags):
             continue
         with zipfile.ZipFile(wheel) as archive:
             (metadata,) = [n for n in archive.namelist() if re.fullmatch(r"[^/]+\.dist-info/METADATA", n)]
             headers = HeaderParser().parsestr(archive.read(metadata).decode("utf-8", "replace"))
-        found[name] = [Requirement(line) for line in headers.get_all("Requires-Dist", [])]
+        asks = [Requirement(line) for line in headers.get_all("Requires-Dist", [])]
+        found.setdefault(name, []).append(_Wheel(version, asks))
     return found
 
 

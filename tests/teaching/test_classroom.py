@@ -121,6 +121,17 @@ def test_markers_are_asked_of_the_laptop_and_not_of_the_machine_that_packs(
     )
 
 
+def test_what_several_packages_ask_for_is_taken_in_a_version_that_suits_them_all(course, index, tmp_path):
+    (course / "requirements.lock").write_text("plain==2\ncompiled==1\nbackend==1\n")  # as for CUDA
+    wheel(index, "plain", "2", asks=["shared", "toolkit[parts]"])
+    wheel(index, "toolkit", asks=["shared==1.1.*; extra == 'parts'", "absent; extra == 'more'"])
+    for version in ("1.0", "1.1.3", "2.0"):
+        wheel(index, "shared", version)
+    found = fetched(course, index, tmp_path, LINUX, "3.13")
+    assert [name for name in found if name.startswith("shared")] == [f"shared-1.1.3-{PURE}.whl"]
+    assert f"toolkit-1-{PURE}.whl" in found
+
+
 @needs("git")
 def test_a_package_without_a_wheel_for_the_laptop_is_named(course, index, tmp_path):
     with pytest.raises(PackError, match=r"no wheel of compiled for manylinux_2_35_aarch64, Python 3\.12"):
