@@ -29,7 +29,7 @@ import website  # noqa: E402
 LESSONS = [path.stem for path in website.lessons()]
 FIRST_LOAD = 1_500_000  # bytes
 CODE = (".highlight pre", "dt.sig")
-"""Thousands of coloured words, which have the same few colours on each page: two pages are looked at with them."""
+"""Thousands of words in the same few colours on each page: two pages are looked at with them."""
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
 BARRIERS = {
     "resultTypes": ["violations"],

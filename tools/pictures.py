@@ -1,4 +1,4 @@
-"""The pictures in README.md: two screens of the demo's report, and a map of pictures with some selected.
+"""The pictures of the first pages: two screens of the demo's report, and the map of pictures in use.
 
     python start.py demo && python tools/pictures.py
 
@@ -7,41 +7,30 @@ Needs Chromium (`apt-get install chromium`, or any Chrome on the PATH).
 
 from __future__ import annotations
 
-import base64
 import io
-import json
 import shutil
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
+import website
+from numpy.typing import NDArray
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
-
-from course_utils.analysis import reduce
-from course_utils.imaging.datasets import sample_run
-from course_utils.runs import Extraction
-from course_utils.teaching import picture_map
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).resolve().parents[1]
 REPORT = ROOT / "results" / "demo" / "report.html"
 PICTURES = ROOT / "docs" / "images"
 WIDTH, HEIGHT = 1280, 1500  # of one screen, in CSS pixels
 SHRUNK = 0.6
+EDGE = 18  # px around the points, as in picture_map.js
 
-# What a notebook does with a widget, without a kernel: give it its state and a place on the page.
-PAGE = """<!doctype html><meta charset="utf-8">
-<style>body {{ margin: 16px; font-family: sans-serif; }} {css}</style>
-<div id="here"></div><script type="module">
-const module = await import(URL.createObjectURL(new Blob([{code}], {{ type: "text/javascript" }})));
-const state = {state};
-state._sheets = state._sheets.map((text) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0)));
-const no = () => {{}};
-const model = {{ get: (name) => state[name], set: no, save_changes: no, on: no, off: no }};
-module.default.render({{ model, el: document.getElementById("here") }});
-</script>"""
+PAGE = """<!doctype html><meta charset="utf-8"><style>body { margin: 12px; font-family: sans-serif; }</style>
+<link rel="stylesheet" href="picture_map.css"><div id="live-map"></div>
+<script src="data.js"></script><script src="picture_map.js"></script><script src="../live_map.js"></script>"""
+"""The site's live map, alone on a page."""
 
 
 def save(picture: Image.Image, name: str) -> None:
@@ -66,32 +55,71 @@ def report(browser: Browser) -> Image.Image:
     return both
 
 
-def map_of_pictures(browser: Browser, folder: Path) -> Image.Image:
-    """Return the widget of lesson 07 on the cohort that ships as vectors, one corner of it selected."""
-    run = Extraction.read(sample_run())
-    truth = pd.read_csv(sample_run() / "manifest.csv")
-    points = reduce(run.vectors)
-    columns = ["view", "density", "vendor", "woman"]
-    widget = picture_map.PictureMap(points, run.thumbnails, truth[columns], colour="density")
-    corner = np.argsort(points[:, 0] + points[:, 1])[-12:]
-    state = {
-        "_data": widget._data,
-        "_sheets": [base64.b64encode(sheet).decode("ascii") for sheet in widget._sheets],
-        "colour": widget.colour,
-        "selected": sorted(map(int, corner)),
-    }
-    file = folder / "map.html"
-    code = json.dumps((picture_map.HERE / "picture_map.js").read_text(encoding="utf-8"))
-    css = (picture_map.HERE / "picture_map.css").read_text(encoding="utf-8")
-    file.write_text(PAGE.format(css=css, code=code, state=json.dumps(state)), encoding="utf-8")
-    page = browser.new_page(viewport={"width": 1100, "height": 900}, device_scale_factor=1.5)
-    page.goto(file.as_uri())
-    page.wait_for_selector("#here canvas")
+def open_map(browser: Browser, folder: Path) -> Page:
+    """Open the site's live map, which keeps what is selected without a kernel."""
+    website.write_map(folder)
+    shutil.copy(website.SITE / "static" / "live_map.js", folder / "static")
+    (folder / "static" / "map" / "page.html").write_text(PAGE, encoding="utf-8")
+    page = browser.new_page(viewport={"width": 960, "height": 720})
+    page.goto((folder / "static" / "map" / "page.html").as_uri())
+    page.wait_for_selector("#live-map canvas")
     page.wait_for_timeout(1500)
-    page.locator("#here [tabindex='0']").first.focus()
-    page.keyboard.press("End")
-    page.wait_for_timeout(300)
-    return Image.open(io.BytesIO(page.locator("#here").screenshot())).convert("RGB")
+    return page
+
+
+def places(page: Page) -> NDArray[np.float64]:
+    """Return where each image of the map is on the screen (N, 2), in CSS pixels."""
+    box = page.locator("#live-map canvas").last.bounding_box()
+    assert box is not None
+    points, extent = (
+        np.array(page.evaluate(f"window.mapOfTheCohort.data.{name}")) for name in ("points", "extent")
+    )
+    scale = min((box["width"] - 2 * EDGE) / extent[0], (box["height"] - 2 * EDGE) / extent[1])
+    centred = (points - extent / 2) * scale * [1, -1]
+    return centred + np.array([box["x"] + box["width"] / 2, box["y"] + box["height"] / 2])
+
+
+def use_of_the_map(page: Page) -> Iterator[tuple[Image.Image, int]]:
+    """Point at three images, draw around an island, and colour by view: yield pictures, and milliseconds."""
+
+    def shown(milliseconds: int) -> tuple[Image.Image, int]:
+        page.wait_for_timeout(120)
+        return Image.open(io.BytesIO(page.screenshot())).convert("RGB"), milliseconds
+
+    where = places(page)
+    right = where[where[:, 0] > np.median(where[:, 0])]
+    yield shown(1200)
+    for row in (0, len(right) // 3, len(right) // 2):
+        page.mouse.move(*right[row])
+        yield shown(900)
+    centre, reach = right.mean(axis=0), np.ptp(right, axis=0) / 2 * 1.25
+    turns = np.linspace(0, 2 * np.pi, 25)
+    around = centre + reach * np.column_stack([np.cos(turns), np.sin(turns)])
+    page.mouse.move(*around[0])
+    page.mouse.down()
+    for number, point in enumerate(around[1:]):
+        page.mouse.move(*point, steps=3)
+        if number % 2:
+            yield shown(110)
+    page.mouse.up()
+    yield shown(2600)
+    page.get_by_label("Colour by").select_option("view")
+    yield shown(3000)
+
+
+def save_moving(frames: Iterator[tuple[Image.Image, int]], name: str) -> None:
+    """Write an animated PNG that plays three times and then rests."""
+    pictures, times = zip(*frames, strict=True)
+    # Half of the palette is gray, or mammograms would be tinted; the other half is for the markers.
+    seen = np.concatenate([np.asarray(each).reshape(-1, 3) for each in pictures[-2:]])
+    coloured = seen[np.ptp(seen, axis=1) > 8]
+    few = Image.fromarray(coloured[None]).quantize(128, Image.Quantize.MEDIANCUT).getpalette() or []
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*np.repeat(np.linspace(0, 255, 128).astype(int), 3).tolist(), *few[: 3 * 128]])
+    first, *rest = [each.quantize(palette=palette, dither=Image.Dither.NONE) for each in pictures]
+    path = PICTURES / name
+    first.save(path, save_all=True, append_images=rest, duration=list(times), loop=3, optimize=True)
+    print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1000:.0f} kB, {len(pictures)} pictures")
 
 
 def main() -> int:
@@ -103,7 +131,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=browser_path, args=["--no-sandbox"])
         save(report(browser), "report.png")
-        save(map_of_pictures(browser, Path(folder)), "picture_map.png")
+        page = open_map(browser, Path(folder))
+        save_moving(use_of_the_map(page), "picture_map.png")
         browser.close()
     return 0
 

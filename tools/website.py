@@ -30,11 +30,19 @@ from typing import Any
 
 import jinja2
 import nbformat
+from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs" / "site"
 BUILD = ROOT / "build" / "site"
-PAGES = ("CONTRIBUTING.md", "CODE_OF_CONDUCT.md", "CHANGELOG.md", "tests/README.md", "data_samples/README.md")
+PAGES = (
+    "CONTRIBUTING.md",
+    "CODE_OF_CONDUCT.md",
+    "SECURITY.md",
+    "CHANGELOG.md",
+    "tests/README.md",
+    "data_samples/README.md",
+)
 """Pages outside `docs/` that stand on the site, too."""
 REFERENCE = {
     "imaging": "From a file to a picture",
@@ -170,7 +178,7 @@ def stage_lesson(path: Path, source: Path) -> None:
 
 
 def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str) -> None:
-    """Put figures that stand in HTML into files of their own, which a page loads when they come into sight."""
+    """Put figures that stand in HTML into files, which a page loads when they come into sight."""
 
     def as_file(found: re.Match[str]) -> str:
         png = base64.b64decode(found.group(1))
@@ -280,7 +288,7 @@ def write_map(source: Path) -> None:
     )
     sheets = [base64.b64encode(sheet).decode() for sheet in chart._sheets]
     static = source / "static" / "map"
-    static.mkdir()
+    static.mkdir(parents=True)
     shown = json.dumps({"data": chart._data, "sheets": sheets, "colour": chart.colour})
     _write(static / "data.js", f"window.mapOfTheCohort = {shown};\n")
     # Plain scripts, no modules: they also work in a page that was opened from a disk.
@@ -288,10 +296,18 @@ def write_map(source: Path) -> None:
     assert export in chart._esm
     _write(static / "picture_map.js", chart._esm.replace(export, "window.pictureMap = { render };"))
     _write(static / "picture_map.css", chart._css)
+    still_of_the_front_page(static / "front.png")
     png, alt = chart._still()
     (static / "still.png").write_bytes(png)
     page = jinja2.Template((SITE / "map.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
     _write(source / "docs" / "map.md", page.render(alt=alt))
+
+
+def still_of_the_front_page(target: Path) -> None:
+    """Write one picture of README's moving one: on a page, what moves has to be stoppable."""
+    moving = Image.open(ROOT / "docs" / "images" / "picture_map.png")
+    moving.seek(moving.n_frames - 2)  # type: ignore[attr-defined]
+    moving.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(target, optimize=True)
 
 
 def copy_linked_files(source: Path) -> None:
