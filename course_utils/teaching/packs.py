@@ -279,6 +279,7 @@ def fetch(
     locked = [Requirement(line) for line in lines if line and not line.startswith("#")]
     pinned = [f"{each.name}{each.specifier}" for each in locked if target.needs(each)]
     say(f"{target}: {len(pinned)} packages")
+    others = set(folder.glob("*.whl"))
     _download(pinned, target, folder, pip_options, say)
     asked: list[str] = []
     while missing := missing_from(course, target, folder):
@@ -286,6 +287,10 @@ def fetch(
             raise PackError(f"no wheel of {missing[0]} that there is fits {target}")
         asked = missing
         say(f"{target}: {len(missing)} more, which these ask for")
+        again = {canonicalize_name(Requirement(line).name) for line in missing}
+        for wheel in set(folder.glob("*.whl")) - others:  # nobody asks for that version any more
+            if parse_wheel_filename(wheel.name)[0] in again:
+                wheel.unlink()
         _download(missing, target, folder, pip_options, say)
 
 
