@@ -183,9 +183,10 @@ def verdict(text: str, words: str) -> list[str]:
     return [cell.strip() for cell in line.strip("| ").split("|")][2:]
 
 
-# A quick run of everything
+# A quick run of everything takes minutes: it starts every contestant in a process of its own
 
 
+@pytest.mark.slow
 def test_a_quick_run_writes_a_page_with_every_section_and_a_figure(quick):
     output, printed = quick
     text = (output / "embedding.md").read_text(encoding="utf-8")
@@ -209,6 +210,7 @@ def test_a_quick_run_writes_a_page_with_every_section_and_a_figure(quick):
     assert len(picture) < 150_000
 
 
+@pytest.mark.slow
 def test_in_a_quick_run_every_network_gives_the_vectors_of_plain_torchvision(quick):
     measured = json.loads((quick[0] / "embedding.json").read_text(encoding="utf-8"))["a"]
     assert {"course_utils fp32 × 2", "course_utils bf16 × 2", "torchvision × 2"} <= set(
@@ -222,11 +224,13 @@ def test_in_a_quick_run_every_network_gives_the_vectors_of_plain_torchvision(qui
     )  # 4.09 billion multiply-adds (He et al., 2016)
 
 
+@pytest.mark.slow
 def test_what_is_not_installed_is_named_with_the_way_to_get_it(quick):
     text = (quick[0] / "embedding.md").read_text(encoding="utf-8")
     assert "- thingsvision: not measured; missing: its environment (`make bench-rivals`)" in text
 
 
+@pytest.mark.slow
 def test_a_quick_run_measures_growth_fresh_and_from_the_store(quick):
     rows = json.loads((quick[0] / "embedding.json").read_text(encoding="utf-8"))["d"]["rows"]
     found = {(row["kind"], row["files"]): row for row in rows}
@@ -238,6 +242,7 @@ def test_a_quick_run_measures_growth_fresh_and_from_the_store(quick):
         assert all(100 < row["peak_mb"] < 3000 for row in rows)
 
 
+@pytest.mark.slow
 def test_a_page_is_drawn_again_from_what_was_kept(quick, tmp_path):
     shutil.copyfile(quick[0] / "embedding.json", tmp_path / "embedding.json")
     assert bench.main(["--draw", "--quick", "--output", str(tmp_path)]) == 0

@@ -94,16 +94,19 @@ def busy():
         neighbour.communicate()
 
 
+@pytest.mark.slow
 def test_on_a_machine_three_times_as_slow_only_what_is_twice_as_heavy_fails(card, runs, slow, tmp_path):
     run = toy_run(tmp_path, slow)
     assert run.seconds > 2 * runs[0].seconds
     assert_it_is_held(card, run)
 
 
+@pytest.mark.slow
 def test_on_a_busy_machine_only_what_is_twice_as_heavy_fails(card, busy, tmp_path):
     assert_it_is_held(card, toy_run(tmp_path, {}))
 
 
+@pytest.mark.slow
 def test_a_slow_network_counts_for_as_much_as_the_lesson_uses_it(card, runs):
     _, slowed = runs
     assert 0.1 < card.network_share < 0.9  # it is there, and not alone
