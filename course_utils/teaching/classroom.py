@@ -7,7 +7,6 @@ about them are `course_utils.cli.classroom`'s.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
 import socket
@@ -128,7 +127,7 @@ def seconds_until_lab_answers(environment: dict[str, str], seconds: float = LAB_
         port = free.getsockname()[1]
     token = secrets.token_hex(16)
     begun = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         options = [
             *("--no-browser", "--allow-root", f"--port={port}", "--ServerApp.port_retries=0"),
             *("--ServerApp.ip=127.0.0.1", f"--ServerApp.root_dir={folder}"),
@@ -136,7 +135,7 @@ def seconds_until_lab_answers(environment: dict[str, str], seconds: float = LAB_
         ]
         server = subprocess.Popen(
             [sys.executable, "-m", "jupyterlab", *options],
-            env=environment | {"JUPYTER_RUNTIME_DIR": os.path.join(folder, "runtime")},  # noqa: PTH118
+            env=environment | {"JUPYTER_RUNTIME_DIR": str(Path(folder) / "runtime")},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

@@ -359,7 +359,11 @@ def _download(lines: Sequence[str], target: Target, folder: Path, options: Seque
     command += [f"--platform={tag}" for tag in target.platform.tags]
     command += [f"--python-version={target.python}", "--implementation=cp", *lines]
     process = subprocess.Popen(
-        [str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [str(part) for part in command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
     )
     try:
         said = list(_followed(process, len(lines), say))
