@@ -1,7 +1,7 @@
 # The maintainer's recipes; students and researchers need only start.py. Each recipe has one line of help.
 PYTHON := .venv/bin/python
 .DEFAULT_GOAL := help
-.PHONY: help setup test check-slow demo lab notebooks check-notebooks instructors cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis which-features picture lint format lock wheel clean
+.PHONY: help setup test check-slow demo lab notebooks check-notebooks instructors cards samples bench bench-rivals bench-verdicts dip-table bench-imaging bench-analysis which-features picture lint format lock site site-links wheel clean
 
 help: ## list the recipes
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,12 @@ format: setup ## let ruff fix and format the code
 lock: setup ## write the newest versions that install together, for every Python, into requirements.lock
 	$(PYTHON) -m pip install --quiet uv
 	$(PYTHON) tools/lock.py
+
+site: setup ## build the site into build/site/html
+	$(PYTHON) tools/website.py
+
+site-links: setup ## ask whether the pages of others that the site links to are there (needs the network)
+	$(PYTHON) tools/website.py --links
 
 wheel: setup ## build a wheel, and try it outside of the repository (downloads PyTorch)
 	rm -rf dist
