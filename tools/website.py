@@ -106,10 +106,11 @@ def stage(source: Path) -> None:
     write_map(source)
     add_children(source)
     cards = [card(path, source) for path in lessons()]
+    short = {f"notebooks/{each.name}": f"{each.number} · {each.title.split(':')[0]}" for each in cards}
     front = jinja2.Template(
         (SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined
     )
-    _write(source / "index.md", front.render(lessons=cards, groups=page_groups(source)))
+    _write(source / "index.md", front.render(lessons=cards, groups=page_groups(source), short=short))
     copy_linked_files(source)
 
 
