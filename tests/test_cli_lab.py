@@ -55,6 +55,9 @@ def test_instructors_have_copies_and_keys_of_their_own_and_students_neither(
     student, live = ((tmp_path / name / FIRST).read_text() for name in opened)
     assert "END SOLUTION" in live
     assert "END SOLUTION" not in student
+    (tmp_path / "instructor_lessons" / FIRST).write_text(live.replace('"outputs_hidden": true', '"x": 1'))
+    assert cli.main(["lab", "--instructor"]) == 0  # what was shown in one class is folded for the next
+    assert "outputs_hidden" in (tmp_path / "instructor_lessons" / FIRST).read_text()
 
 
 def page_config(folder):
