@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import base64
 import hashlib
+import html as html_module
 import importlib
 import json
 import os
@@ -54,6 +55,35 @@ REFERENCE = {
     "plots": "Figures",
 }
 """The packages whose public names have a reference, in the order in which data travels, and their titles."""
+SIDEBAR = {
+    "Try it": {"docs/map": "A map of a cohort"},
+    "How do I …": {"docs/how-to/index": "Questions of researchers"},
+    "Commands and Python": {"docs/commands": "Commands", "docs/reference/index": "Reference"},
+    "Good to know": {
+        "docs/glossary": "Glossary",
+        "docs/resource-cards": "Time and memory of each lesson",
+        "docs/determinism": "The same bits twice",
+        "docs/which-features": "Which features",
+        "docs/vectors": "Taking vectors elsewhere",
+        "docs/cluster": "On many cores or machines",
+        "data_samples/README": "The sample mammograms",
+    },
+    "Measured": {
+        "docs/benchmarks/embedding": "Speed: mammograms to vectors",
+        "docs/benchmarks/imaging": "Speed: reading files",
+        "docs/benchmarks/analysis": "Speed: clusters and maps",
+        "docs/benchmarks/verdicts": "How often verdicts are wrong",
+    },
+    "For instructors": {"docs/instructors/index": "The instructor pack"},
+    "The project": {
+        "CONTRIBUTING": "Contributing",
+        "CODE_OF_CONDUCT": "Code of conduct",
+        "SECURITY": "Security and privacy",
+        "CHANGELOG": "Changes",
+        "tests/README": "What the tests compare with",
+    },
+}
+"""The sidebar below the lessons: a heading, its pages, and what each is called there."""
 MATHJAX = (
     "startup.js",
     "loader.js",
@@ -106,11 +136,10 @@ def stage(source: Path) -> None:
     write_map(source)
     add_children(source)
     cards = [card(path, source) for path in lessons()]
-    short = {f"notebooks/{each.name}": f"{each.number} · {each.title.split(':')[0]}" for each in cards}
     front = jinja2.Template(
         (SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined
     )
-    _write(source / "index.md", front.render(lessons=cards, groups=page_groups(source), short=short))
+    _write(source / "index.md", front.render(lessons=cards, groups=sidebar(cards)))
     copy_linked_files(source)
 
 
@@ -225,35 +254,22 @@ def pngs(notebook: nbformat.NotebookNode) -> Iterator[bytes]:
                 yield base64.b64decode(encoded)
 
 
-def page_groups(source: Path) -> dict[str, list[str]]:
-    """Return the sidebar: a heading, and the pages below it, each named as Sphinx names it."""
-    every = {path.relative_to(source).with_suffix("").as_posix() for path in source.rglob("*.md")}
-    groups = {
-        "Lessons": [f"notebooks/{path.stem}" for path in lessons()],
-        "Try it": ["docs/map"],
-        "How do I …": ["docs/how-to/index"],
-        "Commands and Python": ["docs/commands", "docs/commands/index", "docs/reference/index"],
-        "Good to know": [
-            f"docs/{name}"
-            for name in ("glossary", "resource-cards", "determinism", "which-features", "vectors", "cluster")
-        ]
-        + ["data_samples/README"],
-        "Measured": [f"docs/benchmarks/{name}" for name in ("embedding", "imaging", "analysis", "verdicts")],
-        "For instructors": ["docs/instructors/index"],
-        "The project": ["CONTRIBUTING", "CODE_OF_CONDUCT", "SECURITY", "CHANGELOG", "tests/README"],
-    }
-    return {
-        name: [page for page in pages if page in every or page.startswith("notebooks/")]
-        for name, pages in groups.items()
-    }
+def sidebar(cards: list[Lesson]) -> dict[str, dict[str, str]]:
+    """Return the headings of the sidebar, and below each its pages with their short names."""
+    names = {f"notebooks/{each.name}": f"{each.number} · {each.title.split(':')[0]}" for each in cards}
+    return {"Lessons": names, **SIDEBAR}
+
+
+def children(index: Path) -> list[str]:
+    """Return the pages that stand beside an index.md and belong under it."""
+    return sorted(page.stem for page in index.parent.glob("*.md") if page != index)
 
 
 def add_children(source: Path) -> None:
     """Hang the pages of a folder under its index.md. (In a checkout the directive would be seen as code.)"""
     for index in source.glob("docs/*/index.md"):
-        children = sorted(page.stem for page in index.parent.glob("*.md") if page != index)
         with index.open("a", encoding="utf-8") as file:
-            file.write("\n```{toctree}\n:hidden:\n\n" + "\n".join(children) + "\n```\n")
+            file.write("\n```{toctree}\n:hidden:\n\n" + "\n".join(children(index)) + "\n```\n")
 
 
 def copy_mathjax(target: Path) -> None:
@@ -335,16 +351,24 @@ def _write(path: Path, text: str) -> None:
 def write_index_for_machines(source: Path, html: Path) -> None:
     """Write `llms.txt`: a plain list of the pages, for whatever reads text rather than pages."""
     lines = ["# From mammograms to embeddings: a course", "", "> Educational and research use only.", ""]
-    for group, pages in page_groups(source).items():
+    for group, pages in sidebar([card(path, source) for path in lessons()]).items():
         lines += [f"## {group}", ""]
-        for page in pages:
-            title = re.search(
-                r"<h1>(.*?)<a class=\"headerlink\"", (html / f"{page}.html").read_text("utf-8"), re.S
-            )
-            name = re.sub(r"<[^>]+>", "", title.group(1)).strip() if title else page
+        for page, name in pages.items():
             lines.append(f"- [{name}]({page}.html)")
+            if page.endswith("/index"):
+                folder = page.removesuffix("index")
+                below = children(source / f"{page}.md")
+                lines += [
+                    f"- [{title_of(html / f'{folder}{each}.html')}]({folder}{each}.html)" for each in below
+                ]
         lines.append("")
     _write(html / "llms.txt", "\n".join(lines))
+
+
+def title_of(page: Path) -> str:
+    """Return the title of a finished page."""
+    found = re.search(r"<h1>(.*?)<a class=\"headerlink\"", page.read_text(encoding="utf-8"), re.S)
+    return html_module.unescape(re.sub(r"<[^>]+>", "", found.group(1))).strip() if found else page.stem
 
 
 def build(target: Path = BUILD, *, builder: str = "html") -> Path:
