@@ -1,6 +1,7 @@
 """A room of laptops: what is asked of each, and a pack that installs on them with no network."""
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -316,6 +317,16 @@ def test_the_real_lock_answers_for_each_laptop_as_its_own_python_would(platform,
     assert ("appnope" in taken) is (platform == MAC)
     assert ("diptest" in taken) is (platform != ARM)
     assert ("pyjpegls" in taken) is (python != "3.14")
+
+
+def test_the_page_about_rooms_quotes_what_start_py_says():
+    page = (ROOT / "docs" / "instructors" / "classroom.md").read_text(encoding="utf-8")
+    quoted = re.findall(r"^\| `((?:The|Delete) [^`]+)`", page, re.M)
+    sources = [(ROOT / name).read_text(encoding="utf-8") for name in ("start.py", "tools/starting.py")]
+    assert len(quoted) == 5
+    for sentence in quoted:
+        begin = re.split(r"\d|Python", sentence)[0].rstrip()
+        assert any(begin in source for source in sources), sentence
 
 
 # What is asked of a machine
