@@ -111,8 +111,8 @@ Written by `make which-features`; do not edit.
 `course embed --backbone … --layer … --pool …` makes vectors in many ways. Here is what can be read off some
 of them: {images} synthetic mammograms of {women} women, those of `data_samples/vectors`, and the same probes
 (logistic and ridge regression) in the same folds of women. For density, vendor and view the score is balanced
-accuracy (chance: 0.25, 0.33 and 0.50); for the share of glandular tissue it is R² (guessing the mean: 0). In
-brackets are 95% intervals from resampling women. Making this page took {minutes} minutes.
+accuracy (chance: 0.25, 0.33 and 0.50); for the share of glandular tissue it is R² (guessing the mean: 0). The
+brackets hold 95% intervals from resampling women. Making this page took {minutes} minutes.
 
 A layer has the name that PyTorch gives it: `network._blocks.10` is the eleventh of EfficientNet-Lite0's 16
 blocks, and *last* is the default, just before the classifier. A layer's maps become a vector by their `mean`,
@@ -126,13 +126,13 @@ How to read it:
 - **Intervals are wide.** With {women} women, rows that differ by a few hundredths cannot be told apart.
 - **The best row is no discovery.** It was chosen by its score, on the labels that it was scored with. Ask the
   rows that you mean to compare again, on women whom you have not looked at (lesson 09).
-- **Beside the networks stands a histogram** of 32 bins of gray. Where it does as well, the network has added
-  nothing (lesson 10).
+- **The last row is a histogram** of 32 bins of gray, without a network. Where it does as well, the network has
+  added nothing (lesson 10).
 - **Random weights have learnt nothing.** Their rows show what any stack of convolutions gives when it is
-  pooled; each is one draw of the weights. Networks other than EfficientNet-Lite0 stand here with random
+  pooled; each is one draw of the weights. Networks other than EfficientNet-Lite0 appear here with random
   weights, since this page is made offline: it says nothing about their ImageNet weights. Where these can be
   fetched, `course embed --backbone torchvision:NAME` or `timm:NAME` and `course probe` ask the same of them.
-- **Synthetic women.** What can be read best here need not be what can be read best in an archive. Use
+- **Synthetic women.** What can be read best here need not be what can be read best in your archive. Use
   `course probe` on a run of your own to see what holds there.
 """
 
