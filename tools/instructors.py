@@ -304,15 +304,15 @@ def _time(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
         rows.append(f"| {section.heading} | {said} | {', '.join(section.exercises)} |")
     yield "\n".join(rows)
     if both:
-        yield "In brackets: what a first reading leaves out. Good homework."
+        yield "In brackets: minutes of what a first reading leaves out. It makes good homework."
 
 
 def _cuts(lesson: Lesson) -> Iterator[str]:
     found, took = cuts(lesson), {exercise.id: exercise for exercise in _exercises(lesson)}
     yield "## When you are late"
     yield (
-        "Cut in this order. Run the cells all the same, without a word, since later ones need what they "
-        "make; an exercise that is left runs on the course's own."
+        "Cut in this order. Still run the cells, without a word, since later ones need what they make. "
+        "Where nobody solves an exercise, the lesson runs on the course's own function."
     )
     left, lines = lesson.first, []
     for number, cut in enumerate(found, start=1):
@@ -346,8 +346,9 @@ def _disagreement(plan: dict[str, Any]) -> Iterator[str]:
 def _mistakes(lesson: Lesson, told: Messages) -> Iterator[str]:
     yield "## What goes wrong, and what they are told"
     yield (
-        "Each of these mistakes was made on purpose, and the message is the one that the check gives. (A "
-        "number in it may differ on another machine.) Let the message work before you explain."
+        "A list to look things up in, not to learn by heart: find the message on a student's screen, and the "
+        "bold words say what the student did. (Numbers may differ.) Each mistake was made on purpose, and the "
+        "message is what the check answered. Let it work before you explain."
     )
     for exercise in _exercises(lesson):
         yield f"### {exercise.id} {exercise.title} ({exercise.minutes} minutes)"
@@ -362,7 +363,7 @@ def _quiz(lesson: Lesson, plan: dict[str, Any]) -> Iterator[str]:
     yield "## Questions for the end"
     yield _questions(lesson.quiz)
     if "asks" in plan:
-        yield "To ask aloud, since neither an exercise nor the quiz does:"
+        yield "To ask aloud, since no exercise and no quiz question covers it:"
         yield _questions((asked["question"], asked["answer"]) for asked in plan["asks"])
 
 
