@@ -126,8 +126,8 @@ How to read it:
 - **Intervals are wide.** With {women} women, rows that differ by a few hundredths cannot be told apart.
 - **The best row is no discovery.** It was chosen by its score, on the labels that it was scored with. Ask the
   rows that you mean to compare again, on women whom you have not looked at (lesson 09).
-- **The last row is a histogram** of 32 bins of gray, without a network. Where it does as well, the network has
-  added nothing (lesson 10).
+- **The last row is a histogram** of 32 bins of gray, without a network. Where it does as well, the network
+  has added nothing (lesson 10).
 - **Random weights have learnt nothing.** Their rows show what any stack of convolutions gives when it is
   pooled; each is one draw of the weights. Networks other than EfficientNet-Lite0 appear here with random
   weights, since this page is made offline: it says nothing about their ImageNet weights. Where these can be
