@@ -347,8 +347,8 @@ def _mistakes(lesson: Lesson, told: Messages) -> Iterator[str]:
     yield "## What goes wrong, and what they are told"
     yield (
         "A list to look things up in, not to learn by heart: find the message on a student's screen, and the "
-        "bold words say what the student did. (Numbers may differ.) Each mistake was made on purpose, and the "
-        "message is what the check answered. Let it work before you explain."
+        "bold words say what the student did. (Numbers may differ.) Each mistake was made on purpose, and "
+        "the message is what the check answered. Let it work before you explain."
     )
     for exercise in _exercises(lesson):
         yield f"### {exercise.id} {exercise.title} ({exercise.minutes} minutes)"
