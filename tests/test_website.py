@@ -31,6 +31,14 @@ FIRST_LOAD = 1_500_000  # bytes
 CODE = (".highlight pre", "dt.sig")
 """Thousands of words in the same few colours on each page: two pages are looked at with them."""
 PHONE, LAPTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 900}
+TOO_WIDE = """() => [...document.querySelectorAll("article *:not(mjx-assistive-mml, mjx-assistive-mml *)")].filter((element) => {
+    if (element.getBoundingClientRect().right <= innerWidth + 1) return false;
+    for (let box = element.parentElement; box.tagName !== "ARTICLE"; box = box.parentElement) {
+        if (["auto", "scroll"].includes(getComputedStyle(box).overflowX)) return false;
+    }
+    return true;
+}).slice(0, 3).map((element) => `too wide: ${element.outerHTML.slice(0, 100)}`)"""
+"""What is cut off by the edge of the screen, in no box of its own that scrolls. (Hidden mathematics is clipped.)"""
 BARRIERS = {
     "resultTypes": ["violations"],
     "runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]},
@@ -224,9 +232,7 @@ class TestInABrowser:
             for number, name in enumerate(pages):
                 visit.tab.emulate_media(color_scheme="dark" if number % 2 else "light")
                 visit.tab.goto(address + name, wait_until="load")
-                too_wide = visit.tab.evaluate("document.documentElement.scrollWidth - innerWidth")
-                if too_wide > 0:
-                    trouble[name].append(f"{too_wide} px too wide")
+                trouble[name] += visit.tab.evaluate(TOO_WIDE)
                 trouble[name] += barriers(visit.tab, without=CODE)
             own = (address, "data:", "blob:")
             trouble["asked elsewhere"] += [url for url in visit.asked if not url.startswith(own)]
