@@ -346,9 +346,9 @@ def _disagreement(plan: dict[str, Any]) -> Iterator[str]:
 def _mistakes(lesson: Lesson, told: Messages) -> Iterator[str]:
     yield "## What goes wrong, and what they are told"
     yield (
-        "A list to look things up in, not to learn by heart: find the message on a student's screen, and the "
-        "bold words say what the student did. (Numbers may differ.) Each mistake was made on purpose, and "
-        "the message is what the check answered. Let it work before you explain."
+        "A list to search, not to learn by heart. Look for a few words of the message on a student's screen "
+        "(numbers may differ): the bold words in front of it say what the student did. Each mistake was made "
+        "on purpose, and the message is what the check answered. Let it work before you explain."
     )
     for exercise in _exercises(lesson):
         yield f"### {exercise.id} {exercise.title} ({exercise.minutes} minutes)"
