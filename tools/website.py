@@ -193,7 +193,8 @@ def stage_lesson(path: Path, source: Path) -> None:
     for cell in lesson.cells:
         if "hide-output" in cell.metadata.get("tags", []):
             cell.metadata["mystnb"] = {"code_prompt_show": REVEAL, "code_prompt_hide": "Hide it again"}
-    link = f"{{download}}`Download this lesson <../downloads/{path.name}>` without outputs, and predict."
+    link = f"{{download}}`Download this lesson <../downloads/{path.name}>` without its outputs:"
+    link += " they would answer what you are asked to predict."
     lesson.cells.insert(1, nbformat.v4.new_markdown_cell(link, id="download"))
     target = source / "notebooks" / path.name
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -261,8 +262,10 @@ def sidebar(cards: list[Lesson]) -> dict[str, dict[str, str]]:
 
 
 def children(index: Path) -> list[str]:
-    """Return the pages that stand beside an index.md and belong under it."""
-    return sorted(page.stem for page in index.parent.glob("*.md") if page != index)
+    """Return the pages that stand beside an index.md, in the order in which it names them."""
+    text = index.read_text(encoding="utf-8")
+    beside = sorted(page.stem for page in index.parent.glob("*.md") if page != index)
+    return sorted(beside, key=lambda name: text.find(f"]({name}.md") % (len(text) + 1))
 
 
 def add_children(source: Path) -> None:
