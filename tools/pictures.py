@@ -109,7 +109,10 @@ def use_of_the_map(page: Page) -> Iterator[tuple[Image.Image, int]]:
 
 def save_moving(frames: Iterator[tuple[Image.Image, int]], name: str) -> None:
     """Write an animated PNG that plays three times and then rests."""
-    pictures, times = zip(*frames, strict=True)
+    played = list(frames)
+    pictures, times = zip(
+        played[-2], *played, strict=True
+    )  # the first is what a viewer that plays nothing shows
     # Half of the palette is gray, or mammograms would be tinted; the other half is for the markers.
     seen = np.concatenate([np.asarray(each).reshape(-1, 3) for each in pictures[-2:]])
     coloured = seen[np.ptp(seen, axis=1) > 8]
