@@ -124,7 +124,6 @@ def stage(source: Path) -> None:
     source.mkdir(parents=True)
     shutil.copy(SITE / "conf.py", source)
     shutil.copytree(SITE / "static", source / "static")
-    shutil.copytree(SITE / "templates", source / "templates")
     copy_mathjax(source / "static" / "mathjax")
     for page in [*PAGES, *tracked_pages()]:
         if (ROOT / page).exists():
