@@ -134,16 +134,19 @@ def parse(path: Path, reader: Callable[[Path], _T]) -> _T:
 
 def _read_embeddings(path: Path) -> tuple[pd.DataFrame, NDArray[np.float32]]:
     """Return what is known of N images, and their vectors `(N, D)`."""
-    rows = read_table(path).to_pandas().reset_index(drop=True)
+    stored = read_table(path)
+    rows = stored.to_pandas().reset_index(drop=True)
     if "embedding" not in rows or "image_id" not in rows:
         raise RunError(
             "embeddings.parquet has no columns image_id and embedding: `course embed` did not write it"
         )
+    kind = stored.schema.field("embedding").type
+    is_list = pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if not is_list or not (pa.types.is_floating(kind.value_type) or pa.types.is_integer(kind.value_type)):
+        raise ValueError("an embedding is a list of numbers")  # NumPy would take lists of one as numbers
     vectors = np.empty((0, 0), np.float32)
     if len(rows):
         vectors = np.stack(rows["embedding"].to_list()).astype(np.float32)
-    if vectors.ndim != 2:
-        raise ValueError("an embedding is a list of numbers")
     table = pd.DataFrame({"image_id": rows["image_id"].map(str)})
     for field in arrow_fields(table_columns()[1:]):
         if field.name in rows:

@@ -57,7 +57,7 @@ def test_the_dark_theme_has_a_dark_ground_and_light_ink():
     for name, shown in every_illustration("dark").items():
         pixels = imread(io.BytesIO(shown.png()))[..., :3]
         assert pixels[0, 0].max() < 0.2, name
-        assert pixels.max() > 0.8, name
+        assert pixels.max() > 0.7, name  # thin lines are antialiased, and more so in old versions
 
 
 def test_a_notebook_gets_picture_alt_text_and_caption_and_all_of_it_as_text():
