@@ -8,8 +8,8 @@
 #   docker run --rm -v my_results:/course/results -v "$PWD/dicom:/dicom:ro" mammogram-embeddings \
 #     .venv/bin/course embed /dicom -o results/mine
 #
-# It installs what everybody installs, by start.py: PyTorch for the CPU where its own index can be reached. The authors
-# had no Docker and have never built it; tests/test_community.py only reads it. Please tell us what happens.
+# It installs what everybody installs, by start.py: PyTorch for the CPU where its own index can be reached. It has not been
+# built so far; tests/test_community.py only reads it. Please tell us what happens.
 
 # What a development container starts from (.devcontainer/): it mounts a checkout, and installs into that.
 FROM python:3.13-slim AS base
