@@ -12,7 +12,7 @@ LIVE = [
 ]
 
 # What comes before their pictures takes a minute each; nbval and the resource cards run it anyway.
-LONG = ("06_", "07_")
+LONG = ("06_", "07_", "11_")
 
 pytestmark = BROWSER_TEST
 
