@@ -31,6 +31,7 @@ from typing import Any
 
 import jinja2
 import nbformat
+from command_pages import command_pages
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -125,9 +126,9 @@ def stage(source: Path) -> None:
     shutil.copy(SITE / "conf.py", source)
     shutil.copytree(SITE / "static", source / "static")
     copy_mathjax(source / "static" / "mathjax")
-    for page in [*PAGES, *tracked_pages()]:
-        if (ROOT / page).exists():
-            _write(source / page, (ROOT / page).read_text(encoding="utf-8"))
+    below = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "docs").rglob("*.md"))]
+    for page in [*PAGES, *below]:
+        _write(source / page, (ROOT / page).read_text(encoding="utf-8"))
     for page, text in {**command_pages(), **reference_pages()}.items():
         _write(source / page, text)
     for path in lessons():
@@ -140,19 +141,6 @@ def stage(source: Path) -> None:
     )
     _write(source / "index.md", front.render(lessons=cards, groups=sidebar(cards)))
     copy_linked_files(source)
-
-
-def tracked_pages() -> Iterator[str]:
-    """Yield the Markdown pages below `docs/`, as paths from the root."""
-    for path in sorted((ROOT / "docs").rglob("*.md")):
-        yield path.relative_to(ROOT).as_posix()
-
-
-def command_pages() -> dict[str, str]:
-    """Return the pages that list each command's options, from the commands themselves."""
-    from command_pages import command_pages as pages
-
-    return pages()
 
 
 def reference_pages() -> dict[str, str]:
