@@ -29,6 +29,13 @@ def weights_file(enum: Any) -> Path:
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(enum.url).path).name
 
 
+def is_whole(file: Path) -> bool:
+    """Return whether a file has the sha256 whose first digits end its name, as in `net-0123abcd.pth`."""
+    with file.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return digest.startswith(file.stem.rpartition("-")[2])
+
+
 def weights_reachable(enum: Any, timeout: float = 3.0) -> bool:
     """Return whether the server of these weights accepts a connection within `timeout` seconds."""
     address = urlparse(enum.url)
@@ -60,9 +67,7 @@ def torchvision_state(enum: Any, whose: str, *, by_hand: str = "--weights PATH")
     )
     if file.is_file():
         # torchvision checks the hash while it fetches; a file that was damaged afterwards would go unnoticed.
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        if not digest.startswith(file.stem.rpartition("-")[2]):
+        if not is_whole(file):
             raise WeightsUnavailable(
                 f"{file.name} in torch's cache is damaged (its sha256 does not match its name): delete it "
                 f"and {ways_out}."

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import platform
 import re
 import secrets
@@ -440,13 +439,13 @@ def checked_weights(file: Path) -> Path:
     Raises:
         PackError: it is not there, or damaged.
     """
+    from course_utils.embedding.hub import is_whole
+
     if not file.is_file():
         raise PackError(
             f"{file.name} is not on this machine: go online, run course embed with --backbone resnet50 once, "
             "and pack again; or leave out --weights"
         )
-    with file.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not digest.startswith(file.stem.rpartition("-")[2]):
+    if not is_whole(file):
         raise PackError(f"{file.name} is damaged: delete it, go online and fetch it again")
     return file
