@@ -23,8 +23,6 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -32,10 +30,12 @@ from typing import Any
 import jinja2
 import nbformat
 from command_pages import command_pages
+from instructors import lessons
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 SITE = ROOT / "docs" / "site"
+NOTEBOOKS = ROOT / "notebooks"
 BUILD = ROOT / "build" / "site"
 PAGES = (
     "CONTRIBUTING.md",
@@ -96,24 +96,7 @@ MATHJAX = (
 MATHJAX_FOLDERS = ("output/chtml", "a11y")
 REVEAL = "What comes out? Look once you have a guess"
 INLINE = re.compile(r'src="data:image/png;base64,([^"]+)"')
-LINK = re.compile(r"(\]\()([^)#:\s]+)(#[^)\s]*)?\)")
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """What a card of the front page says of a lesson."""
-
-    name: str
-    number: str
-    title: str
-    minutes: str
-    first: str
-    picture: str  # a file in static/, or "" if the lesson has none
-
-
-def lessons() -> list[Path]:
-    """Return the stored lessons, in order."""
-    return sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
+LINK = re.compile(r"\]\(([^)#:\s]+)(?:#[^)\s]*)?\)")
 
 
 # --- what is put beside one another before Sphinx begins
@@ -131,15 +114,10 @@ def stage(source: Path) -> None:
         _write(source / page, (ROOT / page).read_text(encoding="utf-8"))
     for page, text in {**command_pages(), **reference_pages()}.items():
         _write(source / page, text)
-    for path in lessons():
-        stage_lesson(path, source)
+    cards = [(lesson, stage_lesson(NOTEBOOKS / f"{lesson.name}.ipynb", source)) for lesson in lessons()]
     write_map(source)
     add_children(source)
-    cards = [card(path, source) for path in lessons()]
-    front = jinja2.Template(
-        (SITE / "index.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined
-    )
-    _write(source / "index.md", front.render(lessons=cards, groups=sidebar(cards)))
+    _write(source / "index.md", render("index.md.j2", cards=cards, groups=sidebar()))
     copy_linked_files(source)
 
 
@@ -169,12 +147,12 @@ def _kind(module: Any, name: str) -> str:
     return "exception" if issubclass(found, Exception) else "class"
 
 
-def stage_lesson(path: Path, source: Path) -> None:
-    """Write a lesson and its solution as pages, and the lesson without outputs as a download."""
+def stage_lesson(path: Path, source: Path) -> str:
+    """Write a lesson and its solution as pages, and the lesson without outputs; return its first figure."""
     from course_utils.teaching.lab import without_outputs
 
     lesson = nbformat.read(path, as_version=4)
-    take_figures_out(lesson, source, "../_static")
+    first, *_ = take_figures_out(lesson, source, "../_static")
     download = source / "downloads" / path.name
     _write(download, json.dumps(without_outputs(path), indent=1, ensure_ascii=False) + "\n")
     for cell in lesson.cells:
@@ -193,10 +171,12 @@ def stage_lesson(path: Path, source: Path) -> None:
     solution.metadata |= {"orphan": True, "nosearch": True}
     (target.parent / "solutions").mkdir(exist_ok=True)
     nbformat.write(solution, target.parent / "solutions" / path.name)
+    return first
 
 
-def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str) -> None:
-    """Put figures that stand in HTML into files, which a page loads when they come into sight."""
+def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str) -> list[str]:
+    """Put figures that stand in HTML into files of static/, loaded when they come into sight; return them."""
+    files = []
 
     def as_file(found: re.Match[str]) -> str:
         png = base64.b64decode(found.group(1))
@@ -204,6 +184,7 @@ def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str)
         target = source / "static" / name
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(png)
+        files.append(name)
         width, height = struct.unpack(">II", png[16:24])  # a page that knows them does not jump
         return f'src="{static}/{name}" loading="lazy" width="{width}" height="{height}"'
 
@@ -211,41 +192,19 @@ def take_figures_out(notebook: nbformat.NotebookNode, source: Path, static: str)
         for output in cell.get("outputs", []):
             if "text/html" in output.get("data", {}):
                 output.data["text/html"] = INLINE.sub(as_file, output.data["text/html"])
+    return files
 
 
-def card(path: Path, source: Path) -> Lesson:
-    """Return what the front page says of a lesson; its picture is the first figure, written into static/."""
-    notebook = nbformat.read(path, as_version=4)
-    text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
-    number, title = re.search(r"^# (\d\d) · (.+)$", text, re.M).groups()  # type: ignore[union-attr]
-    minutes = re.search(r"^\| (\d+ min[^|]*)\|", text, re.M).group(1).strip()  # type: ignore[union-attr]
-    first = re.search(r"^- (.+?)$", text, re.M).group(1)  # type: ignore[union-attr]
-    picture = ""
-    for png in pngs(notebook):
-        picture = f"cards/{path.stem}.png"
-        target = source / "static" / picture
-        target.parent.mkdir(exist_ok=True)
-        target.write_bytes(png)
-        break
-    return Lesson(path.stem, number, title, minutes, first, picture)
-
-
-def pngs(notebook: nbformat.NotebookNode) -> Iterator[bytes]:
-    """Yield the figures of a stored lesson, as PNG."""
-    for cell in notebook.cells:
-        for output in cell.get("outputs", []):
-            data = output.get("data", {})
-            html = data.get("text/html", "")
-            found = INLINE.search(html)
-            encoded = found.group(1) if found else data.get("image/png")
-            if encoded:
-                yield base64.b64decode(encoded)
-
-
-def sidebar(cards: list[Lesson]) -> dict[str, dict[str, str]]:
+def sidebar() -> dict[str, dict[str, str]]:
     """Return the headings of the sidebar, and below each its pages with their short names."""
-    names = {f"notebooks/{each.name}": f"{each.number} · {each.title.split(':')[0]}" for each in cards}
+    names = {f"notebooks/{each.name}": f"{each.number} · {each.short}" for each in lessons()}
     return {"Lessons": names, **SIDEBAR}
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a page of `docs/site` with its blanks filled in."""
+    text = (SITE / template).read_text(encoding="utf-8")
+    return jinja2.Template(text, undefined=jinja2.StrictUndefined).render(**values)
 
 
 def children(index: Path) -> list[str]:
@@ -306,8 +265,7 @@ def write_map(source: Path) -> None:
     still_of_the_front_page(static / "front.png")
     png, alt = chart._still()
     (static / "still.png").write_bytes(png)
-    page = jinja2.Template((SITE / "map.md.j2").read_text(encoding="utf-8"), undefined=jinja2.StrictUndefined)
-    _write(source / "docs" / "map.md", page.render(alt=alt))
+    _write(source / "docs" / "map.md", render("map.md.j2", alt=alt))
 
 
 def still_of_the_front_page(target: Path) -> None:
@@ -320,7 +278,7 @@ def still_of_the_front_page(target: Path) -> None:
 def copy_linked_files(source: Path) -> None:
     """Copy what the pages link to and is no page, such as templates, pictures and licences."""
     for page in list(source.rglob("*.md")):
-        for _, link, _ in LINK.findall(page.read_text(encoding="utf-8")):
+        for link in LINK.findall(page.read_text(encoding="utf-8")):
             target = (page.parent / link).resolve()
             if target.exists() or not target.is_relative_to(source.resolve()):
                 continue
@@ -341,7 +299,7 @@ def _write(path: Path, text: str) -> None:
 def write_index_for_machines(source: Path, html: Path) -> None:
     """Write `llms.txt`: a plain list of the pages, for whatever reads text rather than pages."""
     lines = ["# From mammograms to embeddings: a course", "", "> Educational and research use only.", ""]
-    for group, pages in sidebar([card(path, source) for path in lessons()]).items():
+    for group, pages in sidebar().items():
         lines += [f"## {group}", ""]
         for page, name in pages.items():
             lines.append(f"- [{name}]({page}.html)")
