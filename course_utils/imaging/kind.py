@@ -1,4 +1,4 @@
-"""What kind of picture a file holds, what was done to the view, and what is no mammogram at all (lesson 01).
+"""What kind of picture a file holds, what was done to the view, and what is not a mammogram (lesson 01).
 
 In: a header. Out: one word for the kind, the modifiers of its view; or a `MammogramError` for what shares a
 mammogram's file format: slices, subtractions, test objects, masks. ImageType and SeriesDescription are read
